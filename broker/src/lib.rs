@@ -1,0 +1,1 @@
+//! The broker: partitions, replication, groups, and the Kafka protocol.

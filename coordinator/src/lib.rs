@@ -1,0 +1,1 @@
+//! The coordinator: the metadata quorum that keeps the cluster.

@@ -1,0 +1,1 @@
+//! Async connections and admin calls to any broker or coordinator.

@@ -1,0 +1,1 @@
+//! The table of configuration keys, and how a file and the environment fill it.

@@ -1,0 +1,1 @@
+//! The KafkaCluster resource as Rust types.

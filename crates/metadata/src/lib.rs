@@ -1,0 +1,1 @@
+//! Metadata records and the image of the cluster that they build.

@@ -1,0 +1,1 @@
+//! What every node does on a socket: listeners, connections, budgets, admin port.

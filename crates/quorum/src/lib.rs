@@ -1,0 +1,1 @@
+//! KRaft consensus as a pure machine, and the simulator that tries it.

@@ -1,0 +1,7 @@
+//! What is stored in records rather than sent in requests.
+
+pub mod group;
+pub mod metadata;
+pub mod principal;
+pub mod producer_snapshot;
+pub mod raft;

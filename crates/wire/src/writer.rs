@@ -1,0 +1,143 @@
+//! Encoding: a frame is a list of pieces, so that record batches go out without a copy.
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+/// Byte strings from this size on become pieces of their own; smaller ones are copied, which is
+/// cheaper than another entry in a vectored write. In bytes.
+const PIECE_MIN: usize = 2048;
+
+/// Collects the pieces of a message.
+#[derive(Debug, Default)]
+pub struct Writer {
+    pieces: Vec<Bytes>,
+    open: BytesMut,
+    closed_len: usize,
+}
+
+impl Writer {
+    /// An empty message.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Bytes written.
+    pub fn len(&self) -> usize {
+        self.closed_len + self.open.len()
+    }
+
+    /// Whether nothing was written.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The pieces, in order.
+    pub fn into_pieces(mut self) -> Vec<Bytes> {
+        self.close();
+        self.pieces
+    }
+
+    /// All that was written, in one piece (a copy, where there are several).
+    pub fn into_bytes(mut self) -> Bytes {
+        if self.pieces.is_empty() {
+            return self.open.freeze();
+        }
+        let mut whole = BytesMut::with_capacity(self.len());
+        self.close();
+        self.pieces.iter().for_each(|piece| whole.extend_from_slice(piece));
+        whole.freeze()
+    }
+
+    fn close(&mut self) {
+        if !self.open.is_empty() {
+            self.closed_len += self.open.len();
+            self.pieces.push(self.open.split().freeze());
+        }
+    }
+
+    /// Appends shared bytes: large ones without a copy.
+    pub fn shared(&mut self, bytes: &Bytes) {
+        if bytes.len() < PIECE_MIN {
+            self.open.extend_from_slice(bytes);
+            return;
+        }
+        self.close();
+        self.closed_len += bytes.len();
+        self.pieces.push(bytes.clone());
+    }
+
+    /// Appends what another writer holds.
+    pub fn append(&mut self, other: Self) {
+        if other.pieces.is_empty() {
+            self.open.extend_from_slice(&other.open);
+            return;
+        }
+        other.into_pieces().iter().for_each(|piece| self.shared(piece));
+    }
+
+    /// Appends bytes as they are.
+    pub fn raw(&mut self, bytes: &[u8]) {
+        self.open.extend_from_slice(bytes);
+    }
+
+    /// A signed byte.
+    pub fn i8(&mut self, value: i8) {
+        self.open.put_i8(value);
+    }
+
+    /// Two bytes, big-endian.
+    pub fn i16(&mut self, value: i16) {
+        self.open.put_i16(value);
+    }
+
+    /// Two bytes, big-endian, unsigned.
+    pub fn u16(&mut self, value: u16) {
+        self.open.put_u16(value);
+    }
+
+    /// Four bytes, big-endian.
+    pub fn i32(&mut self, value: i32) {
+        self.open.put_i32(value);
+    }
+
+    /// Four bytes, big-endian, unsigned.
+    pub fn u32(&mut self, value: u32) {
+        self.open.put_u32(value);
+    }
+
+    /// Eight bytes, big-endian.
+    pub fn i64(&mut self, value: i64) {
+        self.open.put_i64(value);
+    }
+
+    /// Eight bytes, IEEE 754.
+    pub fn f64(&mut self, value: f64) {
+        self.open.put_f64(value);
+    }
+
+    /// An unsigned variable-length integer.
+    pub fn unsigned_varint(&mut self, mut value: u32) {
+        while value >= 0x80 {
+            self.open.put_u8(value as u8 | 0x80);
+            value >>= 7;
+        }
+        self.open.put_u8(value as u8);
+    }
+
+    /// The length of a string, byte string or collection; `None` is null.
+    ///
+    /// # Panics
+    /// If the length is beyond what the protocol can say (32,767 bytes for a short one): what is
+    /// encoded was made here or decoded before, and both are bounded far below.
+    pub fn length(&mut self, length: Option<usize>, flexible: bool, short: bool) {
+        let number = length.map_or(-1, |length| {
+            i32::try_from(length).expect("messages are bounded far below 2 GiB")
+        });
+        match (flexible, short) {
+            (true, _) => self.unsigned_varint((number + 1) as u32),
+            (false, true) => {
+                self.i16(i16::try_from(number).expect("names are bounded below 32 KiB"));
+            }
+            (false, false) => self.i32(number),
+        }
+    }
+}
