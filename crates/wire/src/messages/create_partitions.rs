@@ -17,7 +17,8 @@ message! {
     CreatePartitionsTopic {
         name: Str, "0+";
         count: i32, "0+";
-        assignments: Option<Vec<CreatePartitionsAssignment>>, "0+", nullable "0+", default Some(Default::default());
+        assignments: Option<Vec<CreatePartitionsAssignment>>, "0+", nullable "0+",
+            default Some(Default::default());
     }
 
     /// Part of [`CreatePartitionsRequest`].

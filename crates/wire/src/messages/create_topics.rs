@@ -51,7 +51,8 @@ message! {
         topic_config_error_code: ErrorCode, "5+", tagged 0 "5+";
         num_partitions: i32, "5+", default -1;
         replication_factor: i16, "5+", default -1;
-        configs: Option<Vec<CreatableTopicConfigs>>, "5+", nullable "5+", default Some(Default::default());
+        configs: Option<Vec<CreatableTopicConfigs>>, "5+", nullable "5+",
+            default Some(Default::default());
     }
 
     /// Part of [`CreateTopicsResponse`].

@@ -8,7 +8,8 @@ use crate::{ErrorCode, Str, message};
 message! {
     /// Describes the log directories of a broker.
     DescribeLogDirsRequest "1-4", flexible "2+" {
-        topics: Option<Vec<DescribableLogDirTopic>>, "0+", nullable "0+", default Some(Default::default());
+        topics: Option<Vec<DescribableLogDirTopic>>, "0+", nullable "0+",
+            default Some(Default::default());
     }
 
     /// Part of [`DescribeLogDirsRequest`].

@@ -9,7 +9,8 @@ message! {
     /// Elects preferred or unclean leaders.
     ElectLeadersRequest "0-2", flexible "2+" {
         election_type: i8, "1+";
-        topic_partitions: Option<Vec<TopicPartitions>>, "0+", nullable "0+", default Some(Default::default());
+        topic_partitions: Option<Vec<TopicPartitions>>, "0+", nullable "0+",
+            default Some(Default::default());
         timeout_ms: i32, "0+", default 60000;
     }
 

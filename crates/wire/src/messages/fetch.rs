@@ -1,4 +1,4 @@
-//! Fetch (key 1): reads record batches from partitions; also how followers and the quorum replicate.
+//! Fetch (key 1): reads record batches; also how followers and the quorum replicate.
 //!
 //! Source: KIP-227, KIP-320, KIP-595.
 
@@ -84,7 +84,8 @@ message! {
         diverging_epoch: EpochEndOffset, "12+", tagged 0 "12+";
         current_leader: LeaderIdAndEpoch, "12+", tagged 1 "12+";
         snapshot_id: SnapshotId, "12+", tagged 2 "12+";
-        aborted_transactions: Option<Vec<AbortedTransaction>>, "4+", nullable "4+", default Some(Default::default());
+        aborted_transactions: Option<Vec<AbortedTransaction>>, "4+", nullable "4+",
+            default Some(Default::default());
         preferred_read_replica: i32, "11+", default -1;
         records: Option<Bytes>, "0+", nullable "0+", default Some(Default::default());
     }

@@ -8,7 +8,8 @@ use crate::{ErrorCode, Str, Uuid, message};
 message! {
     /// Describes the brokers, topics and partitions of the cluster.
     MetadataRequest "0-13", flexible "9+" {
-        topics: Option<Vec<MetadataRequestTopic>>, "0+", nullable "1+", default Some(Default::default());
+        topics: Option<Vec<MetadataRequestTopic>>, "0+", nullable "1+",
+            default Some(Default::default());
         allow_auto_topic_creation: bool, "4+", default true;
         include_cluster_authorized_operations: bool, "8-10";
         include_topic_authorized_operations: bool, "8+";

@@ -9,7 +9,8 @@ message! {
     /// Reads the offsets that groups have committed.
     OffsetFetchRequest "1-10", flexible "6+" {
         group_id: Str, "0-7";
-        topics: Option<Vec<OffsetFetchRequestTopic>>, "0-7", nullable "2-7", default Some(Default::default());
+        topics: Option<Vec<OffsetFetchRequestTopic>>, "0-7", nullable "2-7",
+            default Some(Default::default());
         groups: Vec<OffsetFetchRequestGroup>, "8+";
         require_stable: bool, "7+";
     }
@@ -25,7 +26,8 @@ message! {
         group_id: Str, "8+";
         member_id: Option<Str>, "9+", nullable "9+";
         member_epoch: i32, "9+", default -1;
-        topics: Option<Vec<OffsetFetchRequestTopics>>, "8+", nullable "8+", default Some(Default::default());
+        topics: Option<Vec<OffsetFetchRequestTopics>>, "8+", nullable "8+",
+            default Some(Default::default());
     }
 
     /// Part of [`OffsetFetchRequest`].

@@ -1,0 +1,85 @@
+//! The project's own commands: `cargo xtask --help`.
+
+mod process;
+mod setup;
+mod test;
+mod tidy;
+
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(about = "The project's own commands", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Checks what the compiler does not: lengths of files and functions, headers, leftovers.
+    Tidy,
+    /// Installs what the tests need, then runs tidy, formatting, clippy and every test.
+    Test(test::Options),
+    /// Runs the simulator of the quorum: `--seeds N [--seed S] [--planted NAME|all]`.
+    Simulate(PassedOn),
+    /// Kills and pauses nodes of a real cluster under load, then checks every record.
+    Chaos(PassedOn),
+    /// Tries bad input, full disks, idle crowds and the other checks of a running cluster.
+    Spine(PassedOn),
+    /// Writes the generated documents anew: docs/configuration.md.
+    Docs,
+    /// Checks licences, bans and sources of the dependencies (cargo-deny).
+    Deny,
+}
+
+/// Options that go to another program as they are.
+#[derive(Args)]
+#[command(disable_help_flag = true)]
+struct PassedOn {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    rest: Vec<String>,
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Tidy => tidy::run(),
+        Command::Test(options) => test::run(&options),
+        Command::Simulate(passed) => process::cargo(
+            "run --release --quiet -p vltava-quorum --features sim --bin simulate --",
+            &passed.rest,
+        ),
+        Command::Chaos(passed) => e2e("chaos", &passed.rest),
+        Command::Spine(passed) => e2e("spine", &passed.rest),
+        Command::Docs => process::cargo("run --quiet -p vltava-config --bin config-docs", &[]),
+        Command::Deny => {
+            setup::cargo_deny().and_then(|()| process::cargo("deny --all-features check", &[]))
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            report(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The end-to-end programs work on the release binary, which is built first.
+fn e2e(program: &str, rest: &[String]) -> Result<(), String> {
+    setup::packages()?;
+    process::cargo("build --release --quiet -p vltava-cli", &[])?;
+    process::cargo(&format!("run --release --quiet -p vltava-e2e --bin {program} --"), rest)
+}
+
+#[allow(clippy::print_stderr, reason = "a command says what failed")]
+fn report(error: &str) {
+    eprintln!("xtask: {error}");
+}
+
+/// One line of progress.
+#[allow(clippy::print_stdout, reason = "a command says what it does")]
+fn say(line: &str) {
+    println!("{line}");
+}
