@@ -8,6 +8,7 @@
 //! ([`Reader`]).
 
 pub mod api_key;
+pub mod arbitrary;
 pub mod batch;
 pub mod compression;
 pub mod error_code;

@@ -429,6 +429,10 @@ macro_rules! message {
                 }
             }
 
+            $crate::__generate! {
+                $name { $($field: $type, $exists $(, $nullable)?;)* }
+            }
+
             $(
                 impl $crate::Message for $name {
                     const NAME: &'static str = stringify!($name);
