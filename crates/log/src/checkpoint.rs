@@ -1,0 +1,1 @@
+//! Kafka's small text files, each replaced as a whole.

@@ -1,0 +1,48 @@
+//! What can be set for a log; Kafka's topic configuration, as far as a log needs it.
+
+use vltava_wire::batch::TimestampType;
+
+/// The settings of one log. The defaults are Kafka's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogConfig {
+    /// `segment.bytes`: a segment is not grown beyond this, in bytes.
+    pub segment_bytes: u32,
+    /// `segment.ms`: a segment takes batches of a span of at most this, in ms.
+    pub segment_ms: i64,
+    /// `segment.index.bytes`: an index is not grown beyond this, in bytes.
+    pub segment_index_bytes: u32,
+    /// `index.interval.bytes`: an index entry is made about every so many bytes.
+    pub index_interval_bytes: u32,
+    /// `max.message.bytes`: the largest batch that a leader takes, in bytes.
+    pub max_message_bytes: u32,
+    /// `message.timestamp.type`: whose clock the timestamps are from.
+    pub timestamp_type: TimestampType,
+    /// `message.timestamp.before.max.ms`: how far a timestamp may lie in the past, in ms.
+    pub timestamp_before_max_ms: i64,
+    /// `message.timestamp.after.max.ms`: how far a timestamp may lie in the future, in ms.
+    pub timestamp_after_max_ms: i64,
+    /// `retention.ms`: older segments are deleted; −1 keeps them.
+    pub retention_ms: i64,
+    /// `retention.bytes`: the oldest segments beyond this size are deleted; −1 keeps them.
+    pub retention_bytes: i64,
+    /// `producer.id.expiration.ms`: a producer that is silent for so long is forgotten.
+    pub producer_id_expiration_ms: i64,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self {
+            segment_bytes: 1 << 30,
+            segment_ms: 7 * 24 * 3600 * 1000,
+            segment_index_bytes: 10 << 20,
+            index_interval_bytes: 4096,
+            max_message_bytes: (1 << 20) + 12,
+            timestamp_type: TimestampType::CreateTime,
+            timestamp_before_max_ms: i64::MAX,
+            timestamp_after_max_ms: 3600 * 1000,
+            retention_ms: 7 * 24 * 3600 * 1000,
+            retention_bytes: -1,
+            producer_id_expiration_ms: 24 * 3600 * 1000,
+        }
+    }
+}
