@@ -17,7 +17,7 @@ mod record;
 mod varint;
 
 pub use builder::{BatchBuilder, HeaderPair};
-pub use control::{CONTROL_KEY_VERSION, ControlRecordType};
+pub use control::{CONTROL_KEY_VERSION, ControlRecord, ControlRecordError, ControlRecordType};
 pub use error::{BatchError, BatchErrorKind};
 pub use header::{
     Attributes, BATCH_OVERHEAD, BatchHeader, LOG_OVERHEAD, NO_SEQUENCE, NO_TIMESTAMP,

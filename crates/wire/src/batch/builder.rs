@@ -2,7 +2,7 @@
 
 use bytes::BytesMut;
 
-use super::control::ControlRecordType;
+use super::control::{ControlRecord, ControlRecordType};
 use super::header::{
     ATTRIBUTES_AT, Attributes, BATCH_OVERHEAD, BatchHeader, CRC_AT, LOG_OVERHEAD, NO_SEQUENCE,
     NO_TIMESTAMP, TimestampType,
@@ -115,7 +115,15 @@ impl BatchBuilder {
         self.append_at(offset, timestamp, key, value, headers);
     }
 
-    /// Appends a control record of that type at the next offset.
+    /// Appends a control record at the next offset; `timestamp` in ms since 1970.
+    ///
+    /// # Panics
+    /// If the batch is not one of control records.
+    pub fn append_control_record(&mut self, timestamp: i64, record: &ControlRecord) {
+        self.append_control(record.kind(), timestamp, &record.value());
+    }
+
+    /// Appends a control record of that type, its value already encoded, at the next offset.
     ///
     /// # Panics
     /// If the batch is not one of control records.

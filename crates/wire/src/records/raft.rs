@@ -1,4 +1,5 @@
-//! Control records of the metadata log (KIP-595, KIP-630, KIP-853).
+//! Values of control records: the metadata log's (KIP-595, KIP-630, KIP-853) and the marker that
+//! ends a transaction (KIP-98).
 
 use crate::{Str, Uuid, message};
 
@@ -59,5 +60,9 @@ message! {
     KRaftVersionFeature {
         min_supported_version: i16, "0+";
         max_supported_version: i16, "0+";
+    }
+    /// `EndTxnMarker`.
+    EndTxnMarker "0", flexible "none" {
+        coordinator_epoch: i32, "0+";
     }
 }
