@@ -1,0 +1,162 @@
+//! Configuration as DescribeConfigs answers it (KIP-226, KIP-569).
+
+use std::collections::BTreeMap;
+
+use crate::keys;
+use crate::spec::{Spec, Update};
+use crate::topic;
+use crate::value::Value;
+use crate::values::{Setting, Values};
+
+/// Where a value comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// The topic's own configuration.
+    Topic,
+    /// The dynamic configuration of one broker.
+    DynamicBroker,
+    /// The dynamic configuration of all brokers.
+    DynamicDefaultBroker,
+    /// The broker's file or environment.
+    StaticBroker,
+    /// The table.
+    Default,
+}
+
+impl Source {
+    /// The number that stands for it on the wire.
+    pub const fn code(self) -> i8 {
+        match self {
+            Self::Topic => 1,
+            Self::DynamicBroker => 2,
+            Self::DynamicDefaultBroker => 3,
+            Self::StaticBroker => 4,
+            Self::Default => 5,
+        }
+    }
+}
+
+/// One value that stands, or would stand if those above it were not set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Synonym {
+    /// The key that gives the value.
+    pub name: &'static str,
+    /// The value; `None` for "not set", and for what must not be shown.
+    pub value: Option<String>,
+    /// Where it comes from.
+    pub source: Source,
+}
+
+/// One key of a node or topic.
+#[derive(Debug, Clone)]
+pub struct Described {
+    /// The row of the table: name, type, help.
+    pub spec: &'static Spec,
+    /// The value; `None` for "not set", and for what must not be shown.
+    pub value: Option<String>,
+    /// Where it comes from.
+    pub source: Source,
+    /// Whether it cannot change at run time.
+    pub read_only: bool,
+    /// Whether its value must not be shown.
+    pub sensitive: bool,
+    /// Every value that is set, the one that stands first, and the default last.
+    pub synonyms: Vec<Synonym>,
+}
+
+/// Describes every key that a node of this kind reads, by name.
+pub fn node(values: &Values, role: crate::Role) -> Vec<Described> {
+    let (broker, coordinator) = (role == crate::Role::Broker, role == crate::Role::Coordinator);
+    let mut rows: Vec<&'static Spec> =
+        keys::all().filter(|spec| spec.scope.is_read_by(broker, coordinator)).collect();
+    rows.sort_by_key(|spec| spec.name);
+    rows.into_iter().map(|spec| describe(spec, node_synonyms(values, spec))).collect()
+}
+
+/// Describes what is set dynamically for all brokers: the answer for the broker without a name.
+pub fn cluster_default(values: &Values) -> Vec<Described> {
+    let set = values.cluster.keys().filter_map(|name| keys::find(name));
+    set.map(|spec| {
+        let synonyms = node_synonyms(values, spec);
+        let stands = |synonym: &Synonym| synonym.source == Source::DynamicDefaultBroker;
+        let first = synonyms.iter().position(stands).unwrap_or(0);
+        describe(spec, synonyms[first..].to_vec())
+    })
+    .collect()
+}
+
+/// Describes every key of a topic, by name.
+pub fn topic(values: &Values, overrides: &BTreeMap<String, String>) -> Vec<Described> {
+    let mut rows: Vec<&'static Spec> = topic::keys::all().collect();
+    rows.sort_by_key(|spec| spec.name);
+    rows.into_iter()
+        .map(|spec| {
+            let own = overrides.get(spec.name).map(|text| Synonym {
+                name: spec.name,
+                value: Some(text.clone()),
+                source: Source::Topic,
+            });
+            let broker = spec.fallbacks.first().and_then(|from| keys::find(from.key));
+            let inherited = match broker {
+                Some(broker) => node_synonyms(values, broker),
+                None => vec![default_synonym(spec)],
+            };
+            let value = values.inherited(spec);
+            let mut described = describe(spec, own.into_iter().chain(inherited).collect());
+            if described.source != Source::Topic {
+                described.value = value.to_text();
+            }
+            described
+        })
+        .collect()
+}
+
+fn describe(spec: &'static Spec, synonyms: Vec<Synonym>) -> Described {
+    let (value, source) = synonyms
+        .first()
+        .map_or((None, Source::Default), |first| (first.value.clone(), first.source));
+    Described {
+        spec,
+        value,
+        source,
+        read_only: spec.update == Update::ReadOnly,
+        sensitive: spec.is_sensitive(),
+        synonyms,
+    }
+}
+
+/// Every value of a node's key and of the keys that stand in for it, the uppermost first.
+fn node_synonyms(values: &Values, spec: &'static Spec) -> Vec<Synonym> {
+    let mut synonyms = Vec::new();
+    collect(values, spec, &mut synonyms);
+    synonyms
+}
+
+fn collect(values: &Values, spec: &'static Spec, synonyms: &mut Vec<Synonym>) {
+    let layers = [
+        (&values.broker, Source::DynamicBroker),
+        (&values.cluster, Source::DynamicDefaultBroker),
+        (&values.fixed, Source::StaticBroker),
+    ];
+    for (layer, source) in layers {
+        if let Some(Setting { value, .. }) = layer.get(spec.name) {
+            synonyms.push(Synonym { name: spec.name, value: shown(spec, value), source });
+        }
+    }
+    if spec.default.is_some() {
+        synonyms.push(default_synonym(spec));
+    }
+    for fallback in spec.fallbacks {
+        if let Some(other) = keys::find(fallback.key) {
+            collect(values, other, synonyms);
+        }
+    }
+}
+
+fn default_synonym(spec: &'static Spec) -> Synonym {
+    Synonym { name: spec.name, value: shown(spec, &spec.default_value()), source: Source::Default }
+}
+
+fn shown(spec: &Spec, value: &Value) -> Option<String> {
+    if spec.is_sensitive() { None } else { value.to_text() }
+}

@@ -1,0 +1,58 @@
+//! Keys about listeners, connections and requests.
+
+use super::keys;
+use crate::listeners;
+use crate::spec::Check::{Any, AtLeast, Form, OneOf, Within};
+
+keys! {
+    /// What the node listens on: `NAME://host:port`, separated by commas. An empty host means all
+    /// addresses of the machine; port 0 takes a free one.
+    LISTENERS: Vec<String> = "listeners", Some("PLAINTEXT://:9092"),
+        Form(listeners::check_list, listeners::FORM), Node, PerBroker, High;
+    /// What clients and other nodes are told to connect to, where that is not what `listeners` says:
+    /// `NAME://host:port`, separated by commas.
+    ADVERTISED_LISTENERS: Option<Vec<String>> = "advertised.listeners", None,
+        Form(listeners::check_list, listeners::FORM), Node, PerBroker, High;
+    /// The security protocol of each listener: `NAME:PROTOCOL`, separated by commas. A listener that
+    /// it does not name is PLAINTEXT.
+    LISTENER_SECURITY_PROTOCOL_MAP: Vec<String> = "listener.security.protocol.map",
+        Some("PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL"),
+        Form(listeners::check_protocol_map, listeners::MAP_FORM), Node, PerBroker, Low;
+    /// The name of the listener that other brokers connect to. Where it is not set it is the first
+    /// listener whose protocol is `security.inter.broker.protocol`.
+    INTER_BROKER_LISTENER_NAME: Option<String> = "inter.broker.listener.name", None, Any,
+        Broker, ReadOnly, Medium;
+    /// The security protocol between brokers, where `inter.broker.listener.name` is not set.
+    SECURITY_INTER_BROKER_PROTOCOL: String = "security.inter.broker.protocol", Some("PLAINTEXT"),
+        OneOf(&["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]), Broker, ReadOnly, Medium;
+    /// The names of the coordinators' listeners. A coordinator listens on those of them that
+    /// `listeners` has; a broker needs the first for its protocol.
+    CONTROLLER_LISTENER_NAMES: Vec<String> = "controller.listener.names", Some("CONTROLLER"), Any,
+        Node, ReadOnly, High;
+    /// The largest request that a node reads, in bytes. A larger one closes its connection.
+    SOCKET_REQUEST_MAX_BYTES: i32 = "socket.request.max.bytes", Some("104857600"), AtLeast(1),
+        Node, ReadOnly, High;
+    /// How many connections may wait to be accepted, for each listener.
+    SOCKET_LISTEN_BACKLOG_SIZE: i32 = "socket.listen.backlog.size", Some("50"), AtLeast(1),
+        Node, ReadOnly, Medium;
+    /// How many connections the node holds at once.
+    MAX_CONNECTIONS: i32 = "max.connections", Some("2147483647"), AtLeast(0),
+        Node, ClusterWide, Medium;
+    /// How many connections the node holds from one address.
+    MAX_CONNECTIONS_PER_IP: i32 = "max.connections.per.ip", Some("2147483647"), AtLeast(0),
+        Node, ClusterWide, Medium;
+    /// Addresses with another limit than `max.connections.per.ip`: `address:connections`, separated
+    /// by commas.
+    MAX_CONNECTIONS_PER_IP_OVERRIDES: Vec<String> = "max.connections.per.ip.overrides", Some(""),
+        Form(listeners::check_overrides, "address:connections, separated by commas"),
+        Node, ClusterWide, Medium;
+    /// How long a connection may be silent before the node closes it, in milliseconds; a negative
+    /// number never closes one.
+    CONNECTIONS_MAX_IDLE_MS: i64 = "connections.max.idle.ms", Some("600000"), Any,
+        Node, ReadOnly, Medium;
+    /// How many threads serve requests, for each node.
+    NUM_IO_THREADS: i32 = "num.io.threads", Some("8"), Within(1, 1024), Node, ReadOnly, High;
+    /// How long a request of the node to another one may take, in milliseconds.
+    REQUEST_TIMEOUT_MS: i32 = "request.timeout.ms", Some("30000"), AtLeast(1),
+        Node, ReadOnly, High;
+}
