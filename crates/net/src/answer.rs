@@ -1,0 +1,142 @@
+//! What a handler gives back: an answer now, or a future of one.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use vltava_wire::header::{RequestHeader, encode_response_header};
+use vltava_wire::{Message, Request, Writer};
+
+use crate::budget::Charge;
+
+/// A response as it goes out: pieces that are written one after the other, without a copy.
+///
+/// The length prefix is not among them; the connection writes it.
+#[derive(Debug, Default)]
+pub struct Frame {
+    pieces: Vec<Bytes>,
+    len: usize,
+    charge: Option<Charge>,
+}
+
+impl Frame {
+    /// A frame of what was written.
+    pub fn new(writer: Writer) -> Self {
+        let len = writer.len();
+        Self { pieces: writer.into_pieces(), len, charge: None }
+    }
+
+    /// Holds a charge to the memory budget until the frame was written or dropped.
+    #[must_use]
+    pub fn holding(mut self, charge: Charge) -> Self {
+        self.charge = Some(charge);
+        self
+    }
+
+    /// Bytes of the frame, without its length prefix.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether the frame has no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The pieces, in order.
+    pub fn pieces(&self) -> &[Bytes] {
+        &self.pieces
+    }
+
+    /// All bytes in one piece (a copy), as tests and forwarded answers need them.
+    pub fn to_bytes(&self) -> Bytes {
+        match self.pieces.as_slice() {
+            [] => Bytes::new(),
+            [piece] => piece.clone(),
+            pieces => pieces.concat().into(),
+        }
+    }
+
+    pub(crate) fn into_parts(self) -> (Vec<Bytes>, usize, Option<Charge>) {
+        (self.pieces, self.len, self.charge)
+    }
+}
+
+/// What becomes of one request.
+#[derive(Debug)]
+pub enum Answer {
+    /// A response to write.
+    Frame(Frame),
+    /// No response, as for a produce with acks=0.
+    Silent,
+    /// The connection is closed once the answers before this one are written.
+    Close {
+        /// Why, for the log: a sentence without the peer's name.
+        reason: Cow<'static, str>,
+    },
+}
+
+impl Answer {
+    /// The response to a request, in the version of the request.
+    ///
+    /// # Panics
+    /// If the version is not declared for the response: check the request's before.
+    pub fn to<R: Request>(header: &RequestHeader, response: &R::Response) -> Self {
+        Self::at_version::<R>(header, header.api_version, response)
+    }
+
+    /// The response in another version than the request's: ApiVersions of a version that is not
+    /// known is answered in version 0 (KIP-511).
+    ///
+    /// # Panics
+    /// If the version is not declared for the response.
+    pub fn at_version<R: Request>(
+        header: &RequestHeader,
+        version: i16,
+        response: &R::Response,
+    ) -> Self {
+        let mut writer = Writer::new();
+        encode_response_header(&mut writer, R::KEY, version, header.correlation_id);
+        response.write(&mut writer, version);
+        Self::Frame(Frame::new(writer))
+    }
+
+    /// Closes the connection, with the reason for the log.
+    pub fn close(reason: impl Into<Cow<'static, str>>) -> Self {
+        Self::Close { reason: reason.into() }
+    }
+}
+
+/// How a handler answers.
+pub enum Reply {
+    /// The answer is there.
+    Ready(Answer),
+    /// What had to be done in order is done; the requests behind are handled while this waits.
+    ///
+    /// The future is polled from the moment it is returned, and dropped when the client closes
+    /// the connection.
+    Later(BoxFuture<'static, Answer>),
+}
+
+impl Reply {
+    /// An answer that is to come.
+    pub fn later(answer: impl Future<Output = Answer> + Send + 'static) -> Self {
+        Self::Later(Box::pin(answer))
+    }
+}
+
+impl From<Answer> for Reply {
+    fn from(answer: Answer) -> Self {
+        Self::Ready(answer)
+    }
+}
+
+impl fmt::Debug for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ready(answer) => f.debug_tuple("Ready").field(answer).finish(),
+            Self::Later(_) => f.write_str("Later"),
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! Reading frames: a length of four bytes, then as many bytes.
+//!
+//! A connection that waits for a frame has no buffer at all. Small frames are read ahead into a
+//! buffer of a few KiB and copied out; a large one has a buffer of its own, which grows with
+//! what arrives. Both are charged to the budget before the frame is filled.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use prometheus_client::metrics::counter::Counter;
+use tokio::io::AsyncRead;
+use tokio::time::{Instant, Sleep};
+use tokio_util::io::poll_read_buf;
+
+use crate::budget::{Budget, Charge, SMALL_MAX};
+use crate::guess::guess;
+
+/// The read-ahead buffer of one connection, in bytes: it is not charged to the budget, so it is
+/// small, and it exists only while bytes are in it.
+const BUFFER: usize = 8 * 1024;
+
+/// The length prefix, in bytes.
+const PREFIX: usize = 4;
+
+/// What a large frame is given at first, in bytes, and the factor by which that grows as the
+/// bytes arrive: who declares much and sends little holds little.
+const FIRST_STEP: usize = 32 * 1024;
+const GROWTH: usize = 4;
+
+/// Why no frame could be read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FrameError {
+    #[error("closed by the client")]
+    Closed,
+    #[error("closed by the client within a frame, {got} of {length} bytes in")]
+    CutOff { got: usize, length: usize },
+    #[error("reading failed: {0}")]
+    Read(#[source] std::io::Error),
+    #[error("a frame declares {declared} bytes, {limit} are allowed{guess}")]
+    TooLarge { declared: i32, limit: usize, guess: &'static str },
+    #[error("a frame declares the impossible length {declared}{guess}")]
+    Negative { declared: i32, guess: &'static str },
+    #[error("a frame stood still for {0:?}, {got} of {length} bytes in", got = .1, length = .2)]
+    Stalled(Duration, usize, usize),
+}
+
+/// Reads the frames of one connection. Its futures may be dropped at any point and made anew.
+#[derive(Debug)]
+pub(crate) struct FrameReader {
+    limit: usize,
+    stall_max: Duration,
+    budget: Arc<Budget>,
+    /// Whether frames are charged without waiting.
+    always: bool,
+    buffer: BytesMut,
+    large: Option<Large>,
+    progress: Instant,
+    stalled: Option<Pin<Box<Sleep>>>,
+    received: Counter,
+}
+
+/// A frame that does not fit into the buffer.
+#[derive(Debug)]
+struct Large {
+    bytes: BytesMut,
+    length: usize,
+    charge: Charge,
+}
+
+/// A frame's bytes and what they are charged; both go when the last view of them goes.
+struct Charged {
+    bytes: Vec<u8>,
+    _charge: Charge,
+}
+
+impl AsRef<[u8]> for Charged {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl FrameReader {
+    pub(crate) fn new(
+        limit: usize,
+        stall_max: Duration,
+        budget: Arc<Budget>,
+        always: bool,
+        received: Counter,
+    ) -> Self {
+        Self {
+            limit,
+            stall_max,
+            budget,
+            always,
+            buffer: BytesMut::new(),
+            large: None,
+            progress: Instant::now(),
+            stalled: None,
+            received,
+        }
+    }
+
+    /// When bytes came in last.
+    pub(crate) fn progress(&self) -> Instant {
+        self.progress
+    }
+
+    /// The next frame, if it is in the buffer already and the budget allows it.
+    pub(crate) fn take_now(&mut self) -> Result<Option<Bytes>, FrameError> {
+        if self.large.is_some() {
+            return Ok(None);
+        }
+        let Some(length) = self.declared()? else { return Ok(None) };
+        if self.buffer.len() < PREFIX + length {
+            return Ok(None);
+        }
+        let charge = match self.always {
+            true => Some(self.budget.charge_always(length)),
+            false => self.budget.try_charge(length),
+        };
+        Ok(charge.map(|charge| self.copy_out(length, charge)))
+    }
+
+    /// The next frame, without its length prefix.
+    pub(crate) async fn next<R: AsyncRead + Unpin>(
+        &mut self,
+        socket: &mut R,
+    ) -> Result<Bytes, FrameError> {
+        loop {
+            if let Some(large) = &mut self.large {
+                if large.bytes.len() == large.length {
+                    return Ok(self.finish_large());
+                }
+                large.make_room(self.always).await;
+            } else if let Some(length) = self.declared()? {
+                if PREFIX + length > BUFFER {
+                    self.begin_large(length);
+                    continue;
+                }
+                if self.buffer.len() >= PREFIX + length {
+                    let mut charge = self.budget.nothing();
+                    charge_step(&mut charge, length, true, self.always).await;
+                    return Ok(self.copy_out(length, charge));
+                }
+            }
+            self.fill(socket).await?;
+        }
+    }
+
+    /// The length of the frame at the front of the buffer, checked.
+    fn declared(&self) -> Result<Option<usize>, FrameError> {
+        let Some(prefix) = self.buffer.first_chunk::<PREFIX>() else { return Ok(None) };
+        let declared = i32::from_be_bytes(*prefix);
+        let guess = guess(*prefix);
+        match usize::try_from(declared) {
+            Err(_) => Err(FrameError::Negative { declared, guess }),
+            Ok(length) if length > self.limit => {
+                Err(FrameError::TooLarge { declared, limit: self.limit, guess })
+            }
+            Ok(length) => Ok(Some(length)),
+        }
+    }
+
+    fn copy_out(&mut self, length: usize, charge: Charge) -> Bytes {
+        self.buffer.advance(PREFIX);
+        let bytes = self.buffer[..length].to_vec();
+        self.buffer.advance(length);
+        self.stalled = None;
+        Bytes::from_owner(Charged { bytes, _charge: charge })
+    }
+
+    fn begin_large(&mut self, length: usize) {
+        self.buffer.advance(PREFIX);
+        // At most the buffer's few KiB; they are charged with the first step.
+        let bytes = std::mem::take(&mut self.buffer);
+        self.large = Some(Large { bytes, length, charge: self.budget.nothing() });
+    }
+
+    fn finish_large(&mut self) -> Bytes {
+        let large = self.large.take().expect("called while a large frame is read");
+        self.stalled = None;
+        Bytes::from_owner(Charged { bytes: large.bytes.into(), _charge: large.charge })
+    }
+
+    /// Reads once.
+    async fn fill<R: AsyncRead + Unpin>(&mut self, socket: &mut R) -> Result<(), FrameError> {
+        let count = poll_fn(|context| self.poll_fill(context, socket)).await?;
+        if count > 0 {
+            self.progress = Instant::now();
+            self.received.inc_by(count as u64);
+            return Ok(());
+        }
+        Err(match self.position() {
+            Some((got, length)) => FrameError::CutOff { got, length },
+            None => FrameError::Closed,
+        })
+    }
+
+    fn poll_fill<R: AsyncRead + Unpin>(
+        &mut self,
+        context: &mut Context<'_>,
+        socket: &mut R,
+    ) -> Poll<Result<usize, FrameError>> {
+        let socket = Pin::new(socket);
+        let polled = match &mut self.large {
+            Some(large) => {
+                let room = large.charge.bytes() - large.bytes.len();
+                poll_read_buf(socket, context, &mut (&mut large.bytes).limit(room))
+            }
+            None => {
+                let room = BUFFER - self.buffer.len();
+                self.buffer.reserve(room);
+                poll_read_buf(socket, context, &mut (&mut self.buffer).limit(room))
+            }
+        };
+        if polled.is_pending() {
+            return self.poll_stalled(context);
+        }
+        polled.map_err(FrameError::Read)
+    }
+
+    /// Nothing is there to read: between frames that costs nothing, within one it is timed.
+    fn poll_stalled(&mut self, context: &mut Context<'_>) -> Poll<Result<usize, FrameError>> {
+        let Some((got, length)) = self.position() else {
+            self.buffer = BytesMut::new();
+            return Poll::Pending;
+        };
+        let stall_max = self.stall_max;
+        let deadline = self.progress + stall_max;
+        let timer =
+            self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+        while timer.as_mut().poll(context).is_ready() {
+            if deadline <= Instant::now() {
+                return Poll::Ready(Err(FrameError::Stalled(stall_max, got, length)));
+            }
+            timer.as_mut().reset(deadline);
+        }
+        Poll::Pending
+    }
+
+    /// How far the frame that has begun is read, and its length; the prefix counts as none.
+    fn position(&self) -> Option<(usize, usize)> {
+        match &self.large {
+            Some(large) => Some((large.bytes.len(), large.length)),
+            None if self.buffer.is_empty() => None,
+            None => {
+                let length = self.declared().ok().flatten().unwrap_or(0);
+                Some((self.buffer.len().saturating_sub(PREFIX), length))
+            }
+        }
+    }
+}
+
+impl Large {
+    /// Makes sure that there is room for more, and that it is charged.
+    async fn make_room(&mut self, always: bool) {
+        let charged = self.charge.bytes();
+        if self.bytes.len() < charged {
+            return;
+        }
+        let size = (charged * GROWTH).clamp(FIRST_STEP, FIRST_STEP.max(self.length));
+        let size = size.min(self.length);
+        let small = self.length <= SMALL_MAX;
+        charge_step(&mut self.charge, size - charged, small, always).await;
+        self.bytes.reserve(size - self.bytes.len());
+    }
+}
+
+async fn charge_step(charge: &mut Charge, more: usize, small: bool, always: bool) {
+    match always {
+        true => charge.grow_always(more),
+        false => charge.grow(more, small).await,
+    }
+}
+
+#[cfg(test)]
+#[path = "frame/tests.rs"]
+mod tests;

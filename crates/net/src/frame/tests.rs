@@ -1,0 +1,1 @@
+//! Frames that arrive in pieces, and frames that are none.
