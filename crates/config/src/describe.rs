@@ -6,7 +6,7 @@ use crate::keys;
 use crate::spec::{Spec, Update};
 use crate::topic;
 use crate::value::Value;
-use crate::values::{Setting, Values};
+use crate::values::Values;
 
 /// Where a value comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,7 +99,7 @@ pub fn topic(values: &Values, overrides: &BTreeMap<String, String>) -> Vec<Descr
             let broker = spec.fallbacks.first().and_then(|from| keys::find(from.key));
             let inherited = match broker {
                 Some(broker) => node_synonyms(values, broker),
-                None => vec![default_synonym(spec)],
+                None => Vec::new(),
             };
             let value = values.inherited(spec);
             let mut described = describe(spec, own.into_iter().chain(inherited).collect());
@@ -125,32 +125,19 @@ fn describe(spec: &'static Spec, synonyms: Vec<Synonym>) -> Described {
     }
 }
 
-/// Every value of a node's key and of the keys that stand in for it, the uppermost first.
+/// Every value of a node's key, the uppermost first. Keys that stand in for it are not among
+/// them, as in Kafka's answers.
 fn node_synonyms(values: &Values, spec: &'static Spec) -> Vec<Synonym> {
-    let mut synonyms = Vec::new();
-    collect(values, spec, &mut synonyms);
-    synonyms
-}
-
-fn collect(values: &Values, spec: &'static Spec, synonyms: &mut Vec<Synonym>) {
     let layers = [
         (&values.broker, Source::DynamicBroker),
         (&values.cluster, Source::DynamicDefaultBroker),
         (&values.fixed, Source::StaticBroker),
     ];
-    for (layer, source) in layers {
-        if let Some(Setting { value, .. }) = layer.get(spec.name) {
-            synonyms.push(Synonym { name: spec.name, value: shown(spec, value), source });
-        }
-    }
-    if spec.default.is_some() {
-        synonyms.push(default_synonym(spec));
-    }
-    for fallback in spec.fallbacks {
-        if let Some(other) = keys::find(fallback.key) {
-            collect(values, other, synonyms);
-        }
-    }
+    let set = layers.into_iter().filter_map(|(layer, source)| {
+        let value = shown(spec, &layer.get(spec.name)?.value);
+        Some(Synonym { name: spec.name, value, source })
+    });
+    set.chain(spec.default.map(|_| default_synonym(spec))).collect()
 }
 
 fn default_synonym(spec: &'static Spec) -> Synonym {

@@ -5,6 +5,8 @@ use crate::error::{Notice, Origin};
 use crate::keys;
 use crate::load::Raw;
 
+/// Where an image of old put the output of HOSTNAME_COMMAND into a value.
+const HOST_MARK: &str = "_{HOSTNAME_COMMAND}";
 const PREFIX: &str = "KAFKA_";
 
 /// Variables that Kafka's or other images read, with what is so here instead.
@@ -47,6 +49,7 @@ pub(crate) fn apply(
     variables: impl IntoIterator<Item = (String, String)>,
     raw: &mut Raw,
     notices: &mut Vec<Notice>,
+    host_name: &dyn Fn() -> String,
 ) {
     let mut from_variables = Raw::new();
     for (name, value) in variables {
@@ -67,6 +70,11 @@ pub(crate) fn apply(
         } else if is_service_link(&name, &value) {
             notice("Kubernetes sets it for a Service of that name; it is ignored", true);
         } else if let Some(rest) = name.strip_prefix(PREFIX).filter(|rest| !rest.is_empty()) {
+            let value = if value.contains(HOST_MARK) {
+                value.replace(HOST_MARK, &host_name())
+            } else {
+                value
+            };
             from_variables.insert(key_of(rest), (value, origin));
         }
     }

@@ -156,13 +156,11 @@ impl CreateTopic {
     /// A sentence that says what is wrong.
     pub fn parse(text: &str) -> Result<Self, String> {
         let parts: Vec<&str> = text.split(':').map(str::trim).collect();
-        let (&[name, partitions, replicas], policy) = (match parts.len() {
-            3 | 4 => (
-                parts.first_chunk::<3>().ok_or("three parts are needed")?,
-                parts.get(3).filter(|policy| !policy.is_empty()),
-            ),
+        let (name, partitions, replicas, policy) = match parts[..] {
+            [name, partitions, replicas] => (name, partitions, replicas, ""),
+            [name, partitions, replicas, policy] => (name, partitions, replicas, policy),
             _ => return Err(format!("`{text}` is not name:partitions:replicas")),
-        });
+        };
         crate::topic::check_name(name)?;
         let partitions = partitions.parse().ok().filter(|n| *n >= 1).ok_or_else(|| {
             format!("`{partitions}` in `{text}` is no number of partitions (1 or more)")
@@ -174,7 +172,7 @@ impl CreateTopic {
             name: name.to_owned(),
             partitions,
             replication_factor,
-            cleanup_policy: policy.map(|policy| (*policy).to_owned()),
+            cleanup_policy: Some(policy.to_owned()).filter(|policy| !policy.is_empty()),
         })
     }
 }
@@ -209,9 +207,14 @@ pub(crate) fn check_protocol_map(text: &str) -> Result<(), String> {
 pub(crate) fn protocol_entry(text: &str) -> Result<(String, &'static str), String> {
     let (name, protocol) =
         text.split_once(':').ok_or_else(|| format!("`{text}` is not NAME:PROTOCOL"))?;
-    let known = PROTOCOLS.iter().find(|known| known.eq_ignore_ascii_case(protocol.trim()));
+    let known = protocol_named(protocol.trim());
     let protocol = known.ok_or_else(|| format!("`{protocol}` is no security protocol"))?;
     Ok((name.trim().to_ascii_uppercase(), protocol))
+}
+
+/// The security protocol of this name, if there is one.
+pub(crate) fn protocol_named(name: &str) -> Option<&'static str> {
+    PROTOCOLS.iter().find(|known| known.eq_ignore_ascii_case(name)).copied()
 }
 
 pub(crate) fn check_addresses(text: &str) -> Result<(), String> {

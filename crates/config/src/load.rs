@@ -44,7 +44,7 @@ pub fn load(
         Some(path) => read_file(path)?,
         None => Raw::new(),
     };
-    environment::apply(variables, &mut raw, &mut notices);
+    environment::apply(variables, &mut raw, &mut notices, &host_name);
     legacy::apply(&mut raw, &mut notices, &host_name);
     let mut problems = Vec::new();
     role::prepare(role, &mut raw, &mut problems);

@@ -173,7 +173,9 @@ impl Values {
         parse_all(&map, listeners::protocol_entry)
             .into_iter()
             .find(|(name, _)| name.eq_ignore_ascii_case(listener))
-            .map_or("PLAINTEXT", |(_, protocol)| protocol)
+            .map(|(_, protocol)| protocol)
+            .or_else(|| listeners::protocol_named(listener))
+            .unwrap_or("PLAINTEXT")
     }
 
     /// Where coordinators can be found: the bootstrap servers, then the fixed voters.
@@ -240,7 +242,7 @@ fn dynamic_layer<'a>(
 ///
 /// # Errors
 /// [`Problem`] if the key is unknown, cannot change at run time (or not for all brokers at once), or
-/// does not allow the value. Kafka answers INVALID_CONFIG or INVALID_REQUEST to these.
+/// does not allow the value. Kafka answers INVALID_REQUEST to these.
 pub fn check_dynamic(key: &str, text: &str, all_brokers: bool) -> Result<(), Problem> {
     dynamic_value(key, text, all_brokers).map(|_| ())
 }

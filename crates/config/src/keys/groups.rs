@@ -1,6 +1,5 @@
 //! Keys about consumer groups, their offsets, and producers' ids.
 
-use super::keys;
 use crate::spec::Check::{AtLeast, Within};
 
 keys! {

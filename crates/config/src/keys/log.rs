@@ -1,6 +1,5 @@
 //! Keys about the logs of partitions: the brokers' defaults for what a topic may set itself.
 
-use super::keys;
 use crate::spec::Check::{Any, AtLeast, Form, Fraction, OneOf, Within, WithinOr};
 use crate::topic::{self, COMPRESSIONS};
 

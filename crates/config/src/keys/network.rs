@@ -1,6 +1,5 @@
 //! Keys about listeners, connections and requests.
 
-use super::keys;
 use crate::listeners;
 use crate::spec::Check::{Any, AtLeast, Form, OneOf, Within};
 
@@ -14,7 +13,7 @@ keys! {
     ADVERTISED_LISTENERS: Option<Vec<String>> = "advertised.listeners", None,
         Form(listeners::check_list, listeners::FORM), Node, PerBroker, High;
     /// The security protocol of each listener: `NAME:PROTOCOL`, separated by commas. A listener that
-    /// it does not name is PLAINTEXT.
+    /// it does not name is of the protocol that it is called after, and PLAINTEXT otherwise.
     LISTENER_SECURITY_PROTOCOL_MAP: Vec<String> = "listener.security.protocol.map",
         Some("PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL"),
         Form(listeners::check_protocol_map, listeners::MAP_FORM), Node, PerBroker, Low;

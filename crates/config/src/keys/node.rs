@@ -1,6 +1,5 @@
 //! Keys that say who a node is and where it keeps its data.
 
-use super::keys;
 use crate::spec::Check::{Any, AtLeast, OneOf};
 
 keys! {

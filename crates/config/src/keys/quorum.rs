@@ -1,6 +1,5 @@
 //! Keys of the metadata quorum: its members, its timing and its log.
 
-use super::keys;
 use crate::listeners;
 use crate::spec::Check::{AtLeast, Form};
 

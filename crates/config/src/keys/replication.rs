@@ -1,6 +1,5 @@
 //! Keys about how followers copy from leaders, and how consumers fetch.
 
-use super::keys;
 use crate::spec::Check::AtLeast;
 
 keys! {

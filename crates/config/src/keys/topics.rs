@@ -1,6 +1,5 @@
 //! Keys about topics as a whole: how they come to be, and who leads their partitions.
 
-use super::keys;
 use crate::spec::Check::{Any, AtLeast};
 
 keys! {

@@ -1,6 +1,5 @@
 //! Keys that Kafka does not have.
 
-use super::keys;
 use crate::listeners;
 use crate::spec::Check::{AtLeast, Form};
 
