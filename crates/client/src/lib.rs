@@ -1,1 +1,21 @@
 //! Async connections and admin calls to any broker or coordinator.
+//!
+//! - [`Connection`]: one socket; calls are pipelined, versions negotiated, answers checked.
+//! - `Cluster`: a connection a node, what the nodes say about each other, and retries.
+//! - `admin`: what people do to a cluster, a call each.
+//! - `Producer` and `Consumer`: small ones, for tools and tests.
+//!
+//! *Invariants:* nothing here knows who uses it, and it speaks the Kafka protocol only, so all of
+//! it works against Apache Kafka as well. A call ends: by its answer, its timeout, or the end of
+//! its connection.
+
+mod connection;
+mod driver;
+mod error;
+mod options;
+mod versions;
+
+pub use connection::Connection;
+pub use error::ClientError;
+pub use options::ConnectOptions;
+pub use versions::NodeVersions;
