@@ -25,7 +25,8 @@ macro_rules! __generate {
                     if const { $crate::Versions::parse($exists) }.contains(version.number)
                         && !source.keeps_default()
                     {
-                        value.$field = $crate::__generate!(@ $type, source, version $(, $nullable)?);
+                        value.$field =
+                            $crate::__generate!(@ $type, source, version $(, $nullable)?);
                     }
                 )*
                 value

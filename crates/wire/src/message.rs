@@ -419,13 +419,11 @@ macro_rules! message {
                     reader: &mut $crate::Reader,
                     version: $crate::Version,
                 ) -> ::std::result::Result<::std::option::Option<Self>, $crate::DecodeError> {
-                    match reader.i8()? {
-                        -1 => Ok(None),
-                        1 => <Self as $crate::message::Wire>::decode(reader, version).map(Some),
-                        other => Err(reader.error(
-                            $crate::reader::DecodeErrorKind::Flag(other),
-                        )),
+                    // Kafka writes -1 and 1, and reads whatever is negative as null.
+                    if reader.i8()? < 0 {
+                        return Ok(None);
                     }
+                    <Self as $crate::message::Wire>::decode(reader, version).map(Some)
                 }
             }
 

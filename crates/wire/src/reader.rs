@@ -39,9 +39,6 @@ pub enum DecodeErrorKind {
     /// A variable-length integer of more than its five or ten bytes.
     #[error("a variable-length integer that does not end")]
     Varint,
-    /// A boolean or null marker that is neither of its two values.
-    #[error("byte {0} where only two values are allowed")]
-    Flag(i8),
     /// More tagged fields than any message has, or tags out of order.
     #[error("tagged fields out of order or too many")]
     Tags,
@@ -138,13 +135,9 @@ impl Reader {
         Ok(self.rest.split_to(length))
     }
 
-    /// One byte as a truth value.
+    /// One byte as a truth value: Kafka writes 0 and 1, and reads all but 0 as true.
     pub fn boolean(&mut self) -> Result<bool> {
-        match self.i8()? {
-            0 => Ok(false),
-            1 => Ok(true),
-            other => Err(self.error(DecodeErrorKind::Flag(other))),
-        }
+        Ok(self.i8()? != 0)
     }
 
     /// A signed byte.

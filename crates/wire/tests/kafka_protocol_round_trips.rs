@@ -1,12 +1,18 @@
 //! Every message in every version, against the `kafka-protocol` crate: what we write it reads,
 //! what it writes are the same bytes, and what we read of those is the value that we began with.
 
+#[macro_use]
+#[path = "oracle/declared.rs"]
+mod declared;
+
+use declared::is_lacking;
+
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages as theirs;
 use kafka_protocol::protocol::{Decodable, Encodable, Message as TheirMessage};
 use vltava_wire::arbitrary::{Generate, Source};
 use vltava_wire::records::{group, principal, raft};
-use vltava_wire::{Message, Versions, Writer, messages as ours};
+use vltava_wire::{Message, Versions, Writer, messages};
 
 /// Values of each version of each message; more by the variable `VLTAVA_WIRE_VALUES`.
 const VALUES: u64 = 40;
@@ -14,23 +20,8 @@ const VALUES: u64 = 40;
 /// Values that are also tried cut short.
 const TRUNCATED_VALUES: u64 = 3;
 
-/// Versions that `kafka-protocol` lacks: message, first and last version, why. They are held
-/// against bytes of Apache Kafka instead (`tests/kafka_golden.rs`).
-const LACKING: &[(&str, i16, i16, &str)] = &[
-    ("AddRaftVoterRequest", 1, 1, "the crate ends at version 0"),
-    ("AddRaftVoterResponse", 1, 1, "the crate ends at version 0"),
-    ("InitProducerIdRequest", 6, 6, "the crate ends at version 5"),
-    ("ListOffsetsRequest", 11, 11, "the crate ends at version 10"),
-    ("ListOffsetsResponse", 11, 11, "the crate ends at version 10"),
-    ("OffsetCommitRequest", 10, 10, "the crate ends at version 9"),
-    ("OffsetFetchRequest", 10, 10, "the crate ends at version 9"),
-    ("LeaderChangeMessage", 0, 1, SHADOWED),
-    ("VotersRecord", 0, 0, SHADOWED),
-];
-
-const SHADOWED: &str = "the crate takes the field `version` for the version to decode by";
-
 /// One message of ours and its counterpart.
+#[derive(Clone)]
 struct Pair {
     name: &'static str,
     ours: Versions,
@@ -108,70 +99,8 @@ macro_rules! pairs {
     };
 }
 
-fn pairs() -> Vec<Pair> {
-    pairs! {
-        ours::{
-            AddRaftVoterRequest AddRaftVoterResponse
-            AllocateProducerIdsRequest AllocateProducerIdsResponse
-            AlterConfigsRequest AlterConfigsResponse
-            AlterPartitionRequest AlterPartitionResponse
-            AlterPartitionReassignmentsRequest AlterPartitionReassignmentsResponse
-            ApiVersionsRequest ApiVersionsResponse
-            BeginQuorumEpochRequest BeginQuorumEpochResponse
-            BrokerHeartbeatRequest BrokerHeartbeatResponse
-            BrokerRegistrationRequest BrokerRegistrationResponse
-            ControllerRegistrationRequest ControllerRegistrationResponse
-            CreatePartitionsRequest CreatePartitionsResponse
-            CreateTopicsRequest CreateTopicsResponse
-            DeleteGroupsRequest DeleteGroupsResponse
-            DeleteRecordsRequest DeleteRecordsResponse
-            DeleteTopicsRequest DeleteTopicsResponse
-            DescribeClusterRequest DescribeClusterResponse
-            DescribeConfigsRequest DescribeConfigsResponse
-            DescribeGroupsRequest DescribeGroupsResponse
-            DescribeLogDirsRequest DescribeLogDirsResponse
-            DescribeQuorumRequest DescribeQuorumResponse
-            DescribeTopicPartitionsRequest DescribeTopicPartitionsResponse
-            ElectLeadersRequest ElectLeadersResponse
-            EndQuorumEpochRequest EndQuorumEpochResponse
-            EnvelopeRequest EnvelopeResponse
-            FetchRequest FetchResponse
-            FetchSnapshotRequest FetchSnapshotResponse
-            FindCoordinatorRequest FindCoordinatorResponse
-            HeartbeatRequest HeartbeatResponse
-            IncrementalAlterConfigsRequest IncrementalAlterConfigsResponse
-            InitProducerIdRequest InitProducerIdResponse
-            JoinGroupRequest JoinGroupResponse
-            LeaveGroupRequest LeaveGroupResponse
-            ListConfigResourcesRequest ListConfigResourcesResponse
-            ListGroupsRequest ListGroupsResponse
-            ListOffsetsRequest ListOffsetsResponse
-            ListPartitionReassignmentsRequest ListPartitionReassignmentsResponse
-            MetadataRequest MetadataResponse
-            OffsetCommitRequest OffsetCommitResponse
-            OffsetDeleteRequest OffsetDeleteResponse
-            OffsetFetchRequest OffsetFetchResponse
-            OffsetForLeaderEpochRequest OffsetForLeaderEpochResponse
-            ProduceRequest ProduceResponse
-            RemoveRaftVoterRequest RemoveRaftVoterResponse
-            SyncGroupRequest SyncGroupResponse
-            UnregisterBrokerRequest UnregisterBrokerResponse
-            UpdateRaftVoterRequest UpdateRaftVoterResponse
-            VoteRequest VoteResponse
-        }
-        group::{ConsumerProtocolSubscription ConsumerProtocolAssignment}
-        principal::{DefaultPrincipalData}
-        raft::{
-            KRaftVersionRecord LeaderChangeMessage
-            SnapshotFooterRecord SnapshotHeaderRecord VotersRecord
-        }
-    }
-}
-
-fn is_listed(name: &str, version: i16) -> bool {
-    LACKING.iter().any(|(listed, min, max, _)| {
-        *listed == name && Versions { min: *min, max: *max }.contains(version)
-    })
+fn all_pairs() -> Vec<Pair> {
+    [requests!(pairs), responses!(pairs), shared_records!(pairs)].concat()
 }
 
 #[test]
@@ -179,10 +108,10 @@ fn every_value_survives_the_other_codec_in_both_directions() {
     let values = std::env::var("VLTAVA_WIRE_VALUES")
         .map_or(VALUES, |values| values.parse().expect("VLTAVA_WIRE_VALUES is a number"));
     let mut failures = Vec::new();
-    for pair in pairs() {
+    for pair in all_pairs() {
         for version in (pair.ours.min..=pair.ours.max).filter(|v| pair.theirs.contains(*v)) {
             let seeds = (0..values).map(|seed| seed << 8 | version as u64);
-            for seed in seeds.filter(|_| !is_listed(pair.name, version)) {
+            for seed in seeds.filter(|_| !is_lacking(pair.name, version)) {
                 if let Err(error) = (pair.round_trip)(version, seed) {
                     let short: String = error.chars().take(1500).collect();
                     failures.push(format!("{} v{version} seed {seed}: {short}", pair.name));
@@ -196,11 +125,11 @@ fn every_value_survives_the_other_codec_in_both_directions() {
 
 #[test]
 fn versions_that_kafka_protocol_lacks_are_listed_and_no_others() {
-    for pair in pairs() {
+    for pair in all_pairs() {
         for version in pair.ours.min..=pair.ours.max {
             let lacks = !pair.theirs.contains(version)
                 || (1000..1000 + VALUES).any(|seed| (pair.round_trip)(version, seed).is_err());
-            assert_eq!(lacks, is_listed(pair.name, version), "{} v{version}", pair.name);
+            assert_eq!(lacks, is_lacking(pair.name, version), "{} v{version}", pair.name);
         }
     }
 }

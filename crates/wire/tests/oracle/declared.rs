@@ -1,0 +1,114 @@
+//! Every message that is declared, as lists for a macro of the caller's: `module::{Name …}`.
+
+#![allow(unused_macros, dead_code)]
+
+/// Every request.
+macro_rules! requests {
+    ($then:ident) => {
+        $then! {
+            messages::{
+                AddRaftVoterRequest AllocateProducerIdsRequest AlterConfigsRequest
+                AlterPartitionRequest AlterPartitionReassignmentsRequest ApiVersionsRequest
+                BeginQuorumEpochRequest BrokerHeartbeatRequest BrokerRegistrationRequest
+                ControllerRegistrationRequest CreatePartitionsRequest CreateTopicsRequest
+                DeleteGroupsRequest DeleteRecordsRequest DeleteTopicsRequest
+                DescribeClusterRequest DescribeConfigsRequest DescribeGroupsRequest
+                DescribeLogDirsRequest DescribeQuorumRequest DescribeTopicPartitionsRequest
+                ElectLeadersRequest EndQuorumEpochRequest EnvelopeRequest FetchRequest
+                FetchSnapshotRequest FindCoordinatorRequest HeartbeatRequest
+                IncrementalAlterConfigsRequest InitProducerIdRequest JoinGroupRequest
+                LeaveGroupRequest ListConfigResourcesRequest ListGroupsRequest
+                ListOffsetsRequest ListPartitionReassignmentsRequest MetadataRequest
+                OffsetCommitRequest OffsetDeleteRequest OffsetFetchRequest
+                OffsetForLeaderEpochRequest ProduceRequest RemoveRaftVoterRequest
+                SyncGroupRequest UnregisterBrokerRequest UpdateRaftVoterRequest VoteRequest
+            }
+        }
+    };
+}
+
+/// Every response.
+macro_rules! responses {
+    ($then:ident) => {
+        $then! {
+            messages::{
+                AddRaftVoterResponse AllocateProducerIdsResponse AlterConfigsResponse
+                AlterPartitionResponse AlterPartitionReassignmentsResponse ApiVersionsResponse
+                BeginQuorumEpochResponse BrokerHeartbeatResponse BrokerRegistrationResponse
+                ControllerRegistrationResponse CreatePartitionsResponse CreateTopicsResponse
+                DeleteGroupsResponse DeleteRecordsResponse DeleteTopicsResponse
+                DescribeClusterResponse DescribeConfigsResponse DescribeGroupsResponse
+                DescribeLogDirsResponse DescribeQuorumResponse DescribeTopicPartitionsResponse
+                ElectLeadersResponse EndQuorumEpochResponse EnvelopeResponse FetchResponse
+                FetchSnapshotResponse FindCoordinatorResponse HeartbeatResponse
+                IncrementalAlterConfigsResponse InitProducerIdResponse JoinGroupResponse
+                LeaveGroupResponse ListConfigResourcesResponse ListGroupsResponse
+                ListOffsetsResponse ListPartitionReassignmentsResponse MetadataResponse
+                OffsetCommitResponse OffsetDeleteResponse OffsetFetchResponse
+                OffsetForLeaderEpochResponse ProduceResponse RemoveRaftVoterResponse
+                SyncGroupResponse UnregisterBrokerResponse UpdateRaftVoterResponse VoteResponse
+            }
+        }
+    };
+}
+
+/// Records that the `kafka-protocol` crate has, too.
+macro_rules! shared_records {
+    ($then:ident) => {
+        $then! {
+            group::{
+                ConsumerProtocolSubscription ConsumerProtocolAssignment
+            }
+            principal::{
+                DefaultPrincipalData
+            }
+            raft::{
+                EndTxnMarker KRaftVersionRecord LeaderChangeMessage SnapshotFooterRecord
+                SnapshotHeaderRecord VotersRecord
+            }
+        }
+    };
+}
+
+/// Records that only Apache Kafka itself can be held against.
+macro_rules! own_records {
+    ($then:ident) => {
+        $then! {
+            metadata::{
+                RegisterBrokerRecord UnregisterBrokerRecord BrokerRegistrationChangeRecord
+                RegisterControllerRecord TopicRecord RemoveTopicRecord PartitionRecord
+                PartitionChangeRecord ConfigRecord FeatureLevelRecord ProducerIdsRecord
+                ClearElrRecord NoOpRecord
+            }
+            group::{
+                OffsetCommitKey OffsetCommitValue GroupMetadataKey GroupMetadataValue
+            }
+            producer_snapshot::{
+                ProducerSnapshot
+            }
+        }
+    };
+}
+
+/// Versions that the `kafka-protocol` crate lacks: message, first and last version, why. They are
+/// held against bytes of Apache Kafka instead (`tests/kafka_golden.rs`).
+pub(crate) const LACKING: &[(&str, i16, i16, &str)] = &[
+    ("AddRaftVoterRequest", 1, 1, "the crate ends at version 0"),
+    ("AddRaftVoterResponse", 1, 1, "the crate ends at version 0"),
+    ("InitProducerIdRequest", 6, 6, "the crate ends at version 5"),
+    ("ListOffsetsRequest", 11, 11, "the crate ends at version 10"),
+    ("ListOffsetsResponse", 11, 11, "the crate ends at version 10"),
+    ("OffsetCommitRequest", 10, 10, "the crate ends at version 9"),
+    ("OffsetFetchRequest", 10, 10, "the crate ends at version 9"),
+    ("LeaderChangeMessage", 0, 1, SHADOWED),
+    ("VotersRecord", 0, 0, SHADOWED),
+];
+
+const SHADOWED: &str = "the crate takes the field `version` for the version to decode by";
+
+/// Whether the `kafka-protocol` crate lacks that version.
+pub(crate) fn is_lacking(name: &str, version: i16) -> bool {
+    LACKING
+        .iter()
+        .any(|(lacking, min, max, _)| *lacking == name && (*min..=*max).contains(&version))
+}
