@@ -3,6 +3,7 @@
 use vltava_wire::ErrorCode;
 
 use crate::controller::ControllerError;
+use crate::group::log::AppendError;
 
 /// What a client is told about an error.
 pub trait ToErrorCode {
@@ -15,6 +16,17 @@ impl ToErrorCode for ControllerError {
         match self {
             Self::NoActive => ErrorCode::NOT_CONTROLLER,
             Self::Call(_) => ErrorCode::REQUEST_TIMED_OUT,
+        }
+    }
+}
+
+impl ToErrorCode for AppendError {
+    /// As members of groups are told: whether to look for another coordinator, or to come back.
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::NotLeader | Self::Storage(_) => ErrorCode::NOT_COORDINATOR,
+            Self::NotEnoughReplicas => ErrorCode::COORDINATOR_NOT_AVAILABLE,
+            Self::TooLarge => ErrorCode::UNKNOWN_SERVER_ERROR,
         }
     }
 }

@@ -1,0 +1,69 @@
+//! The keys of the configuration that groups obey.
+
+/// How many members may be asked, at once and in one group, to come back with the id that they
+/// were given. Kafka has no bound here; each of them holds memory for a session timeout.
+pub(super) const PENDING_MEMBERS_MAX: usize = 10_000;
+
+/// How many assignment protocols a member may offer; clients offer a handful.
+pub(super) const PROTOCOLS_MAX: usize = 64;
+
+/// How many bytes a member's protocols may take in all: what is beyond a record's size could
+/// never be stored as part of the group.
+pub(super) const PROTOCOL_BYTES_MAX: usize = 1024 * 1024;
+
+/// How many groups one partition may hold. A group that does nothing costs about a KiB.
+pub(super) const GROUPS_MAX: usize = 200_000;
+
+/// How many appends of one partition may wait to be committed. Beyond it, requests are told to
+/// come back.
+pub(super) const PENDING_APPENDS_MAX: usize = 100_000;
+
+/// How many bytes of keys and values go into one append, where a decision may be split over
+/// several: half of Kafka's default of the largest batch.
+pub(super) const APPEND_BYTES_MAX: usize = 512 * 1024;
+
+/// The values in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupConfig {
+    /// `group.min.session.timeout.ms`.
+    pub min_session_timeout_ms: i32,
+    /// `group.max.session.timeout.ms`.
+    pub max_session_timeout_ms: i32,
+    /// `group.initial.rebalance.delay.ms`: how long the first members of a group wait for more.
+    pub initial_rebalance_delay_ms: i32,
+    /// `group.max.size`: members in a group.
+    pub max_size: i32,
+    /// How long a new member may wait for its first join to complete; Kafka's fixed 5 minutes.
+    pub new_member_join_timeout_ms: i32,
+    /// `offset.metadata.max.bytes`: of the text that goes with a committed offset, in UTF-16
+    /// units as Kafka counts.
+    pub offset_metadata_max: usize,
+    /// `offsets.retention.minutes`, in milliseconds.
+    pub offsets_retention_ms: i64,
+    /// `offsets.retention.check.interval.ms`.
+    pub retention_check_interval_ms: i32,
+    /// `offsets.commit.timeout.ms`: how long an append may take to be committed.
+    pub commit_timeout_ms: i32,
+    /// `offsets.load.buffer.size`: bytes read at once when a partition is loaded.
+    pub load_buffer_bytes: usize,
+    /// `offsets.topic.num.partitions`: holds until the topic exists.
+    pub partitions: i32,
+}
+
+impl Default for GroupConfig {
+    fn default() -> Self {
+        Self {
+            min_session_timeout_ms: 6_000,
+            max_session_timeout_ms: 1_800_000,
+            initial_rebalance_delay_ms: 3_000,
+            max_size: i32::MAX,
+            new_member_join_timeout_ms: 5 * 60 * 1000,
+            offset_metadata_max: 4096,
+            offsets_retention_ms: 7 * 24 * 60 * 60 * 1000,
+            retention_check_interval_ms: 600_000,
+            commit_timeout_ms: 5_000,
+            load_buffer_bytes: 5 * 1024 * 1024,
+            partitions: 50,
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! DescribeGroups and ListGroups: what people see of groups.
+
+use vltava_wire::messages::describe_groups::DescribedGroup;
+use vltava_wire::messages::list_groups::ListedGroup;
+use vltava_wire::{ErrorCode, Str};
+
+use super::calls::ListFilter;
+use super::machine::Shard;
+use super::state::{Group, GroupState};
+
+/// The type of all groups here, as Kafka names it.
+const CLASSIC: &str = "classic";
+
+/// The first version that tells a group that does not exist from one that is dead (KIP-1043).
+const NOT_FOUND_SINCE: i16 = 6;
+
+impl Group {
+    fn describe(&self) -> DescribedGroup {
+        let stable = self.is(GroupState::Stable);
+        let protocol = self.protocol.as_ref().filter(|_| stable);
+        let members = self.members.values();
+        DescribedGroup {
+            group_id: self.id.clone(),
+            group_state: Str::from_static(self.state.name()),
+            protocol_type: self.protocol_type.clone().unwrap_or_default(),
+            protocol_data: protocol.cloned().unwrap_or_default(),
+            members: members.map(|member| member.describe(protocol.map(Str::as_str))).collect(),
+            ..Default::default()
+        }
+    }
+
+    fn passes(&self, filter: &ListFilter) -> bool {
+        let any = |filter: &[Str], name: &str| {
+            filter.is_empty() || filter.iter().any(|wanted| wanted.eq_ignore_ascii_case(name))
+        };
+        any(&filter.states, self.state.name()) && any(&filter.types, CLASSIC)
+    }
+
+    fn list(&self) -> ListedGroup {
+        ListedGroup {
+            group_id: self.id.clone(),
+            protocol_type: self.protocol_type.clone().unwrap_or_default(),
+            group_state: Str::from_static(self.state.name()),
+            group_type: Str::from_static(CLASSIC),
+        }
+    }
+}
+
+impl Shard {
+    /// Describes a group, for a request of that version.
+    pub fn describe(&self, group: &Str, version: i16) -> DescribedGroup {
+        if let Some(group) = self.groups.get(group) {
+            return group.describe();
+        }
+        let mut described = DescribedGroup {
+            group_id: group.clone(),
+            group_state: Str::from_static(GroupState::Dead.name()),
+            ..Default::default()
+        };
+        if version >= NOT_FOUND_SINCE {
+            described.error_code = ErrorCode::GROUP_ID_NOT_FOUND;
+            described.error_message = Some(Str::from(format!("Group {group} not found.")));
+        }
+        described
+    }
+
+    /// The groups that pass a filter.
+    pub fn list(&self, filter: &ListFilter) -> Vec<ListedGroup> {
+        self.groups.values().filter(|group| group.passes(filter)).map(Group::list).collect()
+    }
+}

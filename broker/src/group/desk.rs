@@ -1,0 +1,253 @@
+//! What all groups of a shard share: the time, the configuration, what goes out, what waits.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use vltava_wire::messages::leave_group::LeaveGroupResponse;
+use vltava_wire::messages::offset_commit::OffsetCommitResponse;
+use vltava_wire::messages::offset_delete::OffsetDeleteResponse;
+use vltava_wire::messages::offset_fetch::OffsetFetchResponseGroup;
+use vltava_wire::messages::{JoinGroupResponse, SyncGroupResponse};
+use vltava_wire::{ErrorCode, Str};
+
+use super::calls::{Deletions, FetchCall, Protocols};
+use super::config::GroupConfig;
+use super::record::{CommittedOffset, Record};
+use super::timer::{Now, Timers};
+
+/// Names a request that waits for its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Token(pub u64);
+
+/// Names an append whose outcome the machine waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Ticket(pub u64);
+
+/// The answer to a request.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reply {
+    /// To JoinGroup.
+    Join(JoinGroupResponse),
+    /// To SyncGroup.
+    Sync(SyncGroupResponse),
+    /// To Heartbeat.
+    Heartbeat(ErrorCode),
+    /// To LeaveGroup.
+    Leave(LeaveGroupResponse),
+    /// To OffsetCommit.
+    Commit(OffsetCommitResponse),
+    /// To OffsetFetch, for one group.
+    Fetch(OffsetFetchResponseGroup),
+    /// To OffsetDelete.
+    OffsetDelete(OffsetDeleteResponse),
+    /// To DeleteGroups, for the groups of this shard.
+    Deletions(Deletions),
+}
+
+impl Reply {
+    /// The same answer, had its records not been stored.
+    #[must_use]
+    pub(super) fn failed(self, code: ErrorCode) -> Self {
+        match self {
+            Self::Join(mut response) => {
+                response.error_code = code;
+                Self::Join(response)
+            }
+            Self::Sync(_) => {
+                Self::Sync(SyncGroupResponse { error_code: code, ..Default::default() })
+            }
+            Self::Heartbeat(_) => Self::Heartbeat(code),
+            Self::Leave(_) => {
+                Self::Leave(LeaveGroupResponse { error_code: code, ..Default::default() })
+            }
+            Self::Commit(mut response) => {
+                let topics = response.topics.iter_mut();
+                topics
+                    .flat_map(|topic| &mut topic.partitions)
+                    .for_each(|partition| partition.error_code = code);
+                Self::Commit(response)
+            }
+            Self::Fetch(response) => Self::Fetch(OffsetFetchResponseGroup {
+                group_id: response.group_id,
+                error_code: code,
+                ..Default::default()
+            }),
+            Self::OffsetDelete(_) => {
+                Self::OffsetDelete(OffsetDeleteResponse { error_code: code, ..Default::default() })
+            }
+            Self::Deletions(groups) => {
+                Self::Deletions(groups.into_iter().map(|(group, _)| (group, code)).collect())
+            }
+        }
+    }
+}
+
+/// Records to append as one batch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Append {
+    /// By which the outcome is told.
+    pub ticket: Ticket,
+    /// The records; at least one.
+    pub records: Vec<Record>,
+}
+
+/// What a machine wants done, in this order.
+#[derive(Debug, Default, PartialEq)]
+#[must_use]
+pub struct Effects {
+    /// To append, one after the other.
+    pub appends: Vec<Append>,
+    /// To answer.
+    pub replies: Vec<(Token, Reply)>,
+}
+
+/// An offset that is stored or taken back.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct OffsetChange {
+    pub(super) group: Str,
+    pub(super) topic: Str,
+    pub(super) partition: i32,
+    pub(super) value: Option<CommittedOffset>,
+}
+
+/// What to undo if a static member's new id cannot be stored.
+#[derive(Clone, Debug)]
+pub(super) struct StaticRejoin {
+    pub(super) group: Str,
+    pub(super) instance_id: Str,
+    pub(super) token: Token,
+    pub(super) version: i16,
+    pub(super) old_id: Str,
+    pub(super) new_id: Str,
+    pub(super) old_leader: Str,
+    pub(super) old_protocols: Protocols,
+    pub(super) old_rebalance_timeout_ms: i32,
+    pub(super) old_session_timeout_ms: i32,
+}
+
+/// What follows once an append is committed.
+#[derive(Clone, Debug)]
+pub(super) enum Then {
+    /// Nothing but the answer.
+    Nothing,
+    /// Offsets take effect.
+    Offsets(Vec<OffsetChange>),
+    /// Offsets are gone, and so are groups.
+    Deletion { groups: Vec<Str>, changes: Vec<OffsetChange> },
+    /// Members get their assignments.
+    Assignment { group: Str, generation: i32, assignments: Vec<(Str, Bytes)> },
+    /// A static member is back under a new id.
+    StaticRejoin(Box<StaticRejoin>),
+    /// No append at all: a read that waits for those before it.
+    Read(FetchCall),
+}
+
+/// An append under way.
+#[derive(Debug)]
+pub(super) struct Pending {
+    pub(super) ticket: Ticket,
+    deadline: u64,
+    pub(super) reply: Option<(Token, Reply)>,
+    pub(super) then: Then,
+}
+
+/// What a shard's groups work with.
+#[derive(Debug)]
+pub(super) struct Desk {
+    pub(super) config: GroupConfig,
+    pub(super) now: Now,
+    pub(super) timers: Timers,
+    pub(super) out: Effects,
+    pub(super) pending: VecDeque<Pending>,
+    /// How many at the front of `pending` have been answered because they took too long.
+    timed_out: usize,
+    tickets: u64,
+}
+
+impl Desk {
+    pub(super) fn new(config: GroupConfig) -> Self {
+        Self {
+            config,
+            now: Now::default(),
+            timers: Timers::default(),
+            out: Effects::default(),
+            pending: VecDeque::new(),
+            timed_out: 0,
+            tickets: 0,
+        }
+    }
+
+    pub(super) fn reply(&mut self, token: Token, reply: Reply) {
+        self.out.replies.push((token, reply));
+    }
+
+    /// Appends records; `reply` leaves when they are committed, and `then` happens.
+    pub(super) fn append(
+        &mut self,
+        records: Vec<Record>,
+        then: Then,
+        reply: Option<(Token, Reply)>,
+    ) -> Ticket {
+        let ticket = self.wait(then, reply);
+        self.out.appends.push(Append { ticket, records });
+        ticket
+    }
+
+    /// Waits for all appends that are under way.
+    pub(super) fn wait(&mut self, then: Then, reply: Option<(Token, Reply)>) -> Ticket {
+        self.tickets += 1;
+        let ticket = Ticket(self.tickets);
+        let deadline = self.now.after(self.config.commit_timeout_ms);
+        self.pending.push_back(Pending { ticket, deadline, reply, then });
+        ticket
+    }
+
+    /// The append that was last asked for.
+    pub(super) fn last_ticket(&self) -> Ticket {
+        Ticket(self.tickets)
+    }
+
+    /// Has an append answer a request when it is committed.
+    pub(super) fn reply_after(&mut self, ticket: Ticket, token: Token, reply: Reply) {
+        let found = self.pending.iter_mut().rev().find(|pending| pending.ticket == ticket);
+        match found {
+            Some(pending) => pending.reply = Some((token, reply)),
+            None => self.reply(token, reply),
+        }
+    }
+
+    /// Takes an append that was refused out of the queue.
+    pub(super) fn take(&mut self, ticket: Ticket) -> Option<Pending> {
+        let at = self.pending.iter().rposition(|pending| pending.ticket == ticket)?;
+        if at < self.timed_out {
+            self.timed_out -= 1;
+        }
+        self.pending.remove(at)
+    }
+
+    /// Takes what is done once `ticket` is: that append, those before it, and the reads that
+    /// waited for no other.
+    pub(super) fn take_committed(&mut self, ticket: Ticket) -> Option<Pending> {
+        let front = self.pending.front()?;
+        if front.ticket > ticket && !matches!(front.then, Then::Read(_)) {
+            return None;
+        }
+        self.timed_out = self.timed_out.saturating_sub(1);
+        self.pending.pop_front()
+    }
+
+    /// When the next append has taken too long.
+    pub(super) fn next_timeout(&self) -> Option<u64> {
+        self.pending.get(self.timed_out).map(|pending| pending.deadline)
+    }
+
+    /// The next append that has taken too long: it stays in the queue, as it may yet be
+    /// committed.
+    pub(super) fn next_timed_out(&mut self) -> Option<&mut Pending> {
+        if self.next_timeout()? > self.now.mono {
+            return None;
+        }
+        self.timed_out += 1;
+        self.pending.get_mut(self.timed_out - 1)
+    }
+}

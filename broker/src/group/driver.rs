@@ -1,0 +1,331 @@
+//! One shard at work: a lock, a log, and two tasks that wait for commits and for time.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use futures::future::BoxFuture;
+use parking_lot::Mutex;
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+use vltava_wire::batch::BatchBuilder;
+use vltava_wire::{ErrorCode, LeaderEpoch, Offset, PartitionId};
+
+use super::config::GroupConfig;
+use super::load::{LoadError, Loader};
+use super::log::{AppendError, OffsetsLog};
+use super::machine::{Append, Effects, Event, Now, Reply, Shard, Ticket, Token};
+use crate::error::ToErrorCode;
+
+/// How long to wait before loading is tried again, in ms: the first time, and at most.
+const LOAD_RETRY_MS: (u64, u64) = (100, 10_000);
+
+type Commit = (Ticket, BoxFuture<'static, Result<(), AppendError>>);
+
+/// The two clocks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Clock {
+    start: Instant,
+}
+
+impl Clock {
+    pub(super) fn start() -> Self {
+        Self { start: Instant::now() }
+    }
+
+    fn now(self) -> Now {
+        let mono = self.start.elapsed().as_millis();
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        Now {
+            mono: u64::try_from(mono).unwrap_or(u64::MAX),
+            wall: i64::try_from(wall).unwrap_or(i64::MAX),
+        }
+    }
+
+    fn instant(self, mono: u64) -> Instant {
+        self.start + Duration::from_millis(mono)
+    }
+}
+
+/// What all shards of a broker share.
+pub(super) struct Environment {
+    pub(super) config: GroupConfig,
+    pub(super) log: Arc<dyn OffsetsLog>,
+    pub(super) clock: Clock,
+    /// Bounds how many partitions are read at once.
+    pub(super) loads: Semaphore,
+}
+
+/// Where a shard is in its life.
+enum State {
+    Loading,
+    Active(Box<Active>),
+    Closed,
+}
+
+/// A shard that answers.
+struct Active {
+    shard: Shard,
+    waiting: HashMap<Token, oneshot::Sender<Reply>>,
+    tokens: u64,
+    commits: mpsc::UnboundedSender<Commit>,
+    /// The time up to which the timer sleeps.
+    armed: Option<u64>,
+}
+
+/// One partition of `__consumer_offsets` that this broker leads, in one epoch.
+pub(super) struct Driver {
+    environment: Arc<Environment>,
+    partition: PartitionId,
+    pub(super) epoch: LeaderEpoch,
+    state: Mutex<State>,
+    timer: Notify,
+    tasks: Mutex<Vec<AbortHandle>>,
+}
+
+impl Driver {
+    /// Starts to load a partition. Must be called within a tokio runtime.
+    pub(super) fn start(
+        environment: Arc<Environment>,
+        partition: PartitionId,
+        epoch: LeaderEpoch,
+    ) -> Arc<Self> {
+        let driver = Arc::new(Self {
+            environment,
+            partition,
+            epoch,
+            state: Mutex::new(State::Loading),
+            timer: Notify::new(),
+            tasks: Mutex::new(Vec::new()),
+        });
+        driver.spawn(driver.clone().run());
+        driver
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.lock().push(tokio::spawn(task).abort_handle());
+    }
+
+    /// Stops, and tells all who wait that this broker is not their coordinator any more.
+    pub(super) fn close(&self) {
+        let state = std::mem::replace(&mut *self.state.lock(), State::Closed);
+        if let State::Active(active) = state {
+            let Active { shard, mut waiting, .. } = *active;
+            for (token, reply) in shard.stop() {
+                if let Some(waiter) = waiting.remove(&token) {
+                    // One who does not wait any more has closed the connection.
+                    waiter.send(reply).ok();
+                }
+            }
+        }
+        self.tasks.lock().drain(..).for_each(|task| task.abort());
+    }
+
+    /// Hands an event to the machine; the reply to its token comes by the receiver.
+    ///
+    /// # Errors
+    /// The code that says why the shard does not answer.
+    pub(super) fn submit(
+        &self,
+        event: impl FnOnce(Token) -> Event,
+    ) -> Result<oneshot::Receiver<Reply>, ErrorCode> {
+        let mut state = self.state.lock();
+        let active = Self::active(&mut state)?;
+        if active.shard.is_overloaded() {
+            return Err(ErrorCode::COORDINATOR_NOT_AVAILABLE);
+        }
+        active.tokens += 1;
+        let token = Token(active.tokens);
+        let (sender, receiver) = oneshot::channel();
+        active.waiting.insert(token, sender);
+        self.feed(active, event(token));
+        Ok(receiver)
+    }
+
+    /// Hands an event to the machine that nobody waits for, if the shard is loaded.
+    pub(super) fn tell(&self, event: Event) {
+        if let State::Active(active) = &mut *self.state.lock() {
+            self.feed(active, event);
+        }
+    }
+
+    /// Looks at the shard.
+    ///
+    /// # Errors
+    /// The code that says why there is none.
+    pub(super) fn read<T>(&self, read: impl FnOnce(&Shard) -> T) -> Result<T, ErrorCode> {
+        Ok(read(&Self::active(&mut self.state.lock())?.shard))
+    }
+
+    fn active(state: &mut State) -> Result<&mut Active, ErrorCode> {
+        match state {
+            State::Active(active) => Ok(active),
+            State::Loading => Err(ErrorCode::COORDINATOR_LOAD_IN_PROGRESS),
+            State::Closed => Err(ErrorCode::NOT_COORDINATOR),
+        }
+    }
+
+    fn feed(&self, active: &mut Active, event: Event) {
+        let effects = active.shard.on(event, self.environment.clock.now());
+        self.carry_out(active, effects);
+    }
+
+    /// Does what the machine wants, and tells it at once what was written, so that nothing comes
+    /// between a decision and its record.
+    fn carry_out(&self, active: &mut Active, effects: Effects) {
+        let mut effects = VecDeque::from([effects]);
+        while let Some(Effects { appends, replies }) = effects.pop_front() {
+            for append in appends {
+                let outcome = self.append(active, append);
+                effects.push_back(active.shard.on(outcome, self.environment.clock.now()));
+            }
+            for (token, reply) in replies {
+                if let Some(waiter) = active.waiting.remove(&token) {
+                    waiter.send(reply).ok();
+                }
+            }
+        }
+        let next = active.shard.next_deadline();
+        if next.is_some_and(|next| active.armed.is_none_or(|armed| next < armed)) {
+            active.armed = next;
+            self.timer.notify_one();
+        }
+    }
+
+    fn append(&self, active: &Active, append: Append) -> Event {
+        let Append { ticket, records } = append;
+        let wall = self.environment.clock.now().wall;
+        let mut batch = BatchBuilder::new(Offset::ZERO).partition_leader_epoch(self.epoch);
+        for record in &records {
+            batch.append(wall, Some(&record.key), record.value.as_deref(), &[]);
+        }
+        match self.environment.log.append(self.partition, self.epoch, batch.build()) {
+            Ok(appended) => match active.commits.send((ticket, appended.committed)) {
+                Ok(()) => Event::Written(ticket),
+                // The task that waits for commits ends only when the shard is closed.
+                Err(_) => Event::Refused(ticket, ErrorCode::NOT_COORDINATOR),
+            },
+            Err(error) => {
+                tracing::warn!(partition = %self.partition, %error, "cannot store groups");
+                Event::Refused(ticket, error.code())
+            }
+        }
+    }
+
+    async fn run(self: Arc<Self>) {
+        let Some(shard) = self.load_until_done().await else { return };
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let mut active = Box::new(Active {
+            shard,
+            waiting: HashMap::new(),
+            tokens: 0,
+            commits: sender,
+            armed: None,
+        });
+        {
+            let mut state = self.state.lock();
+            if matches!(*state, State::Closed) {
+                return;
+            }
+            let effects = active.shard.start(self.environment.clock.now());
+            self.carry_out(&mut active, effects);
+            *state = State::Active(active);
+        }
+        self.spawn(self.clone().wait_for_commits(receiver));
+        self.wait_for_time().await;
+    }
+
+    async fn wait_for_commits(self: Arc<Self>, mut commits: mpsc::UnboundedReceiver<Commit>) {
+        while let Some((ticket, committed)) = commits.recv().await {
+            if let Err(error) = committed.await {
+                tracing::info!(partition = %self.partition, %error, "no longer coordinator");
+                return self.close();
+            }
+            self.tell(Event::Committed(ticket));
+        }
+    }
+
+    async fn wait_for_time(self: Arc<Self>) {
+        loop {
+            let next = match &mut *self.state.lock() {
+                State::Active(active) => {
+                    active.armed = active.shard.next_deadline();
+                    active.armed
+                }
+                State::Loading | State::Closed => return,
+            };
+            let Some(next) = next else {
+                self.timer.notified().await;
+                continue;
+            };
+            let instant = self.environment.clock.instant(next);
+            tokio::select! {
+                () = tokio::time::sleep_until(instant) => self.tell(Event::Tick),
+                () = self.timer.notified() => {}
+            }
+        }
+    }
+
+    /// Loads the shard, however often it takes; `None` if it was closed meanwhile.
+    async fn load_until_done(self: &Arc<Self>) -> Option<Shard> {
+        let (mut wait_ms, max_ms) = LOAD_RETRY_MS;
+        loop {
+            let started = Instant::now();
+            let permit = self.environment.loads.acquire().await.ok()?;
+            let driver = self.clone();
+            let loaded = tokio::task::spawn_blocking(move || driver.load()).await;
+            drop(permit);
+            let error = match loaded {
+                Ok(Ok(None)) => return None,
+                Ok(Ok(Some((shard, records)))) => {
+                    tracing::info!(
+                        partition = %self.partition, epoch = %self.epoch, records,
+                        groups = shard.group_count(), ms = started.elapsed().as_millis(),
+                        "loaded groups"
+                    );
+                    return Some(shard);
+                }
+                Ok(Err(error)) => chain(&error),
+                Err(error) => error.to_string(),
+            };
+            tracing::error!(partition = %self.partition, %error, "cannot load groups");
+            tokio::time::sleep(Duration::from_millis(wait_ms)).await;
+            wait_ms = (wait_ms * 2).min(max_ms);
+        }
+    }
+
+    fn load(&self) -> Result<Option<(Shard, u64)>, LoadError> {
+        let Environment { config, log, .. } = &*self.environment;
+        let failed = |at| move |source| LoadError::Read { at, source };
+        let mut bounds = log.bounds(self.partition).map_err(failed(Offset::ZERO))?;
+        let mut loader = Loader::new(config.clone(), bounds.log_start);
+        loop {
+            let at = loader.next_offset();
+            if at >= bounds.log_end {
+                // What was appended meanwhile is this leader's own doing, in an epoch before.
+                bounds = log.bounds(self.partition).map_err(failed(at))?;
+                if at >= bounds.log_end {
+                    break;
+                }
+            }
+            if matches!(*self.state.lock(), State::Closed) {
+                return Ok(None);
+            }
+            let bytes =
+                log.read(self.partition, at, config.load_buffer_bytes).map_err(failed(at))?;
+            loader.take(&bytes)?;
+            if loader.next_offset() == at {
+                return Err(LoadError::Short { at, end: bounds.log_end });
+            }
+        }
+        let records = loader.records();
+        loader.finish().map(|shard| Some((shard, records)))
+    }
+}
+
+/// An error and what caused it, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |error| error.source());
+    causes.fold(error.to_string(), |line, cause| format!("{line}: {cause}"))
+}

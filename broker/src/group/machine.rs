@@ -1,0 +1,358 @@
+//! The groups of one partition as a pure machine: requests, outcomes and time in, answers and
+//! records out.
+//!
+//! Membership lives here and nowhere else until the leader's assignment is stored; offsets take
+//! effect when their record is committed, in the order of the log. An append has three moments:
+//! it is *written* (into the leader's log, from where nothing but the loss of leadership takes it
+//! away) or *refused*, and later *committed*. A commit that takes too long is answered with an
+//! error and takes effect all the same, as its record stays in the log.
+
+use std::collections::HashMap;
+
+use vltava_wire::{ErrorCode, Str};
+
+pub use super::desk::{Append, Effects, Reply, Ticket, Token};
+pub use super::state::GroupState;
+pub use super::timer::Now;
+
+use super::calls::{
+    CommitCall, FetchCall, HeartbeatCall, JoinCall, LeaveCall, OffsetDeleteCall, SyncCall,
+};
+use super::config::{GROUPS_MAX, GroupConfig, PENDING_APPENDS_MAX};
+use super::desk::{Desk, Pending, Then};
+use super::join;
+use super::leave;
+use super::offsets::Offsets;
+use super::state::{Group, join_error, sync_error};
+use super::timer::{Deadline, Due};
+
+/// What happens to a shard.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// JoinGroup.
+    Join(Token, JoinCall),
+    /// SyncGroup.
+    Sync(Token, SyncCall),
+    /// Heartbeat.
+    Heartbeat(Token, HeartbeatCall),
+    /// LeaveGroup.
+    Leave(Token, LeaveCall),
+    /// OffsetCommit.
+    Commit(Token, CommitCall),
+    /// OffsetFetch.
+    Fetch(Token, FetchCall),
+    /// OffsetDelete.
+    DeleteOffsets(Token, OffsetDeleteCall),
+    /// DeleteGroups.
+    DeleteGroups(Token, Vec<Str>),
+    /// Topics do not exist any more.
+    TopicsDeleted(Vec<Str>),
+    /// An append lies in the log.
+    Written(Ticket),
+    /// An append was refused, and nothing was written; the code is the coordinator's to tell.
+    Refused(Ticket, ErrorCode),
+    /// The high watermark has passed an append and all before it.
+    Committed(Ticket),
+    /// Time has passed; at the latest at [`Shard::next_deadline`].
+    Tick,
+}
+
+/// The groups of one partition of `__consumer_offsets`.
+#[derive(Debug)]
+pub struct Shard {
+    pub(super) groups: HashMap<Str, Group>,
+    pub(super) offsets: Offsets,
+    pub(super) desk: Desk,
+    cleanup: Deadline,
+}
+
+impl Shard {
+    /// A shard without groups; [`load`](super::load) fills it.
+    pub fn new(config: GroupConfig) -> Self {
+        Self {
+            groups: HashMap::new(),
+            offsets: Offsets::default(),
+            desk: Desk::new(config),
+            cleanup: Deadline::default(),
+        }
+    }
+
+    /// Takes an event in, and says what is to be done.
+    pub fn on(&mut self, event: Event, now: Now) -> Effects {
+        self.desk.now = now;
+        match event {
+            Event::Join(token, call) => self.join(token, &call),
+            Event::Sync(token, call) => match self.group_with_members(&call.group_id) {
+                Some((group, desk)) => group.sync(token, &call, desk),
+                None => {
+                    let response = sync_error(ErrorCode::UNKNOWN_MEMBER_ID);
+                    self.desk.reply(token, Reply::Sync(response));
+                }
+            },
+            Event::Heartbeat(token, call) => {
+                let outcome = match self.groups.get_mut(&call.group_id) {
+                    Some(group) => group.heartbeat(&call, &mut self.desk),
+                    None => Err(ErrorCode::UNKNOWN_MEMBER_ID),
+                };
+                let code = outcome.err().unwrap_or(ErrorCode::NONE);
+                self.desk.reply(token, Reply::Heartbeat(code));
+            }
+            Event::Leave(token, call) => match self.groups.get_mut(&call.group_id) {
+                Some(group) => group.leave(token, &call, &mut self.desk),
+                None => self.desk.reply(token, Reply::Leave(leave::unknown(&call))),
+            },
+            Event::Commit(token, call) => self.commit(token, &call),
+            Event::Fetch(token, call) => self.fetch_when_stable(token, call),
+            Event::DeleteOffsets(token, call) => self.delete_offsets(token, &call),
+            Event::DeleteGroups(token, groups) => self.delete_groups(token, &groups),
+            Event::TopicsDeleted(topics) => self.delete_topics(&topics),
+            Event::Written(ticket) => self.written(ticket),
+            Event::Refused(ticket, code) => self.refused(ticket, code),
+            Event::Committed(ticket) => self.committed(ticket),
+            Event::Tick => self.tick(),
+        }
+        std::mem::take(&mut self.desk.out)
+    }
+
+    /// When [`Event::Tick`] is due at the latest, on the monotonic clock.
+    pub fn next_deadline(&self) -> Option<u64> {
+        let timers = self.desk.timers.next();
+        timers.into_iter().chain(self.desk.next_timeout()).min()
+    }
+
+    /// Whether so many appends wait that no more should come.
+    pub fn is_overloaded(&self) -> bool {
+        self.desk.pending.len() >= PENDING_APPENDS_MAX
+    }
+
+    /// How many groups there are.
+    pub fn group_count(&self) -> usize {
+        self.groups.len()
+    }
+
+    pub(super) fn has_room(&self) -> bool {
+        self.groups.len() < GROUPS_MAX
+    }
+
+    fn group_with_members(&mut self, id: &str) -> Option<(&mut Group, &mut Desk)> {
+        let group = self.groups.get_mut(id).filter(|group| !group.is(GroupState::Empty))?;
+        Some((group, &mut self.desk))
+    }
+
+    fn join(&mut self, token: Token, call: &JoinCall) {
+        if let Err(code) = join::validate(call, &self.desk) {
+            let response = join_error(&call.member_id, code);
+            return self.desk.reply(token, Reply::Join(response));
+        }
+        if let Some(group) = self.groups.get_mut(&call.group_id) {
+            return group.join(token, call, &mut self.desk);
+        }
+        let refusal = match call.member_id.is_empty() {
+            false => Some(ErrorCode::UNKNOWN_MEMBER_ID),
+            true if !self.has_room() => Some(ErrorCode::COORDINATOR_NOT_AVAILABLE),
+            true => None,
+        };
+        if let Some(code) = refusal {
+            let response = join_error(&call.member_id, code);
+            return self.desk.reply(token, Reply::Join(response));
+        }
+        let id = call.group_id.detach();
+        let mut group = Group::new(id.clone(), self.desk.now.wall);
+        // The group is stored as it is found: empty. Its members are, once they are assigned.
+        let record = group.to_record(|_| bytes::Bytes::new());
+        group.join(token, call, &mut self.desk);
+        self.groups.insert(id, group);
+        self.desk.append(vec![record], Then::Nothing, None);
+    }
+
+    fn fetch_when_stable(&mut self, token: Token, call: FetchCall) {
+        if call.require_stable && !self.desk.pending.is_empty() {
+            let group_id = call.group_id.clone();
+            let told = vltava_wire::messages::offset_fetch::OffsetFetchResponseGroup {
+                group_id,
+                ..Default::default()
+            };
+            self.desk.wait(Then::Read(call), Some((token, Reply::Fetch(told))));
+            return;
+        }
+        let response = self.fetch(&call);
+        self.desk.reply(token, Reply::Fetch(response));
+    }
+
+    fn written(&mut self, ticket: Ticket) {
+        let found = self.desk.pending.iter().rev().find(|pending| pending.ticket == ticket);
+        match found.map(|pending| &pending.then) {
+            Some(Then::Offsets(changes)) => {
+                // One who manages partitions alone makes a group by committing to it.
+                for change in changes {
+                    if change.value.is_some() && !self.groups.contains_key(&change.group) {
+                        let id = change.group.detach();
+                        let group = Group::new(id.clone(), self.desk.now.wall);
+                        self.groups.insert(id, group);
+                    }
+                }
+            }
+            Some(Then::Deletion { groups, .. }) => {
+                groups.iter().for_each(|group| {
+                    self.groups.remove(group);
+                });
+            }
+            _ => {}
+        }
+    }
+
+    fn refused(&mut self, ticket: Ticket, code: ErrorCode) {
+        let Some(Pending { reply, then, .. }) = self.desk.take(ticket) else { return };
+        if let Some((token, reply)) = reply {
+            self.desk.reply(token, reply.failed(code));
+        }
+        self.lost(then, code);
+    }
+
+    /// What was to follow an append does not.
+    fn lost(&mut self, then: Then, code: ErrorCode) {
+        match then {
+            Then::Assignment { group, generation, .. } => {
+                if let Some(group) = self.groups.get_mut(&group) {
+                    group.assignment_lost(generation, code, &mut self.desk);
+                }
+            }
+            Then::StaticRejoin(rejoin) => {
+                if let Some(group) = self.groups.get_mut(&rejoin.group) {
+                    group.undo_static_rejoin(*rejoin, code, &mut self.desk);
+                }
+            }
+            Then::Nothing | Then::Offsets(_) | Then::Deletion { .. } | Then::Read(_) => {}
+        }
+    }
+
+    fn committed(&mut self, ticket: Ticket) {
+        while let Some(Pending { reply, then, .. }) = self.desk.take_committed(ticket) {
+            match then {
+                Then::Read(call) => {
+                    if let Some((token, _)) = reply {
+                        let response = self.fetch(&call);
+                        self.desk.reply(token, Reply::Fetch(response));
+                    }
+                    continue;
+                }
+                then => self.effective(then),
+            }
+            if let Some((token, reply)) = reply {
+                self.desk.reply(token, reply);
+            }
+        }
+    }
+
+    /// What follows a committed append.
+    fn effective(&mut self, then: Then) {
+        match then {
+            Then::Offsets(changes) | Then::Deletion { changes, .. } => {
+                changes.into_iter().for_each(|change| self.offsets.apply(change));
+            }
+            Then::Assignment { group, generation, assignments } => {
+                if let Some(group) = self.groups.get_mut(&group) {
+                    group.assignment_stored(generation, assignments, &mut self.desk);
+                }
+            }
+            Then::StaticRejoin(rejoin) => {
+                if let Some(group) = self.groups.get_mut(&rejoin.group) {
+                    group.static_rejoin_stored(&rejoin, &mut self.desk);
+                }
+            }
+            Then::Nothing | Then::Read(_) => {}
+        }
+    }
+
+    fn tick(&mut self) {
+        while let Some((entry, due)) = self.desk.timers.pop(self.desk.now.mono) {
+            self.fall_due(entry, due);
+        }
+        let code = ErrorCode::COORDINATOR_NOT_AVAILABLE;
+        while let Some(pending) = self.desk.next_timed_out() {
+            let reply = pending.reply.take();
+            // Membership is put back; offsets stay, as their records do.
+            let then = match &pending.then {
+                Then::Assignment { .. } | Then::StaticRejoin(_) => {
+                    std::mem::replace(&mut pending.then, Then::Nothing)
+                }
+                _ => Then::Nothing,
+            };
+            if let Some((token, reply)) = reply {
+                self.desk.reply(token, reply.failed(code));
+            }
+            self.lost(then, code);
+        }
+    }
+
+    fn fall_due(&mut self, entry: u64, due: Due) {
+        let desk = &mut self.desk;
+        match due {
+            Due::Member { group, member } => {
+                if let Some(group) = self.groups.get_mut(&group) {
+                    group.on_member_due(&member, entry, desk);
+                }
+            }
+            Due::Join(group) => {
+                if let Some(group) = self.groups.get_mut(&group) {
+                    group.on_join_due(entry, desk);
+                }
+            }
+            Due::Sync(group) => {
+                if let Some(group) = self.groups.get_mut(&group) {
+                    group.on_sync_due(entry, desk);
+                }
+            }
+            Due::Cleanup => {
+                if self.cleanup.reached(entry, desk.now.mono, &mut desk.timers, || Due::Cleanup) {
+                    self.clean_up();
+                    self.schedule_cleanup();
+                }
+            }
+        }
+    }
+
+    fn schedule_cleanup(&mut self) {
+        let at = self.desk.now.after(self.desk.config.retention_check_interval_ms.max(1));
+        self.cleanup.set(at, &mut self.desk.timers, || Due::Cleanup);
+    }
+
+    /// The shard is loaded: its members get their full session timeout, and groups that are
+    /// larger than the configuration allows by now have to choose.
+    pub fn start(&mut self, now: Now) -> Effects {
+        self.desk.now = now;
+        let orphans: Vec<Str> = self.offsets.groups().cloned().collect();
+        for id in orphans {
+            // Offsets without a group are those of one who manages partitions alone.
+            self.groups.entry(id.clone()).or_insert_with(|| Group::new(id, now.wall));
+        }
+        let max = usize::try_from(self.desk.config.max_size).unwrap_or(0);
+        for group in self.groups.values_mut() {
+            let members: Vec<Str> = group.members.keys().cloned().collect();
+            members.iter().for_each(|member| group.renew_session(member, &mut self.desk));
+            if members.len() > max {
+                group.prepare_rebalance("the group is larger than allowed", &mut self.desk);
+            }
+        }
+        self.schedule_cleanup();
+        std::mem::take(&mut self.desk.out)
+    }
+
+    /// This broker does not coordinate these groups any more: all who wait are told so.
+    pub fn stop(mut self) -> Vec<(Token, Reply)> {
+        let code = ErrorCode::NOT_COORDINATOR;
+        for group in self.groups.values_mut() {
+            let ids: Vec<Str> = group.members.keys().cloned().collect();
+            for id in ids {
+                group.answer_join(&id, join_error(&id, code), &mut self.desk);
+                group.answer_sync(&id, sync_error(code), &mut self.desk);
+            }
+        }
+        let waiting = std::mem::take(&mut self.desk.pending).into_iter();
+        let waiting = waiting.filter_map(|pending| pending.reply);
+        let told = waiting.map(|(token, reply)| (token, reply.failed(code)));
+        let mut replies = std::mem::take(&mut self.desk.out.replies);
+        replies.extend(told);
+        replies
+    }
+}

@@ -1,0 +1,478 @@
+//! Committed offsets: storing, reading, deleting and forgetting them.
+
+use std::collections::{BTreeMap, HashMap};
+
+use vltava_wire::messages::offset_commit::{
+    OffsetCommitRequestPartition, OffsetCommitResponse, OffsetCommitResponsePartition,
+    OffsetCommitResponseTopic,
+};
+use vltava_wire::messages::offset_delete::{
+    OffsetDeleteResponse, OffsetDeleteResponsePartition, OffsetDeleteResponseTopic,
+};
+use vltava_wire::messages::offset_fetch::{
+    OffsetFetchRequestTopics, OffsetFetchResponseGroup, OffsetFetchResponsePartitions,
+    OffsetFetchResponseTopics,
+};
+use vltava_wire::{ErrorCode, Str, Uuid};
+
+use super::calls::{CommitCall, Deletions, FetchCall, OffsetDeleteCall};
+use super::config::APPEND_BYTES_MAX;
+use super::desk::{Desk, OffsetChange, Reply, Then, Token};
+use super::machine::Shard;
+use super::record::{self, CommittedOffset, Record};
+use super::state::{Group, GroupState};
+
+/// The offsets of one group, by topic and partition.
+pub(super) type GroupOffsets = BTreeMap<Str, BTreeMap<i32, CommittedOffset>>;
+
+/// The committed offsets of all groups of a shard: those only that the high watermark has passed.
+#[derive(Debug, Default)]
+pub(super) struct Offsets {
+    groups: HashMap<Str, GroupOffsets>,
+}
+
+impl Offsets {
+    pub(super) fn group(&self, group: &str) -> Option<&GroupOffsets> {
+        self.groups.get(group)
+    }
+
+    pub(super) fn groups(&self) -> impl Iterator<Item = &Str> {
+        self.groups.keys()
+    }
+
+    /// Stores an offset; names are copied only where they are not known yet.
+    pub(super) fn put(&mut self, group: &str, topic: &str, partition: i32, value: CommittedOffset) {
+        if !self.groups.contains_key(group) {
+            self.groups.insert(Str::from(group), GroupOffsets::new());
+        }
+        let topics = self.groups.get_mut(group).expect("the group was just made");
+        match topics.get_mut(topic) {
+            Some(partitions) => {
+                partitions.insert(partition, value);
+            }
+            None => {
+                topics.insert(Str::from(topic), BTreeMap::from([(partition, value)]));
+            }
+        }
+    }
+
+    pub(super) fn remove(&mut self, group: &str, topic: &str, partition: i32) {
+        let Some(topics) = self.groups.get_mut(group) else { return };
+        let Some(partitions) = topics.get_mut(topic) else { return };
+        partitions.remove(&partition);
+        if partitions.is_empty() {
+            topics.remove(topic);
+        }
+        if topics.is_empty() {
+            self.groups.remove(group);
+        }
+    }
+
+    pub(super) fn apply(&mut self, change: OffsetChange) {
+        let OffsetChange { group, topic, partition, value } = change;
+        match value {
+            Some(value) => self.put(&group, &topic, partition, value),
+            None => self.remove(&group, &topic, partition),
+        }
+    }
+}
+
+impl Group {
+    /// Whether one may commit offsets here. Any may who manages partitions alone, as long as the
+    /// group has no members.
+    fn validate_commit(&self, call: &CommitCall) -> Result<(), ErrorCode> {
+        let alone = call.generation < 0;
+        if alone && self.is(GroupState::Empty) {
+            return Ok(());
+        }
+        if alone && call.member_id.is_empty() && call.instance_id.is_none() {
+            return Err(ErrorCode::UNKNOWN_MEMBER_ID);
+        }
+        self.validate_member(&call.member_id, call.instance_id.as_ref())?;
+        if call.generation != self.generation {
+            return Err(ErrorCode::ILLEGAL_GENERATION);
+        }
+        match self.state {
+            // A member that has joined, but has no assignment yet, must not commit.
+            GroupState::CompletingRebalance => Err(ErrorCode::REBALANCE_IN_PROGRESS),
+            _ => Ok(()),
+        }
+    }
+
+    fn validate_offset_delete(&self) -> Result<(), ErrorCode> {
+        match self.state {
+            GroupState::Empty => Ok(()),
+            GroupState::Dead => Err(ErrorCode::GROUP_ID_NOT_FOUND),
+            _ if self.is_consumer() => Ok(()),
+            _ => Err(ErrorCode::NON_EMPTY_GROUP),
+        }
+    }
+
+    /// Since when an offset counts as unused, in ms since 1970; `None` while it may be in use.
+    fn unused_since(&self, committed: &CommittedOffset) -> Option<i64> {
+        match (&self.protocol_type, self.state) {
+            (Some(_), GroupState::Empty) => {
+                Some(self.state_since.unwrap_or(committed.commit_timestamp))
+            }
+            (Some(_), GroupState::Stable) if self.is_consumer() && self.subscribed.is_some() => {
+                Some(committed.commit_timestamp)
+            }
+            (Some(_), _) => None,
+            (None, _) => Some(committed.commit_timestamp),
+        }
+    }
+
+    fn expires(&self, committed: &CommittedOffset, retention_ms: i64, wall: i64) -> bool {
+        match (self.unused_since(committed), committed.expire_timestamp) {
+            (None, _) => false,
+            (Some(since), -1) => wall.saturating_sub(since) >= retention_ms,
+            (Some(_), expiry) => wall >= expiry,
+        }
+    }
+}
+
+/// Whether text is longer than allowed, counted in UTF-16 units as Java does.
+fn is_too_long(text: &str, max: usize) -> bool {
+    text.len() > max && text.encode_utf16().count() > max
+}
+
+/// An offset as a request commits it.
+fn committed(
+    partition: &OffsetCommitRequestPartition,
+    topic_id: Uuid,
+    retention_ms: i64,
+    wall: i64,
+) -> CommittedOffset {
+    CommittedOffset {
+        offset: partition.committed_offset,
+        leader_epoch: partition.committed_leader_epoch.max(-1),
+        metadata: partition.committed_metadata.as_ref().map(Str::detach).unwrap_or_default(),
+        commit_timestamp: wall,
+        expire_timestamp: match retention_ms {
+            -1 => -1,
+            retention => wall.saturating_add(retention),
+        },
+        topic_id,
+    }
+}
+
+impl Shard {
+    pub(super) fn commit(&mut self, token: Token, call: &CommitCall) {
+        let mut response = OffsetCommitResponse::default();
+        let mut changes = Vec::new();
+        let max = self.desk.config.offset_metadata_max;
+        let wall = self.desk.now.wall;
+        for topic in &call.topics {
+            let name = topic.name.clone();
+            let mut told = OffsetCommitResponseTopic {
+                name: topic.name.clone(),
+                topic_id: topic.topic_id,
+                partitions: Vec::with_capacity(topic.partitions.len()),
+            };
+            for partition in &topic.partitions {
+                let text = partition.committed_metadata.as_deref().unwrap_or_default();
+                let error_code = match is_too_long(text, max) {
+                    true => ErrorCode::OFFSET_METADATA_TOO_LARGE,
+                    false => ErrorCode::NONE,
+                };
+                let partition_index = partition.partition_index;
+                told.partitions.push(OffsetCommitResponsePartition { partition_index, error_code });
+                if error_code.is_ok() {
+                    changes.push(OffsetChange {
+                        group: call.group_id.clone(),
+                        topic: name.clone(),
+                        partition: partition_index,
+                        value: Some(committed(partition, topic.topic_id, call.retention_ms, wall)),
+                    });
+                }
+            }
+            response.topics.push(told);
+        }
+        let reply = Reply::Commit(response);
+        if let Err(code) = self.admit_commit(call) {
+            return self.desk.reply(token, reply.failed(code));
+        }
+        if changes.is_empty() {
+            return self.desk.reply(token, reply);
+        }
+        let records = changes.iter().map(to_record).collect();
+        self.desk.append(records, Then::Offsets(changes), Some((token, reply)));
+    }
+
+    /// Checks a commit; one that is admitted shows that its member is alive.
+    fn admit_commit(&mut self, call: &CommitCall) -> Result<(), ErrorCode> {
+        let Some(group) = self.groups.get_mut(&call.group_id) else {
+            return match call.generation {
+                ..0 if self.has_room() => Ok(()),
+                ..0 => Err(ErrorCode::COORDINATOR_NOT_AVAILABLE),
+                _ => Err(ErrorCode::ILLEGAL_GENERATION),
+            };
+        };
+        group.validate_commit(call)?;
+        if matches!(group.state, GroupState::Stable | GroupState::PreparingRebalance) {
+            group.renew_session(&call.member_id, &mut self.desk);
+        }
+        Ok(())
+    }
+
+    /// What a group has committed. Partitions without an offset are answered with −1.
+    pub(super) fn fetch(&self, call: &FetchCall) -> OffsetFetchResponseGroup {
+        let known = self.groups.contains_key(&call.group_id);
+        let offsets = self.offsets.group(&call.group_id).filter(|_| known);
+        let topics = match &call.topics {
+            Some(topics) => topics.iter().map(|topic| fetch_topic(topic, offsets)).collect(),
+            None => offsets
+                .into_iter()
+                .flatten()
+                .map(|(name, partitions)| {
+                    let partitions = partitions.iter();
+                    OffsetFetchResponseTopics {
+                        name: name.clone(),
+                        partitions: partitions
+                            .map(|(index, committed)| fetched(*index, Some(committed)))
+                            .collect(),
+                        ..Default::default()
+                    }
+                })
+                .collect(),
+        };
+        OffsetFetchResponseGroup { group_id: call.group_id.clone(), topics, ..Default::default() }
+    }
+
+    pub(super) fn delete_offsets(&mut self, token: Token, call: &OffsetDeleteCall) {
+        let group = self.groups.get(&call.group_id).ok_or(ErrorCode::GROUP_ID_NOT_FOUND);
+        let group = match group.and_then(|group| group.validate_offset_delete().map(|()| group)) {
+            Ok(group) => group,
+            Err(error_code) => {
+                let response = OffsetDeleteResponse { error_code, ..Default::default() };
+                return self.desk.reply(token, Reply::OffsetDelete(response));
+            }
+        };
+        let mut response = OffsetDeleteResponse::default();
+        let mut changes = Vec::new();
+        for topic in &call.topics {
+            let error_code = match group.is_subscribed(&topic.name) {
+                true => ErrorCode::GROUP_SUBSCRIBED_TO_TOPIC,
+                false => ErrorCode::NONE,
+            };
+            let partitions = topic.partitions.iter().map(|partition| partition.partition_index);
+            response.topics.push(OffsetDeleteResponseTopic {
+                name: topic.name.clone(),
+                partitions: partitions
+                    .clone()
+                    .map(|partition_index| OffsetDeleteResponsePartition {
+                        partition_index,
+                        error_code,
+                    })
+                    .collect(),
+            });
+            if error_code.is_ok() {
+                changes.extend(
+                    partitions.filter_map(|partition| {
+                        self.forget(&call.group_id, &topic.name, partition)
+                    }),
+                );
+            }
+        }
+        let reply = Reply::OffsetDelete(response);
+        if changes.is_empty() {
+            return self.desk.reply(token, reply);
+        }
+        let records = changes.iter().map(to_record).collect();
+        self.desk.append(records, Then::Offsets(changes), Some((token, reply)));
+    }
+
+    /// The change that takes an offset back, if there is one or will be.
+    fn forget(&self, group: &Str, topic: &Str, partition: i32) -> Option<OffsetChange> {
+        let offsets = self.offsets.group(group).and_then(|topics| topics.get(topic));
+        let known = offsets.is_some_and(|partitions| partitions.contains_key(&partition));
+        let coming = self.coming(group).any(|(other, index)| other == topic && index == partition);
+        (known || coming).then(|| OffsetChange {
+            group: group.clone(),
+            topic: topic.detach(),
+            partition,
+            value: None,
+        })
+    }
+
+    /// The partitions whose offsets a group is just committing.
+    fn coming<'a>(&'a self, group: &'a Str) -> impl Iterator<Item = (&'a Str, i32)> {
+        let changes = self.desk.pending.iter().filter_map(|pending| match &pending.then {
+            Then::Offsets(changes) => Some(changes),
+            _ => None,
+        });
+        let own = changes.flatten().filter(move |change| change.group == *group);
+        own.filter(|change| change.value.is_some()).map(|change| (&change.topic, change.partition))
+    }
+
+    /// Deletes groups that have no members, and their offsets.
+    pub(super) fn delete_groups(&mut self, token: Token, groups: &[Str]) {
+        let mut outcome = Deletions::new();
+        let mut batch = DeletionBatch::default();
+        for id in groups {
+            if outcome.iter().any(|(other, _)| other == id) {
+                continue;
+            }
+            let code = match self.groups.get(id).map(|group| group.state) {
+                None | Some(GroupState::Dead) => ErrorCode::GROUP_ID_NOT_FOUND,
+                Some(GroupState::Empty) => ErrorCode::NONE,
+                Some(_) => ErrorCode::NON_EMPTY_GROUP,
+            };
+            if code.is_ok() {
+                let changes = self.forget_all(id, |_, _| true);
+                changes.into_iter().for_each(|change| batch.forget(change, &mut self.desk));
+                batch.delete(id.detach());
+            }
+            outcome.push((id.detach(), code));
+        }
+        let reply = Reply::Deletions(outcome);
+        match batch.append(&mut self.desk) {
+            true => {
+                let ticket = self.desk.last_ticket();
+                self.desk.reply_after(ticket, token, reply);
+            }
+            false => self.desk.reply(token, reply),
+        }
+    }
+
+    /// The changes that take back those offsets of a group that `which` picks, among them such
+    /// as are just being committed.
+    fn forget_all(
+        &self,
+        group: &Str,
+        which: impl Fn(&str, Option<&CommittedOffset>) -> bool,
+    ) -> Vec<OffsetChange> {
+        let change = |topic: &Str, partition| OffsetChange {
+            group: group.clone(),
+            topic: topic.clone(),
+            partition,
+            value: None,
+        };
+        let offsets = self.offsets.group(group).into_iter().flatten();
+        let mut changes: Vec<OffsetChange> = offsets
+            .flat_map(|(topic, partitions)| {
+                partitions.iter().map(move |(partition, value)| (topic, partition, value))
+            })
+            .filter(|(topic, _, value)| which(topic, Some(value)))
+            .map(|(topic, partition, _)| change(topic, *partition))
+            .collect();
+        let coming = self.coming(group).filter(|(topic, _)| which(topic, None));
+        changes.extend(coming.map(|(topic, partition)| change(topic, partition)));
+        changes
+    }
+
+    /// Forgets what has expired: offsets that nobody uses, and groups that have none left.
+    pub(super) fn clean_up(&mut self) {
+        let (wall, retention) = (self.desk.now.wall, self.desk.config.offsets_retention_ms);
+        let mut batch = DeletionBatch::default();
+        let ids: Vec<Str> = self.groups.keys().cloned().collect();
+        for id in ids {
+            let group = &self.groups[&id];
+            let expired = self.forget_all(&id, |topic, committed| {
+                committed.is_some_and(|committed| {
+                    !group.is_subscribed(topic) && group.expires(committed, retention, wall)
+                })
+            });
+            let total: usize = self
+                .offsets
+                .group(&id)
+                .map_or(0, |topics| topics.values().map(BTreeMap::len).sum());
+            let vanishes = expired.len() == total
+                && group.is(GroupState::Empty)
+                && group.pending_join.is_empty()
+                && self.coming(&id).next().is_none();
+            expired.into_iter().for_each(|change| batch.forget(change, &mut self.desk));
+            if vanishes {
+                batch.delete(id);
+            }
+        }
+        batch.append(&mut self.desk);
+    }
+
+    /// Forgets the offsets of topics that are deleted.
+    pub(super) fn delete_topics(&mut self, topics: &[Str]) {
+        let mut batch = DeletionBatch::default();
+        let ids: Vec<Str> = self.groups.keys().cloned().collect();
+        for id in ids {
+            let gone = |topic: &str, _: Option<&CommittedOffset>| {
+                topics.iter().any(|deleted| *deleted == *topic)
+            };
+            let changes = self.forget_all(&id, gone);
+            changes.into_iter().for_each(|change| batch.forget(change, &mut self.desk));
+        }
+        batch.append(&mut self.desk);
+    }
+}
+
+/// Collects what is to be taken back, and appends it in batches of bounded size.
+#[derive(Debug, Default)]
+struct DeletionBatch {
+    records: Vec<Record>,
+    bytes: usize,
+    groups: Vec<Str>,
+    changes: Vec<OffsetChange>,
+}
+
+impl DeletionBatch {
+    fn forget(&mut self, change: OffsetChange, desk: &mut Desk) {
+        self.add(to_record(&change));
+        self.changes.push(change);
+        if self.bytes >= APPEND_BYTES_MAX {
+            self.append(desk);
+        }
+    }
+
+    fn delete(&mut self, group: Str) {
+        self.add(record::group_metadata(&group, None));
+        self.groups.push(group);
+    }
+
+    fn add(&mut self, record: Record) {
+        self.bytes += record.size_in_bytes();
+        self.records.push(record);
+    }
+
+    /// Appends what was collected; says whether there was anything.
+    fn append(&mut self, desk: &mut Desk) -> bool {
+        let Self { records, groups, changes, .. } = std::mem::take(self);
+        if records.is_empty() {
+            return false;
+        }
+        desk.append(records, Then::Deletion { groups, changes }, None);
+        true
+    }
+}
+
+fn to_record(change: &OffsetChange) -> Record {
+    let OffsetChange { group, topic, partition, value } = change;
+    record::offset_commit(group, topic, *partition, value.as_ref())
+}
+
+fn fetch_topic(
+    asked: &OffsetFetchRequestTopics,
+    offsets: Option<&GroupOffsets>,
+) -> OffsetFetchResponseTopics {
+    let partitions = offsets.and_then(|topics| topics.get(&asked.name));
+    // An offset that was committed to another topic of the same name says nothing of this one.
+    let same_topic = |committed: &&CommittedOffset| {
+        let (ours, theirs) = (committed.topic_id, asked.topic_id);
+        ours.is_zero() || theirs.is_zero() || ours == theirs
+    };
+    let find =
+        |index: i32| partitions.and_then(|partitions| partitions.get(&index)).filter(same_topic);
+    OffsetFetchResponseTopics {
+        name: asked.name.clone(),
+        topic_id: asked.topic_id,
+        partitions: asked.partition_indexes.iter().map(|i| fetched(*i, find(*i))).collect(),
+    }
+}
+
+fn fetched(index: i32, committed: Option<&CommittedOffset>) -> OffsetFetchResponsePartitions {
+    OffsetFetchResponsePartitions {
+        partition_index: index,
+        committed_offset: committed.map_or(-1, |committed| committed.offset),
+        committed_leader_epoch: committed.map_or(-1, |committed| committed.leader_epoch),
+        metadata: Some(committed.map(|committed| committed.metadata.clone()).unwrap_or_default()),
+        error_code: ErrorCode::NONE,
+    }
+}
