@@ -33,7 +33,7 @@ mod timer;
 
 pub use answer::Answer;
 pub use config::GroupConfig;
-pub use service::GroupService;
+pub use service::{GroupService, partition_of};
 
 #[cfg(test)]
 mod tests;

@@ -2,6 +2,10 @@
 
 use futures::future::BoxFuture;
 use futures::{FutureExt, future};
+use vltava_net::Reply;
+use vltava_wire::Request;
+
+use crate::api::context::Call;
 
 /// The answer to a request that was handled in its turn, but may have to wait.
 pub enum Answer<R> {
@@ -12,6 +16,17 @@ pub enum Answer<R> {
 }
 
 impl<R: Send + 'static> Answer<R> {
+    /// Answers a call, now or later.
+    pub fn reply<Q>(self, call: &Call<Q>) -> Reply
+    where
+        Q: Request<Response = R> + 'static,
+    {
+        match self {
+            Self::Now(answer) => call.reply(&answer),
+            Self::Later(answer) => call.reply_later(answer),
+        }
+    }
+
     /// Waits for the answer.
     pub async fn get(self) -> R {
         match self {

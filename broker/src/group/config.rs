@@ -1,5 +1,8 @@
 //! The keys of the configuration that groups obey.
 
+use vltava_config::{Values, keys};
+use vltava_wire::compression::Compression;
+
 /// How many members may be asked, at once and in one group, to come back with the id that they
 /// were given. Kafka has no bound here; each of them holds memory for a session timeout.
 pub(super) const PENDING_MEMBERS_MAX: usize = 10_000;
@@ -41,13 +44,15 @@ pub struct GroupConfig {
     /// `offsets.retention.minutes`, in milliseconds.
     pub offsets_retention_ms: i64,
     /// `offsets.retention.check.interval.ms`.
-    pub retention_check_interval_ms: i32,
+    pub retention_check_interval_ms: i64,
     /// `offsets.commit.timeout.ms`: how long an append may take to be committed.
     pub commit_timeout_ms: i32,
     /// `offsets.load.buffer.size`: bytes read at once when a partition is loaded.
     pub load_buffer_bytes: usize,
+    /// `offsets.topic.compression.codec`.
+    pub compression: Compression,
     /// `offsets.topic.num.partitions`: holds until the topic exists.
-    pub partitions: i32,
+    pub partitions: usize,
 }
 
 impl Default for GroupConfig {
@@ -63,7 +68,31 @@ impl Default for GroupConfig {
             retention_check_interval_ms: 600_000,
             commit_timeout_ms: 5_000,
             load_buffer_bytes: 5 * 1024 * 1024,
+            compression: Compression::None,
             partitions: 50,
+        }
+    }
+}
+
+impl GroupConfig {
+    /// The values that a broker was started with.
+    pub fn of(values: &Values) -> Self {
+        let at_least_0 = |value: i32| usize::try_from(value).unwrap_or(0);
+        let codec = values.get(keys::OFFSETS_TOPIC_COMPRESSION_CODEC);
+        let codec = i8::try_from(codec).ok().and_then(Compression::from_code);
+        Self {
+            min_session_timeout_ms: values.get(keys::GROUP_MIN_SESSION_TIMEOUT_MS),
+            max_session_timeout_ms: values.get(keys::GROUP_MAX_SESSION_TIMEOUT_MS),
+            initial_rebalance_delay_ms: values.get(keys::GROUP_INITIAL_REBALANCE_DELAY_MS),
+            max_size: values.get(keys::GROUP_MAX_SIZE),
+            offset_metadata_max: at_least_0(values.get(keys::OFFSET_METADATA_MAX_BYTES)),
+            offsets_retention_ms: i64::from(values.get(keys::OFFSETS_RETENTION_MINUTES)) * 60_000,
+            retention_check_interval_ms: values.get(keys::OFFSETS_RETENTION_CHECK_INTERVAL_MS),
+            commit_timeout_ms: values.get(keys::OFFSETS_COMMIT_TIMEOUT_MS),
+            load_buffer_bytes: at_least_0(values.get(keys::OFFSETS_LOAD_BUFFER_SIZE)),
+            compression: codec.unwrap_or(Compression::None),
+            partitions: at_least_0(values.get(keys::OFFSETS_TOPIC_NUM_PARTITIONS)),
+            ..Self::default()
         }
     }
 }

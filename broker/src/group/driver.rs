@@ -196,7 +196,9 @@ impl Driver {
     fn append(&self, active: &Active, append: Append) -> Event {
         let Append { ticket, records } = append;
         let wall = self.environment.clock.now().wall;
-        let mut batch = BatchBuilder::new(Offset::ZERO).partition_leader_epoch(self.epoch);
+        let mut batch = BatchBuilder::new(Offset::ZERO)
+            .partition_leader_epoch(self.epoch)
+            .compression(self.environment.config.compression);
         for record in &records {
             batch.append(wall, Some(&record.key), record.value.as_deref(), &[]);
         }

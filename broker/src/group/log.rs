@@ -4,9 +4,6 @@ use bytes::{Bytes, BytesMut};
 use futures::future::BoxFuture;
 use vltava_wire::{LeaderEpoch, Offset, PartitionId};
 
-/// The topic in which groups are stored.
-pub const OFFSETS_TOPIC: &str = "__consumer_offsets";
-
 /// Why a batch was not appended, or was appended and will not be committed here.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AppendError {

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures::FutureExt;
 use parking_lot::RwLock;
 use tokio::sync::Semaphore;
+use vltava_metadata::{Changes, Image};
 use vltava_wire::messages::describe_groups::DescribedGroup;
 use vltava_wire::messages::leave_group::LeaveGroupResponse;
 use vltava_wire::messages::offset_commit::{
@@ -17,7 +18,7 @@ use vltava_wire::messages::offset_fetch::OffsetFetchResponseGroup;
 use vltava_wire::messages::{
     HeartbeatResponse, JoinGroupResponse, ListGroupsResponse, SyncGroupResponse,
 };
-use vltava_wire::{ErrorCode, LeaderEpoch, PartitionId, Str};
+use vltava_wire::{ErrorCode, LeaderEpoch, NodeId, PartitionId, Str};
 
 use super::answer::Answer;
 use super::calls::{
@@ -29,6 +30,7 @@ use super::driver::{Clock, Driver, Environment};
 use super::log::OffsetsLog;
 use super::machine::{Event, Reply, Token};
 use super::state::{join_error, sync_error};
+use crate::metadata::topic;
 
 /// How many partitions are loaded at once: reading more at a time makes each slower.
 const LOADS_MAX: usize = 4;
@@ -36,15 +38,17 @@ const LOADS_MAX: usize = 4;
 /// All groups of which this broker is the coordinator.
 pub struct GroupService {
     environment: Arc<Environment>,
-    partitions: AtomicI32,
+    partitions: AtomicUsize,
     drivers: RwLock<HashMap<PartitionId, Arc<Driver>>>,
 }
 
-/// The partition of a group: Java's `String.hashCode`, made positive, modulo the partitions.
-fn partition_of(group: &str, partitions: i32) -> PartitionId {
+/// The partition that a group lives on, where `__consumer_offsets` has that many: Java's
+/// `String.hashCode`, made positive, modulo the partitions.
+pub fn partition_of(group: &str, partitions: usize) -> PartitionId {
     let step = |hash: i32, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit));
-    let hash = group.encode_utf16().fold(0, step);
-    PartitionId(hash.checked_abs().unwrap_or(0) % partitions.max(1))
+    let hash = group.encode_utf16().fold(0, step).checked_abs().unwrap_or(0);
+    let partitions = i32::try_from(partitions).unwrap_or(i32::MAX).max(1);
+    PartitionId(hash % partitions)
 }
 
 fn commit_error(call: &CommitCall, code: ErrorCode) -> OffsetCommitResponse {
@@ -76,7 +80,7 @@ macro_rules! only {
 impl GroupService {
     /// A service that coordinates nothing until it is elected.
     pub fn new(config: GroupConfig, log: Arc<dyn OffsetsLog>) -> Self {
-        let partitions = AtomicI32::new(config.partitions);
+        let partitions = AtomicUsize::new(config.partitions);
         let clock = Clock::start();
         let loads = Semaphore::new(LOADS_MAX);
         Self {
@@ -86,8 +90,26 @@ impl GroupService {
         }
     }
 
+    /// Follows the metadata log: loads the groups of partitions that this broker leads by now,
+    /// gives up others, and forgets what was committed of topics that are gone. The partitions
+    /// must have followed the same changes before. Must be called within a tokio runtime.
+    pub fn follow(&self, image: &Image, changes: &Changes, me: NodeId) {
+        let mut led = BTreeMap::new();
+        if let Some(topic) = image.topic(topic::GROUP_OFFSETS) {
+            self.set_partition_count(topic.partitions.len());
+            let own = topic.partitions.iter().filter(|(_, at)| at.leader() == Some(me));
+            led.extend(own.map(|(partition, at)| (*partition, at.leader_epoch)));
+        }
+        let lost: Vec<PartitionId> =
+            self.drivers.read().keys().filter(|id| !led.contains_key(id)).copied().collect();
+        lost.into_iter().for_each(|partition| self.resigned(partition));
+        led.into_iter().for_each(|(partition, epoch)| self.elected(partition, epoch));
+        let deleted: Vec<Str> = changes.topics_deleted.values().cloned().collect();
+        self.topics_deleted(&deleted);
+    }
+
     /// Says how many partitions `__consumer_offsets` has.
-    pub fn set_partition_count(&self, partitions: i32) {
+    pub fn set_partition_count(&self, partitions: usize) {
         self.partitions.store(partitions, Ordering::Release);
     }
 
@@ -308,9 +330,6 @@ mod tests {
     #[test]
     fn groups_lie_where_java_puts_them() {
         // By `Utils.abs(groupId.hashCode()) % 50` of Kafka 4.2.
-        for (group, partition) in [("", 0), ("a", 47), ("prague", 0), ("console-consumer-1", 0)] {
-            let _ = (group, partition);
-        }
         assert_eq!(partition_of("", 50), PartitionId(0));
         assert_eq!(partition_of("a", 50), PartitionId(97 % 50));
         // "polygenelubricants" hashes to the smallest integer, which has no positive counterpart.

@@ -19,8 +19,8 @@ pub struct Now {
 
 impl Now {
     /// The monotonic time `ms` from now; a negative duration counts as none.
-    pub(super) fn after(self, ms: i32) -> u64 {
-        self.mono + u64::try_from(ms).unwrap_or(0)
+    pub(super) fn after(self, ms: impl Into<i64>) -> u64 {
+        self.mono.saturating_add(u64::try_from(ms.into()).unwrap_or(0))
     }
 }
 
