@@ -24,7 +24,9 @@ pub use header::{
     TimestampType, sequence_after,
 };
 pub use iter::{Batch, Batches};
-pub use patch::{set_base_offset, set_max_timestamp_and_type, set_partition_leader_epoch};
+pub use patch::{
+    refresh_crc, set_base_offset, set_max_timestamp_and_type, set_partition_leader_epoch,
+};
 pub use record::{Headers, Record, RecordHeader, Records, RecordsIter};
 
 #[cfg(test)]

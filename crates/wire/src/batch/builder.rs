@@ -153,7 +153,7 @@ impl BatchBuilder {
         let body = &mut self.scratch;
         body.clear();
         body.push(0);
-        put_varlong(body, timestamp - self.base_timestamp);
+        put_varlong(body, timestamp.wrapping_sub(self.base_timestamp));
         put_varint(body, offset_delta);
         put_nullable_bytes(body, key);
         put_nullable_bytes(body, value);

@@ -44,3 +44,12 @@ pub fn set_max_timestamp_and_type(batch: &mut [u8], kind: TimestampType, max_tim
     let crc = crc32c::crc32c(&batch[ATTRIBUTES_AT..header.size_in_bytes()]);
     put(batch, CRC_AT, &crc.to_be_bytes());
 }
+
+/// Computes the CRC anew over the whole batch, after its records were replaced.
+///
+/// # Panics
+/// If `batch` is shorter than a header.
+pub fn refresh_crc(batch: &mut [u8]) {
+    let crc = crc32c::crc32c(&batch[ATTRIBUTES_AT..]);
+    put(batch, CRC_AT, &crc.to_be_bytes());
+}

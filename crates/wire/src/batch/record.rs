@@ -177,7 +177,7 @@ impl<'r> RecordsIter<'r> {
             offset: Offset(self.header.base_offset.0.saturating_add(offset_delta.into())),
             timestamp: match self.header.timestamp_type() {
                 TimestampType::CreateTime => {
-                    self.header.base_timestamp.saturating_add(timestamp_delta)
+                    self.header.base_timestamp.wrapping_add(timestamp_delta)
                 }
                 TimestampType::LogAppendTime => self.header.max_timestamp,
             },

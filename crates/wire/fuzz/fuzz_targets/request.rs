@@ -1,0 +1,10 @@
+//! Fuzzes frames that a client sends.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+#[path = "../checks.rs"]
+mod checks;
+
+fuzz_target!(|input: &[u8]| checks::request(input));
