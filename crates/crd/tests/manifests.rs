@@ -1,0 +1,194 @@
+//! Manifests that are right, and the exact words about those that are not.
+
+use vltava_crd::manifest::{self, parse};
+use vltava_crd::validate::{Findings, Target, validate};
+use vltava_crd::{KafkaCluster, ListenerType, config};
+
+fn with_spec(spec: &str) -> String {
+    let indented: String = spec.lines().map(|line| format!("  {line}\n")).collect();
+    format!(
+        "apiVersion: vltava.dev/v1alpha1\nkind: KafkaCluster\nmetadata: {{name: test}}\nspec:\n\
+         {indented}"
+    )
+}
+
+fn cluster(spec: &str) -> KafkaCluster {
+    parse(&with_spec(spec)).expect("the manifest can be read")
+}
+
+fn findings(spec: &str) -> Findings {
+    validate(&cluster(spec), Target::Local)
+}
+
+/// The words about the only thing that is wrong.
+fn problem(spec: &str) -> String {
+    let found = findings(spec).problems;
+    assert_eq!(found.len(), 1, "{found:?}");
+    found[0].to_string()
+}
+
+fn unreadable(text: &str) -> String {
+    parse(text).expect_err("this is no manifest").to_string()
+}
+
+#[test]
+fn the_embedded_cluster_is_right_everywhere() {
+    let prague = manifest::prague();
+    assert_eq!(prague.metadata.name.as_deref(), Some("prague"));
+    assert_eq!((prague.spec.brokers.replicas, prague.spec.coordinators.replicas), (3, 3));
+    assert_eq!(prague.spec.listeners[1].kind, ListenerType::NodePort);
+    assert_eq!(prague.spec.listeners[1].node_ports, [32001, 32002, 32003]);
+    for target in [Target::Local, Target::Kubernetes] {
+        assert_eq!(validate(&prague, target), Findings::default());
+    }
+}
+
+#[test]
+fn an_empty_spec_is_three_and_three() {
+    let cluster = cluster("{}");
+    assert_eq!((cluster.spec.brokers.replicas, cluster.spec.coordinators.replicas), (3, 3));
+    assert!(validate(&cluster, Target::Local).problems.is_empty());
+}
+
+#[test]
+fn a_manifest_may_carry_other_documents_and_a_status() {
+    let text = format!(
+        "kind: Namespace\napiVersion: v1\n---\n{}status: {{ready: 3}}\n",
+        with_spec("brokers: {replicas: 1}")
+    );
+    assert_eq!(parse(&text).expect("one cluster is there").spec.brokers.replicas, 1);
+}
+
+#[test]
+fn what_cannot_be_read_is_named_with_its_place() {
+    let text = unreadable(&with_spec("brokers: {replicas: three}"));
+    assert!(text.starts_with("spec.brokers.replicas: invalid type: string \"three\""), "{text}");
+    let text = unreadable(&with_spec("brokers: {replica: 3}"));
+    assert!(text.starts_with("spec.brokers.replica: there is no such field"), "{text}");
+    let text = unreadable(&with_spec("listeners: [{name: a, port: 1, type: Nodeport}]"));
+    assert!(text.contains("spec.listeners[0].type: unknown variant `Nodeport`"), "{text}");
+}
+
+#[test]
+fn a_number_may_be_a_setting_without_quotes() {
+    let cluster = cluster("brokers: {config: {min.insync.replicas: 2}}");
+    assert_eq!(cluster.spec.brokers.config["min.insync.replicas"], "2");
+}
+
+#[test]
+fn what_is_no_cluster_is_refused() {
+    assert!(unreadable("").contains("there is no KafkaCluster"));
+    assert!(unreadable("kind: Kafka\napiVersion: x/v1").contains("its kind is Kafka"));
+    let old = with_spec("{}").replace("v1alpha1", "v1");
+    assert!(unreadable(&old).starts_with("apiVersion is vltava.dev/v1;"));
+    let two = format!("{}---\n{}", with_spec("{}"), with_spec("{}"));
+    assert!(unreadable(&two).starts_with("there are 2 clusters"));
+    assert!(unreadable("a: [").contains("line"));
+    assert!(unreadable(&" ".repeat(manifest::MAX_BYTES + 1)).contains("longer than"));
+}
+
+#[test]
+fn replicas_need_brokers() {
+    assert_eq!(
+        problem("brokers: {replicas: 2}\ntopics: [{name: orders, replicationFactor: 3}]"),
+        "spec.topics[0].replicationFactor: orders: 3 replicas need as many brokers, and there are \
+         2; lower it or set brokers.replicas to 3"
+    );
+    assert_eq!(
+        problem("brokers: {replicas: 1, config: {min.insync.replicas: \"2\"}}"),
+        "spec.brokers.config.min.insync.replicas: 2 is more than there are brokers; lower it or \
+         set brokers.replicas to 2"
+    );
+    assert!(problem("brokers: {replicas: 0}").starts_with("spec.brokers.replicas: 0 brokers"));
+    let text = problem("coordinators: {replicas: 12}");
+    assert!(text.ends_with("ask for 1, 3 or 5"), "{text}");
+}
+
+#[test]
+fn an_even_number_of_coordinators_is_possible_but_pointless() {
+    let found = findings("coordinators: {replicas: 4}");
+    assert!(found.problems.is_empty());
+    assert!(found.notices[0].what.contains("no more failures than 3"));
+}
+
+#[test]
+fn topics_are_checked_by_the_brokers_own_rules() {
+    assert!(problem("topics: [{name: \"a b\"}]").contains("is no topic's name"));
+    assert!(problem("topics: [{name: a}, {name: a}]").contains("declared twice"));
+    assert!(problem("topics: [{name: a.b}, {name: a_b}]").contains("differ by"));
+    assert!(problem("topics: [{name: __x}]").contains("Kafka's own"));
+    assert!(problem("topics: [{name: a, partitions: 0}]").contains("ask for 1 to"));
+    assert_eq!(
+        problem("topics: [{name: a, config: {retention.sm: \"1\"}}]"),
+        "spec.topics[0].config.retention.sm: a: is unknown; did you mean `retention.ms`?"
+    );
+    let text = problem("topics: [{name: a, config: {cleanup.policy: compact}}]");
+    assert!(text.contains("there is no compaction yet"), "{text}");
+    let text =
+        problem("topics: [{name: a, replicationFactor: 2, config: {min.insync.replicas: \"3\"}}]");
+    assert!(text.contains("3 is more than its 2 replicas"), "{text}");
+}
+
+#[test]
+fn settings_are_checked_by_the_table() {
+    assert_eq!(
+        problem("brokers: {config: {num.partition: \"3\"}}"),
+        "spec.brokers.config.num.partition: is unknown; did you mean `num.partitions`?"
+    );
+    let text = problem("brokers: {config: {num.partitions: many}}");
+    assert!(text.contains("`many` cannot be used: allowed is an integer"), "{text}");
+    let text = problem("brokers: {config: {node.id: \"7\"}}");
+    assert!(text.contains("follows from the rest of the manifest"), "{text}");
+}
+
+#[test]
+fn listeners_must_not_collide() {
+    let internal = "{name: internal, port: 9092, type: Internal}";
+    let with = |other: &str| problem(&format!("listeners: [{internal}, {other}]"));
+    assert!(with("{name: Internal, port: 1, type: Internal}").contains("is taken by another"));
+    assert!(with("{name: b, port: 9092, type: Internal}").contains("9092 is taken"));
+    assert!(with("{name: controller, port: 1, type: Internal}").contains("coordinators' listener"));
+    assert!(with("{name: b, port: 0, type: Internal}").contains("is no port"));
+    assert!(with("{name: \"a:b\", port: 1, type: Internal}").contains("rename it"));
+    assert_eq!(
+        with("{name: b, port: 1, type: NodePort, nodePorts: [32001, 32002]}"),
+        "spec.listeners[1].nodePorts: 2 ports are too few for 3 brokers; name 3"
+    );
+    assert!(with("{name: b, port: 1, type: NodePort, nodePorts: [1, 2, 2]}").contains("twice"));
+    assert!(with("{name: b, port: 1, type: Internal, nodePorts: [1]}").contains("has none"));
+    let host = "{name: b, port: 1, type: Internal, advertisedHost: \"h:1\"}";
+    assert!(with(host).contains("is no host"));
+    let text = problem("listeners: [{name: b, port: 1, type: NodePort, nodePorts: [1, 2, 3]}]");
+    assert!(text.contains("none is of type Internal"), "{text}");
+}
+
+#[test]
+fn names_and_sizes_are_those_of_kubernetes() {
+    let named = |name: &str| {
+        let text = with_spec("{}").replace("name: test", &format!("name: \"{name}\""));
+        validate(&parse(&text).expect("it can be read"), Target::Kubernetes).problems
+    };
+    assert!(named("a-1").is_empty());
+    for bad in ["", "1a", "A", "a_b", "a-", &"a".repeat(41)] {
+        assert_eq!(named(bad).len(), 1, "{bad}");
+    }
+    assert!(problem("brokers: {storage: {size: 10GB}}").contains("write it as 10Gi"));
+    assert!(findings("brokers: {storage: {size: 1.5Ti}}").problems.is_empty());
+}
+
+#[test]
+fn nodes_get_their_share_of_the_settings() {
+    let mut spec = manifest::prague().spec;
+    spec.coordinators.config = [("num.partitions".to_owned(), "9".to_owned())].into();
+    spec.brokers.config.insert("log.retention.ms".to_owned(), "5".to_owned());
+    let coordinators = config::of_role(&spec, vltava_config::Role::Coordinator);
+    assert_eq!(coordinators["min.insync.replicas"], "2");
+    assert_eq!(coordinators["num.partitions"], "9");
+    assert!(!coordinators.contains_key("log.retention.ms"));
+    let brokers = config::of_role(&spec, vltava_config::Role::Broker);
+    assert_eq!(brokers["log.retention.ms"], "5");
+
+    let one = cluster("brokers: {replicas: 1}").spec;
+    let brokers = config::of_role(&one, vltava_config::Role::Broker);
+    assert_eq!(brokers["offsets.topic.replication.factor"], "1");
+}
