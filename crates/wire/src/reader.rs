@@ -13,6 +13,10 @@ pub const MEMORY_PER_FRAME_BYTE: usize = 16;
 /// What a small frame may take in any case, in bytes.
 pub const MEMORY_FLOOR: usize = 64 * 1024;
 
+/// What a decoded frame may take at most, in bytes, not counting the byte strings that it shares
+/// with the frame: room for a million small elements. A large frame is large by its records.
+pub const MEMORY_CEILING: usize = 128 * 1024 * 1024;
+
 /// The most tagged fields that one struct may carry (KIP-482); Kafka declares at most four.
 pub const TAGS_MAX: u32 = 64;
 
@@ -93,7 +97,8 @@ impl Reader {
     /// Starts at the first byte of a frame.
     pub fn new(frame: Bytes) -> Self {
         let length = frame.len();
-        let memory_left = length.saturating_mul(MEMORY_PER_FRAME_BYTE).max(MEMORY_FLOOR);
+        let memory_left =
+            length.saturating_mul(MEMORY_PER_FRAME_BYTE).clamp(MEMORY_FLOOR, MEMORY_CEILING);
         Self { rest: frame, length, memory_left }
     }
 
