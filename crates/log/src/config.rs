@@ -27,6 +27,9 @@ pub struct LogConfig {
     pub retention_bytes: i64,
     /// `producer.id.expiration.ms`: a producer that is silent for so long is forgotten.
     pub producer_id_expiration_ms: i64,
+    /// A snapshot of the producers is taken about every so many flushed bytes, besides the one
+    /// at the start of each segment: it bounds what opening after an unclean stop replays.
+    pub producer_snapshot_interval_bytes: u64,
 }
 
 impl Default for LogConfig {
@@ -43,6 +46,7 @@ impl Default for LogConfig {
             retention_ms: 7 * 24 * 3600 * 1000,
             retention_bytes: -1,
             producer_id_expiration_ms: 24 * 3600 * 1000,
+            producer_snapshot_interval_bytes: 64 << 20,
         }
     }
 }

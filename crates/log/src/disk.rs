@@ -27,7 +27,7 @@ pub use faulty::FaultyDisk;
 pub use real::RealDisk;
 
 /// What an fsync is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SyncKind {
     /// Records of the active segment, before they count as flushed.
     LogFlush,
@@ -207,11 +207,20 @@ impl DiskError {
         matches!(self.source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
     }
 
+    /// Whether an fsync failed: what was written may be lost, and the kernel will not say so
+    /// again.
+    pub fn is_sync_failure(&self) -> bool {
+        self.operation == SYNC || self.operation == SYNC_FOLDER
+    }
+
     /// Whether there is no such file or folder.
     pub fn is_not_found(&self) -> bool {
         self.source.kind() == io::ErrorKind::NotFound
     }
 }
+
+const SYNC: &str = "sync";
+const SYNC_FOLDER: &str = "sync folder";
 
 fn at(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DiskError {
     move |source| DiskError { operation, path: path.to_owned(), source }
@@ -297,16 +306,17 @@ impl Volume {
         Ok(Some(bytes))
     }
 
-    /// Writes a file whose loss would only cost time, or whose folder is synced later.
+    /// Writes a file whose folder is synced later; without a kind it is not synced, as its
+    /// loss would only cost time.
     pub(crate) fn write_file(
         &self,
         path: &Path,
         bytes: &[u8],
-        kind: SyncKind,
+        kind: Option<SyncKind>,
     ) -> Result<(), DiskError> {
         let file = self.open(path, OpenMode::Replace)?;
         file.write_all_at(bytes, 0)?;
-        file.sync(kind)
+        kind.map_or(Ok(()), |kind| file.sync(kind))
     }
 
     pub(crate) fn replace_file(
@@ -319,7 +329,7 @@ impl Volume {
         let mut beside = path.as_os_str().to_owned();
         beside.push(".tmp");
         let beside = PathBuf::from(beside);
-        self.write_file(&beside, bytes, file_kind)?;
+        self.write_file(&beside, bytes, Some(file_kind))?;
         self.rename(&beside, path)?;
         self.sync_folder(parent(path), folder_kind)
     }
@@ -365,7 +375,7 @@ impl Volume {
     }
 
     pub(crate) fn sync_folder(&self, folder: &Path, kind: SyncKind) -> Result<(), DiskError> {
-        self.disk.sync_folder(folder, kind).map_err(at("sync folder", folder))
+        self.disk.sync_folder(folder, kind).map_err(at(SYNC_FOLDER, folder))
     }
 }
 
@@ -447,10 +457,10 @@ impl OpenFile {
         let mut failed = self.0.sync_failed.lock();
         if *failed {
             let error = io::Error::other("an earlier fsync of this file failed");
-            return Err(at("sync", self.path())(error));
+            return Err(at(SYNC, self.path())(error));
         }
         let result = self.0.file.sync_data(kind);
         *failed = result.is_err();
-        result.map_err(at("sync", self.path()))
+        result.map_err(at(SYNC, self.path()))
     }
 }

@@ -23,15 +23,19 @@ mod config;
 pub mod disk;
 mod epochs;
 mod error;
+mod folder;
+mod index;
 mod log;
 mod producers;
+mod scan;
+mod segment;
 
 pub use config::LogConfig;
 pub use disk::{Disk, DiskError, DiskFile, FaultyDisk, RealDisk, SyncKind};
 pub use epochs::EpochEntry;
 pub use error::{AppendError, LogError, ReadError};
 pub use log::{
-    AppendInfo, AppendOptions, AppendOrigin, FlushResult, FlushTicket, Log, OpenOptions,
-    RecoveryReport, Retention, Slice, TimestampOffset,
+    AppendInfo, AppendOptions, AppendOrigin, FlushResult, FlushTicket, Log, LowerRecoveryPoint,
+    OpenOptions, RecoveryReport, Retention, Slice, TimestampOffset,
 };
-pub use producers::ProducerEntry;
+pub use producers::{ProducerBatch, ProducerEntry};

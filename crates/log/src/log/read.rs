@@ -1,0 +1,196 @@
+//! Reading: the log finds the bytes under its lock, the reader reads them without it.
+
+use bytes::{Bytes, BytesMut};
+use vltava_wire::batch::Batch;
+use vltava_wire::{LeaderEpoch, Offset};
+
+use super::{Log, corrupt};
+use crate::disk::{DiskError, OpenFile};
+use crate::error::{LogError, ReadError};
+use crate::scan::Placed;
+use crate::segment::{Located, Range, Search, Segment, read_batch};
+
+/// Bytes that one batch may take decompressed while a timestamp is looked for in it. For a
+/// batch that takes more, the answer is its first offset.
+const DECOMPRESSED_BYTES_MAX: usize = 64 << 20;
+
+/// Bytes of whole batches in a file. Reading it needs no lock, and works also if the segment is
+/// deleted meanwhile.
+#[derive(Clone, Debug)]
+pub struct Slice {
+    file: OpenFile,
+    range: Range,
+}
+
+impl Slice {
+    /// Where it starts in the file, in bytes.
+    pub fn position(&self) -> u64 {
+        self.range.position
+    }
+
+    /// Bytes; never 0.
+    #[allow(clippy::len_without_is_empty, reason = "a slice is never empty")]
+    pub fn len(&self) -> usize {
+        self.range.len
+    }
+
+    /// The base offset of the first batch; may be less than what was asked for.
+    pub fn base_offset(&self) -> Offset {
+        self.range.base_offset
+    }
+
+    /// The operating system's file, for `sendfile`; `None` on a disk that has none.
+    pub fn as_file(&self) -> Option<&std::fs::File> {
+        self.file.as_file()
+    }
+
+    /// Reads the bytes.
+    ///
+    /// # Errors
+    /// The disk's; also if the file is shorter than it was (it was truncated meanwhile).
+    pub fn read(&self) -> Result<Bytes, DiskError> {
+        let mut bytes = BytesMut::zeroed(self.len());
+        self.read_at(&mut bytes, 0)?;
+        Ok(bytes.freeze())
+    }
+
+    /// Fills `buffer` with the bytes from `at` on, which must be within the slice.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn read_at(&self, buffer: &mut [u8], at: usize) -> Result<(), DiskError> {
+        let read = self.file.read_at(buffer, self.range.position + at as u64)?;
+        if read == buffer.len() {
+            return Ok(());
+        }
+        let source = std::io::ErrorKind::UnexpectedEof.into();
+        Err(DiskError { operation: "read", path: self.file.path().to_owned(), source })
+    }
+}
+
+/// The offset of a record, with its timestamp.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimestampOffset {
+    /// The record's timestamp, in ms since 1970.
+    pub timestamp: i64,
+    /// The record's offset.
+    pub offset: Offset,
+    /// The epoch of the leader that appended it.
+    pub leader_epoch: LeaderEpoch,
+}
+
+impl Log {
+    /// Finds whole batches from the one that holds `offset` on: at most `max_bytes`, all below
+    /// `upper_bound`, in one segment. If the first one is larger than `max_bytes` it is returned
+    /// alone if `min_one_batch`. `None`: there is nothing (yet) to read there.
+    ///
+    /// # Errors
+    /// [`ReadError::OffsetOutOfRange`] outside of the log's start and end.
+    pub fn locate(
+        &self,
+        offset: Offset,
+        max_bytes: usize,
+        upper_bound: Offset,
+        min_one_batch: bool,
+    ) -> Result<Option<Slice>, ReadError> {
+        self.check()?;
+        let (log_start_offset, log_end_offset) = (self.log_start_offset, self.log_end_offset());
+        if offset < log_start_offset || offset > log_end_offset {
+            return Err(ReadError::OffsetOutOfRange { offset, log_start_offset, log_end_offset });
+        }
+        if offset >= upper_bound.min(log_end_offset) {
+            return Ok(None);
+        }
+        let search = Search { offset, max_bytes, upper_bound, min_one_batch };
+        let first = self.segments.partition_point(|segment| segment.base_offset() <= offset);
+        for segment in &self.segments[first.saturating_sub(1)..] {
+            let file = segment.file(&self.folder)?;
+            let located = segment
+                .locate(&self.folder, &file, &search)
+                .map_err(|error| corrupt(&self.folder, segment.base_offset(), error))?;
+            match located {
+                Located::Found(range) => return Ok(Some(Slice { file, range })),
+                Located::Nothing => return Ok(None),
+                // The offset lies in a gap at the segment's end.
+                Located::Beyond => {}
+            }
+        }
+        Ok(None)
+    }
+
+    /// The first record whose timestamp is `timestamp` (ms since 1970) or later.
+    ///
+    /// # Errors
+    /// The log has failed, or is corrupt there.
+    pub fn offset_for_timestamp(
+        &self,
+        timestamp: i64,
+    ) -> Result<Option<TimestampOffset>, LogError> {
+        self.check()?;
+        self.first_at_or_after(timestamp)
+    }
+
+    /// The first record with the log's largest timestamp (KIP-734).
+    ///
+    /// # Errors
+    /// The log has failed, or is corrupt there.
+    pub fn max_timestamp(&self) -> Result<Option<TimestampOffset>, LogError> {
+        self.check()?;
+        let largest = self
+            .segments
+            .iter()
+            .filter(|s| s.max_timestamp_offset().is_some_and(|o| o >= self.log_start_offset))
+            .filter_map(Segment::max_timestamp)
+            .max();
+        largest.map_or(Ok(None), |largest| self.first_at_or_after(largest))
+    }
+
+    fn first_at_or_after(&self, timestamp: i64) -> Result<Option<TimestampOffset>, LogError> {
+        let mut from = self.log_start_offset;
+        let reaches = |segment: &&Segment| {
+            segment.max_timestamp().is_some_and(|largest| largest >= timestamp)
+        };
+        for segment in self.segments.iter().filter(reaches) {
+            let file = segment.file(&self.folder)?;
+            // A batch's header may promise a timestamp that none of its records has.
+            while let Some(placed) = segment
+                .find_timestamp(&self.folder, &file, timestamp, from)
+                .map_err(|error| corrupt(&self.folder, segment.base_offset(), error))?
+            {
+                if let Some(found) = first_in_batch(&file, &placed, timestamp, from)? {
+                    return Ok(Some(found));
+                }
+                from = placed.header.next_offset();
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// The first record of a batch at or after both a timestamp and an offset.
+fn first_in_batch(
+    file: &OpenFile,
+    placed: &Placed,
+    timestamp: i64,
+    from: Offset,
+) -> Result<Option<TimestampOffset>, LogError> {
+    let leader_epoch = placed.header.partition_leader_epoch;
+    let bytes = read_batch(file, placed)?;
+    let batch = Batch::parse(&bytes);
+    let records = batch.and_then(|batch| batch.records(DECOMPRESSED_BYTES_MAX));
+    let Ok(records) = records else {
+        // Only producer and consumer need to understand the records; the header has to do.
+        let (offset, timestamp) =
+            (placed.header.base_offset.max(from), placed.header.max_timestamp);
+        return Ok(Some(TimestampOffset { timestamp, offset, leader_epoch }));
+    };
+    let found = records
+        .iter()
+        .map_while(Result::ok)
+        .find(|record| record.timestamp >= timestamp && record.offset >= from);
+    Ok(found.map(|record| TimestampOffset {
+        timestamp: record.timestamp,
+        offset: record.offset,
+        leader_epoch,
+    }))
+}

@@ -1,0 +1,94 @@
+//! Ending a segment, and ending a log.
+
+use vltava_wire::Offset;
+
+use super::Log;
+use crate::disk::{DiskError, SyncKind};
+use crate::error::LogError;
+use crate::folder;
+use crate::producers::snapshot;
+use crate::segment::Segment;
+
+impl Log {
+    /// Makes a new segment that starts at `base_offset`. Everything before is durable first.
+    /// May be tried again after an error that is no failed fsync.
+    pub(super) fn roll(&mut self, base_offset: Offset, now_ms: i64) -> Result<(), DiskError> {
+        let end_offset = self.log_end_offset();
+        self.sync_all(SyncKind::SegmentRoll)?;
+        self.write_snapshot(end_offset)?;
+        let segment = Segment::create(&self.folder, base_offset, now_ms)?;
+        self.folder.volume.sync_folder(&self.folder.dir, SyncKind::SegmentFolder)?;
+        self.active_mut().retire();
+        self.segments.push(segment);
+        self.flushed_offset = end_offset;
+        Ok(())
+    }
+
+    /// Makes records, indexes and leader epochs durable.
+    fn sync_all(&mut self, kind: SyncKind) -> Result<(), DiskError> {
+        if let Some(epochs) = self.epochs.unwritten() {
+            epochs.write()?;
+        }
+        let folder = &self.folder;
+        let active = self.segments.last_mut().expect("a log has a segment");
+        active.sync(folder, kind)?;
+        active.seal(folder)
+    }
+
+    fn write_snapshot(&mut self, offset: Offset) -> Result<(), DiskError> {
+        let path = self.folder.path(offset, folder::SNAPSHOT);
+        let bytes = snapshot::encode(&self.producers);
+        self.folder.volume.write_file(&path, &bytes, Some(SyncKind::ProducerSnapshot))?;
+        self.bytes_since_snapshot = 0;
+        self.keep_snapshot(offset);
+        Ok(())
+    }
+
+    /// Notes the newest snapshot, and removes older ones that no segment starts with: those let
+    /// the log be truncated to the segment without replaying all of it.
+    pub(super) fn keep_snapshot(&mut self, newest: Offset) {
+        let segments = &self.segments;
+        let is_start =
+            |offset: Offset| segments.binary_search_by_key(&offset, Segment::base_offset).is_ok();
+        self.snapshots.retain(|&offset| {
+            let keep = offset != newest && is_start(offset);
+            if !keep && offset != newest {
+                // One that stays by failure is removed when the log is opened or truncated.
+                _ = self.folder.volume.remove_file(&self.folder.path(offset, folder::SNAPSHOT));
+            }
+            keep
+        });
+        self.snapshots.push(newest);
+    }
+
+    /// Flushes, writes indexes and a snapshot of the producers, so that the next open can be
+    /// clean. Returns the log's end, which is its recovery point.
+    ///
+    /// # Errors
+    /// The disk's; the next open must not be clean then.
+    pub fn close(mut self) -> Result<Offset, LogError> {
+        self.check()?;
+        let end_offset = self.log_end_offset();
+        self.sync_all(SyncKind::LogFlush)?;
+        if self.snapshots.last() != Some(&end_offset) || self.bytes_since_snapshot > 0 {
+            self.write_snapshot(end_offset)?;
+        }
+        self.folder.volume.sync_folder(&self.folder.dir, SyncKind::SegmentFolder)?;
+        Ok(end_offset)
+    }
+
+    /// Removes the log with its folder and all that is in it.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn delete(self) -> Result<(), LogError> {
+        let folder = &self.folder;
+        for entry in folder.volume.list(&folder.dir)? {
+            if !entry.is_folder {
+                folder.volume.remove_file(&folder.dir.join(&entry.name))?;
+            }
+        }
+        folder.volume.remove_folder(&folder.dir)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,395 @@
+//! One segment: a file of batches with its two indexes.
+//!
+//! The last segment of a log grows and keeps its file open; the others are opened when they are
+//! read, so that a log has one open file, however many segments it has.
+
+mod load;
+
+use bytes::BytesMut;
+use parking_lot::Mutex;
+use vltava_wire::Offset;
+use vltava_wire::batch::{BATCH_OVERHEAD, BatchHeader, Batches};
+
+use crate::config::LogConfig;
+use crate::disk::{DiskError, OpenFile, OpenMode, SyncKind, WeakFile};
+use crate::folder::{self, Folder};
+use crate::index::{Index, OffsetEntry, TimeEntry};
+use crate::scan::{HeaderWalk, Placed, ScanError};
+
+pub(crate) use load::Found;
+
+/// Bytes read at once to find a batch between two index entries, which are about as far apart.
+const FIND_BYTES: usize = 4096;
+
+/// The file of a segment: kept open while the segment grows, else only while it is read.
+#[derive(Debug)]
+enum Handle {
+    Open(OpenFile),
+    Closed(Mutex<WeakFile>),
+}
+
+/// Whole batches in a segment's file.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Range {
+    pub(crate) position: u64,
+    pub(crate) len: usize,
+    pub(crate) base_offset: Offset,
+}
+
+/// What [`Segment::locate`] finds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Located {
+    /// Batches.
+    Found(Range),
+    /// A batch that is too large, or not below the upper bound.
+    Nothing,
+    /// No batch of this segment has that offset or a later one.
+    Beyond,
+}
+
+/// One segment.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    base_offset: Offset,
+    next_offset: Offset,
+    size: u64,
+    offsets: Index<OffsetEntry>,
+    times: Index<TimeEntry>,
+    /// The largest timestamp, and the last offset of the first batch that has it.
+    max_timestamp: Option<TimeEntry>,
+    /// The first batch's largest timestamp, from when on `segment.ms` counts.
+    first_timestamp: Option<i64>,
+    /// When the segment was made or opened, in ms since 1970.
+    created_ms: i64,
+    bytes_since_entry: u64,
+    /// Whether the indexes in memory are those in the files, synced.
+    sealed: bool,
+    handle: Handle,
+}
+
+impl Segment {
+    /// Makes an empty segment; the caller syncs the folder.
+    pub(crate) fn create(folder: &Folder, base: Offset, now_ms: i64) -> Result<Self, DiskError> {
+        let file = folder.open(base, folder::LOG, OpenMode::Replace)?;
+        Ok(Self::blank(base, Handle::Open(file), now_ms))
+    }
+
+    fn blank(base_offset: Offset, handle: Handle, now_ms: i64) -> Self {
+        Self {
+            base_offset,
+            next_offset: base_offset,
+            size: 0,
+            offsets: Index::empty(base_offset),
+            times: Index::empty(base_offset),
+            max_timestamp: None,
+            first_timestamp: None,
+            created_ms: now_ms,
+            bytes_since_entry: 0,
+            sealed: false,
+            handle,
+        }
+    }
+
+    pub(crate) fn base_offset(&self) -> Offset {
+        self.base_offset
+    }
+
+    /// The offset after the last record; the base offset, if there is none.
+    pub(crate) fn next_offset(&self) -> Offset {
+        self.next_offset
+    }
+
+    /// Bytes of records.
+    pub(crate) fn size(&self) -> u64 {
+        self.size
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.size == 0
+    }
+
+    /// The largest timestamp, in ms since 1970.
+    pub(crate) fn max_timestamp(&self) -> Option<i64> {
+        self.max_timestamp.map(|entry| entry.timestamp)
+    }
+
+    /// The largest timestamp, or where there is none, since when the segment is known.
+    pub(crate) fn age_from(&self) -> i64 {
+        self.max_timestamp().unwrap_or(self.created_ms)
+    }
+
+    /// When the segment was made or opened, in ms since 1970.
+    pub(crate) fn created_ms(&self) -> i64 {
+        self.created_ms
+    }
+
+    /// The last offset of the first batch with the largest timestamp.
+    pub(crate) fn max_timestamp_offset(&self) -> Option<Offset> {
+        let entry = self.max_timestamp?;
+        Some(self.base_offset + i64::from(entry.relative_offset))
+    }
+
+    /// The segment's file, opened if need be.
+    pub(crate) fn file(&self, folder: &Folder) -> Result<OpenFile, DiskError> {
+        match &self.handle {
+            Handle::Open(file) => Ok(file.clone()),
+            Handle::Closed(weak) => {
+                let mut weak = weak.lock();
+                if let Some(file) = weak.upgrade() {
+                    return Ok(file);
+                }
+                let file = folder.open(self.base_offset, folder::LOG, OpenMode::Read)?;
+                *weak = file.downgrade();
+                Ok(file)
+            }
+        }
+    }
+
+    /// Opens the file to write, and keeps it open: the segment is the last one of its log.
+    pub(crate) fn activate(&mut self, folder: &Folder) -> Result<(), DiskError> {
+        if matches!(self.handle, Handle::Closed(_)) {
+            let file = folder.open(self.base_offset, folder::LOG, OpenMode::Write)?;
+            self.handle = Handle::Open(file);
+        }
+        Ok(())
+    }
+
+    /// Lets go of the file: the segment does not grow any more.
+    pub(crate) fn retire(&mut self) {
+        if let Handle::Open(file) = &self.handle {
+            self.handle = Handle::Closed(Mutex::new(file.downgrade()));
+        }
+    }
+
+    fn relative(&self, offset: Offset) -> Option<u32> {
+        let relative = offset - self.base_offset;
+        i32::try_from(relative).ok().and_then(|relative| u32::try_from(relative).ok())
+    }
+
+    /// Whether batches up to `last_offset`, of `bytes`, with a largest timestamp, go into this
+    /// segment, or a new one has to be made.
+    pub(crate) fn has_room(
+        &mut self,
+        folder: &Folder,
+        config: &LogConfig,
+        append: &PendingAppend,
+    ) -> Result<bool, DiskError> {
+        if self.relative(append.last_offset).is_none() {
+            return Ok(false);
+        }
+        if self.is_empty() {
+            return Ok(true);
+        }
+        let index_max = config.segment_index_bytes as usize;
+        let has_space = self.size + append.bytes as u64 <= u64::from(config.segment_bytes)
+            && self.offsets.size_in_bytes() + 8 <= index_max
+            && self.times.size_in_bytes() + 12 <= index_max;
+        Ok(has_space && self.waited_ms(folder, append)? <= config.segment_ms)
+    }
+
+    fn waited_ms(&mut self, folder: &Folder, append: &PendingAppend) -> Result<i64, DiskError> {
+        if self.first_timestamp.is_none() {
+            let file = self.file(folder)?;
+            let mut header = [0; BATCH_OVERHEAD];
+            let read = file.read_at(&mut header, 0)?;
+            let header = BatchHeader::parse(&header[..read]);
+            self.first_timestamp = header.ok().map(|header| header.max_timestamp);
+        }
+        Ok(match self.first_timestamp {
+            Some(first) if first >= 0 => append.max_timestamp.saturating_sub(first),
+            _ => append.now_ms.saturating_sub(self.created_ms),
+        })
+    }
+
+    /// Appends whole, checked batches with one write. After an error the segment is as it was,
+    /// unless the second result says that it could not be restored.
+    pub(crate) fn append(
+        &mut self,
+        folder: &Folder,
+        index_interval_bytes: u32,
+        batches: &[u8],
+    ) -> Result<(), (DiskError, Result<(), DiskError>)> {
+        let Handle::Open(file) = &self.handle else {
+            unreachable!("only the last segment is appended to, and its file is open");
+        };
+        if let Err(error) = file.write_all_at(batches, self.size) {
+            let cut = file.set_len(self.size).and_then(|()| file.sync(SyncKind::TruncateLog));
+            return Err((error, cut));
+        }
+        self.sealed = false;
+        let start = self.size;
+        for batch in Batches::new(batches).flatten() {
+            let placed = Placed { position: start + batch.at as u64, header: batch.header };
+            self.note(folder, index_interval_bytes, &placed);
+        }
+        Ok(())
+    }
+
+    /// Takes a batch that is in the file into account.
+    fn note(&mut self, folder: &Folder, index_interval_bytes: u32, placed: &Placed) {
+        let header = &placed.header;
+        let relative_offset =
+            self.relative(header.last_offset()).expect("a batch that fits was checked before");
+        if header.max_timestamp > self.max_timestamp().unwrap_or(-1) {
+            let timestamp = header.max_timestamp;
+            self.max_timestamp = Some(TimeEntry { timestamp, relative_offset });
+        }
+        if self.bytes_since_entry > u64::from(index_interval_bytes) {
+            let position = u32::try_from(placed.position).expect("a segment is below 4 GiB");
+            self.offsets.append(folder, OffsetEntry { relative_offset, position });
+            if let Some(entry) = self.max_timestamp {
+                self.times.append(folder, entry);
+            }
+            self.bytes_since_entry = 0;
+        }
+        self.bytes_since_entry += header.size_in_bytes() as u64;
+        if placed.position == 0 {
+            self.first_timestamp = Some(header.max_timestamp);
+        }
+        self.size = placed.end();
+        self.next_offset = header.next_offset();
+    }
+
+    /// Syncs the records.
+    pub(crate) fn sync(&self, folder: &Folder, kind: SyncKind) -> Result<(), DiskError> {
+        self.file(folder)?.sync(kind)
+    }
+
+    /// Writes and syncs the indexes, so that they are trusted from now on.
+    pub(crate) fn seal(&mut self, folder: &Folder) -> Result<(), DiskError> {
+        if self.sealed {
+            return Ok(());
+        }
+        if let Some(entry) = self.max_timestamp {
+            self.times.append(folder, entry);
+        }
+        self.offsets.seal(folder)?;
+        self.times.seal(folder)?;
+        self.sealed = true;
+        Ok(())
+    }
+
+    /// The position of an index entry at or before the batch that holds `offset`.
+    fn start_of_search(&self, folder: &Folder, offset: Offset) -> Result<u64, DiskError> {
+        let Some(relative) = self.relative(offset) else { return Ok(0) };
+        let entry = self.offsets.find_last(folder, |e| e.relative_offset <= relative)?;
+        Ok(entry.map_or(0, |entry| u64::from(entry.position)))
+    }
+
+    /// The first batch whose last offset is `offset` or later.
+    pub(crate) fn find(
+        &self,
+        folder: &Folder,
+        file: &OpenFile,
+        offset: Offset,
+    ) -> Result<Option<Placed>, ScanError> {
+        let start = self.start_of_search(folder, offset)?;
+        let mut walk = HeaderWalk::new(file, start, self.size, FIND_BYTES);
+        while let Some(placed) = walk.next()? {
+            if placed.header.last_offset() >= offset {
+                return Ok(Some(placed));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Finds whole batches from the one that holds `offset` on: at most `max_bytes`, all below
+    /// `upper_bound`.
+    pub(crate) fn locate(
+        &self,
+        folder: &Folder,
+        file: &OpenFile,
+        search: &Search,
+    ) -> Result<Located, ScanError> {
+        let Some(first) = self.find(folder, file, search.offset)? else {
+            return Ok(Located::Beyond);
+        };
+        let header = &first.header;
+        let fits = header.size_in_bytes() <= search.max_bytes;
+        if header.next_offset() > search.upper_bound || !(fits || search.min_one_batch) {
+            return Ok(Located::Nothing);
+        }
+        let end = if fits { self.end_of(folder, file, &first, search)? } else { first.end() };
+        Ok(Located::Found(Range {
+            position: first.position,
+            len: (end - first.position) as usize,
+            base_offset: header.base_offset,
+        }))
+    }
+
+    /// Where the last batch ends that is within the bounds of `search`, `first` being one.
+    fn end_of(
+        &self,
+        folder: &Folder,
+        file: &OpenFile,
+        first: &Placed,
+        search: &Search,
+    ) -> Result<u64, ScanError> {
+        let limit = first.position.saturating_add(search.max_bytes as u64).min(self.size);
+        if limit == self.size && search.upper_bound >= self.next_offset {
+            return Ok(limit);
+        }
+        let bound = search.upper_bound - self.base_offset;
+        let entry = self.offsets.find_last(folder, |entry| {
+            u64::from(entry.position) <= limit && i64::from(entry.relative_offset) < bound
+        })?;
+        let entry = entry.map_or(0, |entry| u64::from(entry.position));
+        let start = entry.max(first.position);
+        let mut walk = HeaderWalk::new(file, start, self.size, FIND_BYTES);
+        let mut end = start;
+        while let Some(placed) = walk.next()? {
+            if placed.end() > limit || placed.header.next_offset() > search.upper_bound {
+                break;
+            }
+            end = placed.end();
+        }
+        Ok(end)
+    }
+
+    /// The first batch at or after `from` whose largest timestamp is `timestamp` or later.
+    pub(crate) fn find_timestamp(
+        &self,
+        folder: &Folder,
+        file: &OpenFile,
+        timestamp: i64,
+        from: Offset,
+    ) -> Result<Option<Placed>, ScanError> {
+        let entry = self.times.find_last(folder, |entry| entry.timestamp < timestamp)?;
+        let after = entry
+            .map_or(self.base_offset, |entry| self.base_offset + i64::from(entry.relative_offset));
+        let start = self.start_of_search(folder, after.max(from))?;
+        let mut walk = HeaderWalk::new(file, start, self.size, FIND_BYTES);
+        while let Some(placed) = walk.next()? {
+            if placed.header.max_timestamp >= timestamp && placed.header.last_offset() >= from {
+                return Ok(Some(placed));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Reads a whole batch that a walk has found.
+pub(crate) fn read_batch(file: &OpenFile, placed: &Placed) -> Result<BytesMut, DiskError> {
+    let mut bytes = BytesMut::zeroed(placed.header.size_in_bytes());
+    let read = file.read_at(&mut bytes, placed.position)?;
+    bytes.truncate(read);
+    Ok(bytes)
+}
+
+/// What is about to be appended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PendingAppend {
+    pub(crate) bytes: usize,
+    pub(crate) last_offset: Offset,
+    pub(crate) max_timestamp: i64,
+    pub(crate) now_ms: i64,
+}
+
+/// What [`Segment::locate`] looks for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Search {
+    pub(crate) offset: Offset,
+    pub(crate) max_bytes: usize,
+    pub(crate) upper_bound: Offset,
+    pub(crate) min_one_batch: bool,
+}
