@@ -3,3 +3,31 @@
 //! Every handler has one signature: `pub async fn handle(broker: &Arc<Broker>, call:
 //! Call<FooRequest>) -> Reply`. What it does before it returns happens in the order of the
 //! connection's requests; what takes long goes into [`context::Call::reply_later`].
+
+pub mod api_versions;
+pub mod context;
+pub mod delete_groups;
+pub mod delete_records;
+pub mod describe_cluster;
+pub mod describe_configs;
+pub mod describe_groups;
+pub mod describe_log_dirs;
+pub mod describe_topic_partitions;
+pub mod dispatch;
+pub mod fetch;
+pub mod find_coordinator;
+pub mod forward;
+pub mod heartbeat;
+pub mod init_producer_id;
+pub mod join_group;
+pub mod leave_group;
+pub mod list_config_resources;
+pub mod list_groups;
+pub mod list_offsets;
+pub mod metadata;
+pub mod offset_commit;
+pub mod offset_delete;
+pub mod offset_fetch;
+pub mod offset_for_leader_epoch;
+pub mod produce;
+pub mod sync_group;

@@ -1,23 +1,35 @@
 //! The cluster as this broker knows it: the latest image of the metadata log.
 
+pub mod topic;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use parking_lot::RwLock;
 use tokio::sync::watch;
-use vltava_metadata::Image;
-use vltava_wire::BrokerEpoch;
+use vltava_config::Values;
+use vltava_metadata::{Changes, ConfigMap, ConfigResource, Image};
+use vltava_wire::{BrokerEpoch, NodeId};
 
 /// The latest image; cheap to read, and to wait for a newer one.
 #[derive(Debug, Clone)]
 pub struct ClusterView {
+    id: NodeId,
     image: watch::Receiver<Arc<Image>>,
     broker_epoch: Arc<AtomicI64>,
+    values: Arc<RwLock<Values>>,
 }
 
 impl ClusterView {
-    /// A view of what `image` is given; the broker epoch is −1 until the broker is registered.
-    pub fn new(image: watch::Receiver<Arc<Image>>) -> Self {
-        Self { image, broker_epoch: Arc::new(AtomicI64::new(-1)) }
+    /// A view of what `image` is given; the broker epoch is −1 until the broker is registered, and
+    /// the configuration is that of the start until an image changes it.
+    pub fn new(id: NodeId, image: watch::Receiver<Arc<Image>>, values: Values) -> Self {
+        Self {
+            id,
+            image,
+            broker_epoch: Arc::new(AtomicI64::new(-1)),
+            values: Arc::new(RwLock::new(values)),
+        }
     }
 
     /// The latest image.
@@ -39,4 +51,29 @@ impl ClusterView {
     pub fn set_broker_epoch(&self, epoch: BrokerEpoch) {
         self.broker_epoch.store(epoch.get(), Ordering::Release);
     }
+
+    /// The broker's configuration, with what was set at run time.
+    pub fn values(&self) -> Values {
+        self.values.read().clone()
+    }
+
+    /// Takes over what an image sets for this broker or for all; true if anything changed.
+    pub fn take_configuration(&self, image: &Image, changes: &Changes) -> bool {
+        let (own, all) = (ConfigResource::broker(self.id), ConfigResource::all_brokers());
+        if !changes.configs.contains(&own) && !changes.configs.contains(&all) {
+            return false;
+        }
+        let (cluster, broker) = (image.cluster_config(), image.broker_config(self.id));
+        let mut values = self.values.write();
+        let (now, notices) = values.with_dynamic(pairs(&cluster), pairs(&broker));
+        *values = now;
+        for notice in notices {
+            tracing::warn!(key = notice.key, "set at run time, and cannot be used: {}", notice.what);
+        }
+        true
+    }
+}
+
+fn pairs(config: &ConfigMap) -> impl Iterator<Item = (&str, &str)> {
+    config.iter().map(|(key, value)| (key.as_str(), value.as_str()))
 }

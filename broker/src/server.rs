@@ -1,20 +1,31 @@
 //! The broker as a whole: what it is made of, how it starts and how it stops.
 
+mod assembly;
+mod observability;
+mod topics;
+
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use vltava_config::Values;
-use vltava_wire::NodeId;
+use vltava_net::{Handler, Inbound, Reply};
+use vltava_wire::{NodeId, Str};
 
+use crate::api::dispatch;
 use crate::controller::Controller;
 use crate::group::GroupService;
+use crate::lifecycle::{Coordinators, Life};
 use crate::metadata::ClusterView;
 use crate::partition::Partitions;
+
+pub use assembly::{RunError, run};
 
 /// Everything that a handler can reach.
 pub struct Broker {
     /// This broker's id.
     pub id: NodeId,
-    /// The configuration at start; keys that change at run time are read from the image.
+    /// The configuration at start; [`ClusterView::values`] has what was set since as well.
     pub config: Arc<Values>,
     /// The cluster as the metadata log describes it.
     pub cluster: ClusterView,
@@ -22,6 +33,23 @@ pub struct Broker {
     pub partitions: Arc<Partitions>,
     /// The groups that are coordinated here.
     pub groups: Arc<GroupService>,
-    /// The active coordinator.
+    /// The active coordinator, for what partitions ask of it.
     pub controller: Arc<dyn Controller>,
+    /// The active coordinator, for what clients ask of it.
+    pub coordinators: Arc<Coordinators>,
+    /// The broker's registration.
+    pub life: Arc<Life>,
+    /// Topics that are being created because somebody asked for them.
+    creating: Mutex<BTreeSet<Str>>,
+}
+
+/// Gives each request to its handler.
+struct Service {
+    broker: Arc<Broker>,
+}
+
+impl Handler for Service {
+    async fn handle(&self, request: Inbound) -> Reply {
+        dispatch::dispatch(Arc::clone(&self.broker), request).await
+    }
 }

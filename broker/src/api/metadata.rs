@@ -1,0 +1,155 @@
+//! Metadata (3): the brokers, topics and partitions as the latest image has them.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use vltava_config::keys;
+use vltava_metadata::{Image, TopicImage};
+use vltava_net::Reply;
+use vltava_wire::messages::metadata::{
+    MetadataRequestTopic, MetadataResponseBroker, MetadataResponsePartition,
+    MetadataResponseTopic,
+};
+use vltava_wire::messages::{MetadataRequest, MetadataResponse};
+use vltava_wire::{ErrorCode, NodeId, PartitionId, Str, Uuid};
+
+use crate::api::context::Call;
+use crate::metadata::topic;
+use crate::server::Broker;
+
+/// The number by which a client says that it did not ask for authorized operations.
+pub const OPERATIONS_NOT_ASKED: i32 = i32::MIN;
+
+/// Answers from the image; topics that are missing and may be made are asked of the coordinator.
+pub async fn handle(broker: &Arc<Broker>, call: Call<MetadataRequest>) -> Reply {
+    let image = broker.cluster.image();
+    let listener = call.listener.clone();
+    let request = &call.request;
+    let mut response = MetadataResponse {
+        brokers: brokers(&image, &listener),
+        cluster_id: Some(image.cluster_id().clone()),
+        controller_id: image.senior_broker().unwrap_or(NodeId::NONE).get(),
+        cluster_authorized_operations: OPERATIONS_NOT_ASKED,
+        ..Default::default()
+    };
+    let view = View { image: &image, listener: &listener };
+    match wanted(request, call.version()) {
+        None => response.topics.extend(image.topics_by_name().map(|topic| view.topic(topic))),
+        Some(topics) => {
+            let mut missing = BTreeSet::new();
+            for wanted in topics {
+                response.topics.push(view.asked_topic(wanted, &mut missing));
+            }
+            if request.allow_auto_topic_creation
+                && *broker.config.get(keys::AUTO_CREATE_TOPICS_ENABLE)
+                && !missing.is_empty()
+            {
+                broker.create_topics_in_background(missing);
+            }
+        }
+    }
+    call.reply(&response)
+}
+
+/// The topics that are asked for; `None` for all of them.
+fn wanted(request: &MetadataRequest, version: i16) -> Option<&[MetadataRequestTopic]> {
+    match request.topics.as_deref() {
+        Some([]) if version == 0 => None,
+        topics => topics,
+    }
+}
+
+/// The live brokers that have that listener.
+pub fn brokers(image: &Image, listener: &str) -> Vec<MetadataResponseBroker> {
+    image
+        .brokers()
+        .filter(|broker| !broker.fenced)
+        .filter_map(|broker| {
+            let endpoint = broker.endpoint(listener)?;
+            Some(MetadataResponseBroker {
+                node_id: broker.id.get(),
+                host: endpoint.host.clone(),
+                port: i32::from(endpoint.port),
+                rack: broker.rack.clone(),
+            })
+        })
+        .collect()
+}
+
+/// The image as it looks to a client of one listener.
+struct View<'a> {
+    image: &'a Image,
+    listener: &'a str,
+}
+
+impl View<'_> {
+    fn asked_topic(
+        &self,
+        wanted: &MetadataRequestTopic,
+        missing: &mut BTreeSet<Str>,
+    ) -> MetadataResponseTopic {
+        let refused = |error_code| MetadataResponseTopic {
+            error_code,
+            name: wanted.name.clone(),
+            topic_id: wanted.topic_id,
+            topic_authorized_operations: OPERATIONS_NOT_ASKED,
+            ..Default::default()
+        };
+        let Some(name) = &wanted.name else {
+            return match self.image.topic_by_id(wanted.topic_id) {
+                Some(topic) => self.topic(topic),
+                None if wanted.topic_id == Uuid::ZERO => {
+                    refused(ErrorCode::INVALID_TOPIC_EXCEPTION)
+                }
+                None => refused(ErrorCode::UNKNOWN_TOPIC_ID),
+            };
+        };
+        match self.image.topic(name) {
+            Some(topic) => self.topic(topic),
+            None if topic::is_valid_name(name) => {
+                missing.insert(name.detach());
+                refused(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)
+            }
+            None => refused(ErrorCode::INVALID_TOPIC_EXCEPTION),
+        }
+    }
+
+    fn topic(&self, topic: &TopicImage) -> MetadataResponseTopic {
+        MetadataResponseTopic {
+            error_code: ErrorCode::NONE,
+            name: Some(topic.name.clone()),
+            topic_id: topic.id,
+            is_internal: topic::is_internal(&topic.name),
+            partitions: topic.partitions.keys().map(|at| self.partition(topic, *at)).collect(),
+            topic_authorized_operations: OPERATIONS_NOT_ASKED,
+        }
+    }
+
+    /// A partition without a reachable leader is listed with LEADER_NOT_AVAILABLE, or
+    /// LISTENER_NOT_FOUND where the leader lives but lacks the client's listener.
+    fn partition(&self, topic: &TopicImage, at: PartitionId) -> MetadataResponsePartition {
+        let partition = &topic.partitions[&at];
+        let leader = partition.leader();
+        let error_code = match leader.and_then(|leader| self.image.broker(leader)) {
+            Some(broker) if broker.endpoint(self.listener).is_some() => ErrorCode::NONE,
+            Some(_) => ErrorCode::LISTENER_NOT_FOUND,
+            None => ErrorCode::LEADER_NOT_AVAILABLE,
+        };
+        let numbers = |nodes: &[NodeId]| nodes.iter().map(|node| node.get()).collect();
+        let offline: Vec<NodeId> = partition
+            .replicas
+            .iter()
+            .copied()
+            .filter(|replica| !topic::is_replica_online(self.image, partition, *replica))
+            .collect();
+        MetadataResponsePartition {
+            error_code,
+            partition_index: at.get(),
+            leader_id: leader.unwrap_or(NodeId::NONE).get(),
+            leader_epoch: partition.leader_epoch.get(),
+            replica_nodes: numbers(&partition.replicas),
+            isr_nodes: numbers(&partition.isr),
+            offline_replicas: numbers(&offline),
+        }
+    }
+}

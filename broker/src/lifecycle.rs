@@ -1,0 +1,245 @@
+//! The broker's life in the cluster: it follows the metadata log, registers, and says that it lives.
+//!
+//! [`Control`] does that in a thread of its own, so that neither a slow disk nor a busy socket
+//! keeps a heartbeat back. What it learns comes out as [`Published`] images and as a [`Status`].
+//!
+//! *Invariant:* a broker acts on metadata only once it has applied its own registration (KIP-631).
+//! Whatever it led before, others may lead by then; the registration's epoch tells the two lives
+//! apart.
+
+mod coordinators;
+mod heartbeat;
+mod memory_log;
+mod observer;
+mod registration;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc, watch};
+use vltava_metadata::{Changes, Image};
+use vltava_net::CancellationToken;
+use vltava_quorum::Endpoint;
+use vltava_wire::{BrokerEpoch, NodeId, Offset, Str, Uuid};
+
+pub use coordinators::Coordinators;
+pub use registration::{Advertised, Identity, RegistrationError};
+
+/// An image and what changed since the one that was published before it.
+#[derive(Debug)]
+pub struct Published {
+    /// The cluster as of now.
+    pub image: Arc<Image>,
+    /// What differs from the image before.
+    pub changes: Changes,
+}
+
+/// What the active coordinator makes of this broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// Whether the broker is fenced; so until the first heartbeat is answered.
+    pub fenced: bool,
+    /// Whether the coordinator has nothing against a shutdown that was asked for.
+    pub should_shut_down: bool,
+}
+
+/// How the broker lives in the cluster.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Who registers.
+    pub identity: Identity,
+    /// Where coordinators can be found.
+    pub bootstrap: Vec<Endpoint>,
+    /// The name of the coordinators' listener.
+    pub controller_listener: String,
+    /// Time between two heartbeats.
+    pub heartbeat_interval: Duration,
+    /// How long the first registration may take.
+    pub registration_timeout: Duration,
+    /// The quorum's timeouts, as its observers need them.
+    pub fetch_timeout: Duration,
+    /// How long the quorum's observer waits for any answer.
+    pub request_timeout: Duration,
+}
+
+/// What the broker's parts tell each other about its life.
+#[derive(Debug)]
+pub struct Life {
+    /// The broker's id.
+    pub id: NodeId,
+    epoch: AtomicI64,
+    applied: AtomicI64,
+    ready: AtomicBool,
+    stopping: AtomicBool,
+    /// Woken when the next heartbeat should go out at once.
+    changed: Notify,
+    /// Woken when the registration is no longer valid.
+    stale: Notify,
+    status: watch::Sender<Status>,
+    offline_directories: watch::Sender<Vec<Uuid>>,
+}
+
+impl Life {
+    /// A broker that has not registered yet.
+    pub fn new(id: NodeId) -> Arc<Self> {
+        let status = Status { fenced: true, should_shut_down: false };
+        Arc::new(Self {
+            id,
+            epoch: AtomicI64::new(-1),
+            applied: AtomicI64::new(-1),
+            ready: AtomicBool::new(false),
+            stopping: AtomicBool::new(false),
+            changed: Notify::new(),
+            stale: Notify::new(),
+            status: watch::channel(status).0,
+            offline_directories: watch::channel(Vec::new()).0,
+        })
+    }
+
+    /// The epoch of the present registration; −1 before the first.
+    pub fn epoch(&self) -> BrokerEpoch {
+        BrokerEpoch(self.epoch.load(Ordering::Acquire))
+    }
+
+    /// The offset of the last metadata record that the broker acts upon.
+    pub fn applied(&self) -> Offset {
+        Offset(self.applied.load(Ordering::Acquire))
+    }
+
+    /// Notes up to which metadata record the broker acts.
+    pub fn set_applied(&self, offset: Offset) {
+        self.applied.store(offset.get(), Ordering::Release);
+        if self.status.borrow().fenced {
+            self.changed.notify_waiters();
+        }
+    }
+
+    /// The broker serves its listeners and may be unfenced.
+    pub fn set_ready(&self) {
+        self.ready.store(true, Ordering::Release);
+        self.changed.notify_waiters();
+    }
+
+    /// Asks the coordinator to move leadership away, and waits until it has, or `limit` is over.
+    pub async fn controlled_shutdown(&self, limit: Duration) {
+        let mut status = self.status.subscribe();
+        self.stopping.store(true, Ordering::Release);
+        self.changed.notify_waiters();
+        let moved = status.wait_for(|status| status.should_shut_down);
+        if !matches!(tokio::time::timeout(limit, moved).await, Ok(Ok(_))) {
+            tracing::warn!("the coordinators did not move all leadership away within {limit:?}");
+        }
+    }
+
+    /// What the active coordinator makes of this broker, now and later.
+    pub fn status(&self) -> watch::Receiver<Status> {
+        self.status.subscribe()
+    }
+
+    /// Tells the coordinator that a log directory failed.
+    pub fn directory_failed(&self, directory: Uuid) {
+        self.offline_directories.send_modify(|directories| {
+            if !directories.contains(&directory) {
+                directories.push(directory);
+            }
+        });
+        self.changed.notify_waiters();
+    }
+
+    fn registered(&self, epoch: BrokerEpoch) {
+        self.epoch.store(epoch.get(), Ordering::Release);
+        self.changed.notify_waiters();
+    }
+}
+
+/// The thread that follows the metadata log, registers and sends heartbeats.
+pub struct Control {
+    /// The active coordinator, wherever it is.
+    pub coordinators: Arc<Coordinators>,
+    /// The images, as they come.
+    pub images: mpsc::UnboundedReceiver<Published>,
+    /// Why the thread ended, if it did so by itself.
+    pub failure: tokio::sync::oneshot::Receiver<ControlError>,
+}
+
+/// Why a broker cannot live in its cluster.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// The registration is refused for good.
+    #[error("the broker cannot register")]
+    Register(#[source] RegistrationError),
+    /// The metadata log breaks its promises.
+    #[error("the metadata log cannot be followed")]
+    Observe(#[source] observer::ObserveError),
+    /// The thread could not be started.
+    #[error("the control thread cannot be started")]
+    Thread(#[source] std::io::Error),
+}
+
+impl Control {
+    /// Starts the thread; it ends with `shutdown`.
+    ///
+    /// # Errors
+    /// If the machine gives no thread.
+    pub fn start(
+        settings: Settings,
+        life: Arc<Life>,
+        shutdown: CancellationToken,
+    ) -> Result<Self, ControlError> {
+        let (sender, images) = mpsc::unbounded_channel();
+        let (failed, failure) = tokio::sync::oneshot::channel();
+        let (leader, active) = watch::channel(None);
+        let coordinators =
+            Arc::new(Coordinators::new(settings.identity.id, active, shutdown.clone()));
+        let shared = Arc::clone(&coordinators);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(ControlError::Thread)?;
+        let run = move || {
+            let outcome = runtime.block_on(async {
+                tokio::select! {
+                    () = shutdown.cancelled() => Ok(()),
+                    outcome = live(settings, life, shared, leader, sender) => outcome,
+                }
+            });
+            if let Err(error) = outcome {
+                // Who would hear it is gone already when the broker ends.
+                let _ = failed.send(error);
+            }
+        };
+        std::thread::Builder::new()
+            .name("control".to_owned())
+            .spawn(run)
+            .map_err(ControlError::Thread)?;
+        Ok(Self { coordinators, images, failure })
+    }
+}
+
+async fn live(
+    settings: Settings,
+    life: Arc<Life>,
+    coordinators: Arc<Coordinators>,
+    leader: watch::Sender<Option<coordinators::Active>>,
+    images: mpsc::UnboundedSender<Published>,
+) -> Result<(), ControlError> {
+    let (controllers, addresses) = watch::channel(addresses(&settings.bootstrap));
+    let observer = observer::Observer::new(&settings, leader, controllers, images);
+    let registering = registration::keep_registered(&settings, &life, &coordinators);
+    let beating = heartbeat::beat(settings.heartbeat_interval, Arc::clone(&life), addresses);
+    tokio::select! {
+        outcome = observer.run() => outcome.map_err(ControlError::Observe),
+        outcome = registering => outcome.map_err(ControlError::Register),
+        () = beating => Ok(()),
+    }
+}
+
+/// `host:port` of each endpoint.
+fn addresses(endpoints: &[Endpoint]) -> Vec<String> {
+    endpoints.iter().map(|endpoint| address(&endpoint.host, endpoint.port)).collect()
+}
+
+fn address(host: &Str, port: u16) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}

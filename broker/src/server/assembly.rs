@@ -1,0 +1,377 @@
+//! From a configuration to a broker that serves, and from a signal to one that has ended in order.
+
+use std::future::pending;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus_client::registry::Registry;
+use tokio::sync::watch;
+use vltava_config::{Listener, Loaded, Values, keys};
+use vltava_log::checkpoint::{CheckpointError, MetaProperties};
+use vltava_log::{Disk, RealDisk};
+use vltava_metadata::{Changes, Image};
+use vltava_net::admin::Admin;
+use vltava_net::{
+    BindError, BoundListener, Budget, CancellationToken, Limits, ListenerConfig, NetMetrics,
+    ProcessMetrics, Server, logging, shutdown,
+};
+use vltava_quorum::Endpoint;
+use vltava_wire::{BrokerEpoch, NodeId, Str, Uuid};
+
+use super::observability::{self, MetadataGauges};
+use super::{Broker, Service};
+use crate::group::{GroupConfig, GroupService};
+use crate::lifecycle::{Advertised, Control, ControlError, Identity, Life, Published, Settings};
+use crate::metadata::ClusterView;
+use crate::partition::{OpenError, Partitions, Setup};
+
+/// How long a broker that is told to stop waits until its leadership is moved away.
+const CONTROLLED_SHUTDOWN_LIMIT: Duration = Duration::from_secs(30);
+/// How long it then waits for connections to end.
+const CONNECTIONS_LIMIT: Duration = Duration::from_secs(2);
+/// Threads that serve sockets: what waits for a disk waits elsewhere.
+const WORKERS_MAX: usize = 8;
+
+/// Why a broker ended, or did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The log cannot be set up.
+    #[error("the log cannot be set up")]
+    Logging(#[source] logging::LogError),
+    /// The machine gives no threads.
+    #[error("the runtime cannot be started")]
+    Runtime(#[source] std::io::Error),
+    /// A listener cannot be opened.
+    #[error("a listener cannot be opened")]
+    Bind(#[source] BindError),
+    /// The cluster that the broker belongs to is not known.
+    #[error(
+        "{} is empty and vltava.cluster.id is not set: a broker formats a folder only under the \
+         id of the cluster that it was told", path.display()
+    )]
+    ClusterId {
+        /// The first log directory.
+        path: PathBuf,
+    },
+    /// The marks of a log directory cannot be read.
+    #[error("the log directory's meta.properties cannot be read")]
+    Meta(#[source] CheckpointError),
+    /// The partitions cannot be opened.
+    #[error("the log directories cannot be opened")]
+    Open(#[source] OpenError),
+    /// The broker cannot be part of its cluster.
+    #[error("the broker cannot be part of its cluster")]
+    Control(#[source] ControlError),
+    /// No log directory works any more.
+    #[error("every log directory has failed; see the log for the reason of each")]
+    LogDirectories,
+}
+
+/// Runs a broker until a signal ends it.
+///
+/// # Errors
+/// Whatever keeps it from starting, or makes it end by itself.
+pub fn run(loaded: Loaded) -> Result<(), RunError> {
+    logging::LogConfig::from_env(logging::LogOutput::Stderr)
+        .and_then(|config| config.init())
+        .map_err(RunError::Logging)?;
+    for notice in &loaded.notices {
+        match notice.debug {
+            true => tracing::debug!("{notice}"),
+            false => tracing::warn!("{notice}"),
+        }
+    }
+    let workers = std::thread::available_parallelism().map_or(2, usize::from);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(workers.clamp(2, WORKERS_MAX))
+        .enable_all()
+        .build()
+        .map_err(RunError::Runtime)?;
+    let outcome = runtime.block_on(live(loaded.values));
+    // A read of a disk that hangs must not keep the process.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    outcome
+}
+
+async fn live(values: Values) -> Result<(), RunError> {
+    let signal = shutdown::signalled();
+    if let Err(error) = vltava_net::raise_descriptor_limit() {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
+    let id = NodeId(values.node_id());
+    let stop = CancellationToken::new();
+    let life = Life::new(id);
+    let mut registry = Registry::default();
+    ProcessMetrics::register(&mut registry);
+    let gauges = MetadataGauges::register(&mut registry);
+    let budget = Budget::new(values.get(keys::VLTAVA_MEMORY_BUDGET_BYTES) as usize);
+    let metrics = NetMetrics::register(&mut registry, &budget);
+    let bound = bind(&values).await?;
+    let admin = bind_admin(&values).await?;
+
+    let (images, image) = watch::channel(Arc::new(Image::new(Str::default())));
+    let cluster = ClusterView::new(id, image, values.clone());
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+    let cluster_id = cluster_id(&values, &disk)?;
+    let config = Arc::new(values);
+    let setup = Setup {
+        id,
+        cluster_id: cluster_id.clone(),
+        config: Arc::clone(&config),
+        cluster: cluster.clone(),
+        disk,
+    };
+    let partitions =
+        tokio::task::block_in_place(|| Partitions::open(setup)).map_err(RunError::Open)?;
+    partitions.metrics().register(&mut registry);
+    if let Some(listener) = admin {
+        let (live, ready) = (observability::live(), observability::ready(&life));
+        tokio::spawn(Admin { registry, live, ready }.serve(listener, stop.clone()));
+    }
+
+    let settings = settings(&config, id, cluster_id, &bound, &partitions);
+    tracing::info!(
+        broker = %id, cluster = %settings.identity.cluster_id,
+        incarnation = %settings.identity.incarnation, "the broker starts"
+    );
+    let control =
+        Control::start(settings, Arc::clone(&life), stop.clone()).map_err(RunError::Control)?;
+    let coordinators = Arc::clone(&control.coordinators);
+    let groups = GroupService::new(GroupConfig::of(&config), Arc::clone(&partitions) as _);
+    let broker = Arc::new(Broker {
+        id,
+        config,
+        cluster,
+        partitions,
+        groups: Arc::new(groups),
+        controller: Arc::clone(&coordinators) as _,
+        coordinators,
+        life,
+        creating: Default::default(),
+    });
+    let doors = Doors { bound, budget, metrics, stop: stop.clone() };
+    let mut failed_dirs = broker.partitions.failed_dirs();
+    let dirs = broker.partitions.directory_ids().len();
+    let life = Arc::clone(&broker.life);
+    // Spawned, so that the broker still follows its partitions while it hands them over.
+    let following =
+        tokio::spawn(follow(Arc::clone(&broker), control.images, images, gauges, doors));
+    let outcome = tokio::select! {
+        signal = signal => {
+            let signal = signal.unwrap_or("the loss of its signals");
+            tracing::info!("the broker stops: {signal}");
+            Ok(())
+        }
+        Ok(error) = control.failure => Err(RunError::Control(error)),
+        Ok(_) = failed_dirs.wait_for(|failed| {
+            failed.iter().for_each(|directory| life.directory_failed(*directory));
+            failed.len() >= dirs
+        }) => Err(RunError::LogDirectories),
+        Ok(outcome) = following => outcome,
+    };
+    end(&broker, outcome.is_ok(), stop).await;
+    outcome
+}
+
+/// What serves clients, before it does.
+struct Doors {
+    bound: Vec<BoundListener>,
+    budget: Arc<Budget>,
+    metrics: NetMetrics,
+    stop: CancellationToken,
+}
+
+impl Doors {
+    /// Opens them.
+    fn open(self, broker: &Arc<Broker>) -> Result<Server<Service>, RunError> {
+        let limits = limits(&broker.config);
+        let service = Arc::new(Service { broker: Arc::clone(broker) });
+        Server::start(self.bound, limits, self.budget, self.metrics, service, self.stop)
+            .map_err(RunError::Bind)
+    }
+}
+
+/// Acts upon images as they come. Clients are served from the moment when the broker acts upon its
+/// own registration.
+async fn follow(
+    broker: Arc<Broker>,
+    mut published: tokio::sync::mpsc::UnboundedReceiver<Published>,
+    images: watch::Sender<Arc<Image>>,
+    gauges: MetadataGauges,
+    doors: Doors,
+) -> Result<(), RunError> {
+    let mut doors = Some(doors);
+    let mut server = None;
+    let mut waiting: Option<Published> = None;
+    while let Some(next) = published.recv().await {
+        let mut latest = merge(waiting.take(), next);
+        while let Ok(next) = published.try_recv() {
+            latest = merge(Some(latest), next);
+        }
+        let offset = latest.image.provenance().offset;
+        let epoch = broker.life.epoch();
+        if epoch.get() < 0 || offset.get() < epoch.get() {
+            broker.life.set_applied(offset);
+            waiting = Some(latest);
+            continue;
+        }
+        take(&broker, &latest, &images);
+        gauges.show(&latest.image, broker.id);
+        broker.life.set_applied(offset);
+        if let Some(doors) = doors.take() {
+            server = Some(doors.open(&broker)?);
+            Partitions::start(&broker.partitions, Arc::clone(&broker.controller));
+            broker.life.set_ready();
+            tokio::spawn(Arc::clone(&broker).create_declared(broker.config.create_topics()));
+        }
+    }
+    // The control thread is gone, and says why elsewhere; the listeners stay until then.
+    let _server = server;
+    pending().await
+}
+
+/// Lets every part follow an image: first the logs, then what stands on them, then who reads it.
+fn take(broker: &Arc<Broker>, published: &Published, images: &watch::Sender<Arc<Image>>) {
+    let Published { image, changes } = published;
+    broker.cluster.set_broker_epoch(broker.life.epoch());
+    broker.cluster.take_configuration(image, changes);
+    tokio::task::block_in_place(|| broker.partitions.apply(image, changes));
+    images.send_replace(Arc::clone(image));
+    broker.groups.follow(image, changes, broker.id);
+}
+
+fn merge(earlier: Option<Published>, later: Published) -> Published {
+    let Some(earlier) = earlier else { return later };
+    let mut changes: Changes = earlier.changes;
+    changes.extend(later.changes);
+    Published { image: later.image, changes }
+}
+
+/// Ends in order: leadership goes first, then clients, then the logs are closed.
+async fn end(broker: &Arc<Broker>, orderly: bool, stop: CancellationToken) {
+    let life = &broker.life;
+    if orderly && life.epoch().get() >= 0 && broker.config.get(keys::CONTROLLED_SHUTDOWN_ENABLE) {
+        life.controlled_shutdown(CONTROLLED_SHUTDOWN_LIMIT).await;
+    }
+    stop.cancel();
+    broker.groups.close();
+    let epoch = life.epoch();
+    let closing = Arc::clone(&broker.partitions);
+    let closed = tokio::task::spawn_blocking(move || closing.shutdown(epoch));
+    if tokio::time::timeout(CONTROLLED_SHUTDOWN_LIMIT + CONNECTIONS_LIMIT, closed).await.is_err()
+    {
+        tracing::warn!("the logs could not be closed in time; they are recovered at the next start");
+    }
+    tracing::info!("the broker has stopped");
+}
+
+async fn bind(values: &Values) -> Result<Vec<BoundListener>, RunError> {
+    let between = values.inter_broker_listener();
+    let mut bound = Vec::new();
+    for Listener { name, address } in values.listeners() {
+        let listener = ListenerConfig::new(&name, &address.host, address.port);
+        // Other brokers get in even if clients have taken every connection that there is.
+        let listener = if name == between { listener.protected() } else { listener };
+        bound.push(listener.bind().await.map_err(RunError::Bind)?);
+    }
+    Ok(bound)
+}
+
+async fn bind_admin(values: &Values) -> Result<Option<BoundListener>, RunError> {
+    let Some(address) = values.admin_listener() else { return Ok(None) };
+    let listener = ListenerConfig::new("ADMIN", &address.host, address.port);
+    listener.bind().await.map(Some).map_err(RunError::Bind)
+}
+
+/// The cluster's id: the one that the broker was told, or that its folder has.
+fn cluster_id(values: &Values, disk: &Arc<dyn Disk>) -> Result<String, RunError> {
+    if let Some(told) = values.get(keys::VLTAVA_CLUSTER_ID) {
+        return Ok(told);
+    }
+    let path = values.log_dirs().into_iter().next().unwrap_or_default();
+    match MetaProperties::read(disk, &path).map_err(RunError::Meta)? {
+        Some(meta) => Ok(meta.cluster_id),
+        None => Err(RunError::ClusterId { path }),
+    }
+}
+
+fn limits(values: &Values) -> Limits {
+    let count = |number: i32| usize::try_from(number).unwrap_or(usize::MAX);
+    Limits {
+        request_max_bytes: count(values.get(keys::SOCKET_REQUEST_MAX_BYTES)),
+        connections_max: count(values.get(keys::MAX_CONNECTIONS)),
+        connections_per_ip_max: count(values.get(keys::MAX_CONNECTIONS_PER_IP)),
+        idle_max: milliseconds(values.get(keys::CONNECTIONS_MAX_IDLE_MS)),
+        ..Limits::default()
+    }
+}
+
+fn settings(
+    values: &Values,
+    id: NodeId,
+    cluster_id: String,
+    bound: &[BoundListener],
+    partitions: &Partitions,
+) -> Settings {
+    let endpoint = |address: vltava_config::HostPort| Endpoint {
+        name: Str::default(),
+        host: address.host.as_str().into(),
+        port: address.port,
+    };
+    let controller_listener =
+        values.controller_listener_names().into_iter().next().unwrap_or_default();
+    Settings {
+        identity: Identity {
+            id,
+            cluster_id: cluster_id.as_str().into(),
+            incarnation: Uuid::from_random(rand::random()),
+            listeners: advertised(values, bound),
+            rack: values.get(keys::BROKER_RACK).map(|rack| rack.as_str().into()),
+            directories: partitions.directory_ids(),
+            previous_epoch: BrokerEpoch(partitions.previous_broker_epoch()),
+        },
+        bootstrap: values.quorum_addresses().into_iter().map(endpoint).collect(),
+        controller_listener,
+        heartbeat_interval: milliseconds(values.get(keys::BROKER_HEARTBEAT_INTERVAL_MS)),
+        registration_timeout: milliseconds(
+            values.get(keys::INITIAL_BROKER_REGISTRATION_TIMEOUT_MS),
+        ),
+        fetch_timeout: milliseconds(values.get(keys::CONTROLLER_QUORUM_FETCH_TIMEOUT_MS)),
+        request_timeout: milliseconds(values.get(keys::CONTROLLER_QUORUM_REQUEST_TIMEOUT_MS)),
+    }
+}
+
+/// What others connect to; a port that the system chose is filled in.
+fn advertised(values: &Values, bound: &[BoundListener]) -> Vec<Advertised> {
+    let chosen = |name: &str| -> Option<SocketAddr> {
+        let listener = bound.iter().find(|listener| **listener.name() == *name)?;
+        Some(listener.local_addr())
+    };
+    let advertise = |Listener { name, address }: Listener| Advertised {
+        port: match address.port {
+            0 => chosen(&name).map_or(0, |address| address.port()),
+            port => port,
+        },
+        host: address.host.as_str().into(),
+        security_protocol: security_protocol(values.security_protocol(&name)),
+        name: name.into(),
+    };
+    values.advertised_listeners().into_iter().map(advertise).collect()
+}
+
+/// Kafka's number of a security protocol.
+fn security_protocol(name: &str) -> i16 {
+    match name {
+        "SSL" => 1,
+        "SASL_PLAINTEXT" => 2,
+        "SASL_SSL" => 3,
+        _ => 0,
+    }
+}
+
+fn milliseconds(number: impl TryInto<u64>) -> Duration {
+    // A negative time means "never".
+    number.try_into().map_or(Duration::MAX, Duration::from_millis)
+}

@@ -1,0 +1,150 @@
+//! Topics that come into being because somebody asks for them, or because the configuration says so.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use vltava_config::{CreateTopic, keys};
+use vltava_wire::messages::CreateTopicsRequest;
+use vltava_wire::messages::create_topics::{CreatableTopic, CreatableTopicConfig};
+use vltava_wire::{ErrorCode, Str};
+
+use super::Broker;
+use crate::metadata::topic;
+
+/// How long the active coordinator may take for a topic, in ms.
+const CREATE_TIMEOUT_MS: i32 = 30_000;
+/// The most topics that may be under way at one time; further ones are asked for again by clients.
+const CREATING_MAX: usize = 1000;
+/// The pause before a declared topic is tried again, as while brokers are still missing.
+const DECLARED_PAUSE: Duration = Duration::from_millis(200);
+
+impl Broker {
+    /// Asks the active coordinator for topics, unless that is under way.
+    pub fn create_topics_in_background(self: &Arc<Self>, names: BTreeSet<Str>) {
+        let mut new = Vec::new();
+        {
+            let mut creating = self.creating.lock();
+            for name in names {
+                if creating.len() < CREATING_MAX && creating.insert(name.clone()) {
+                    new.push(name);
+                }
+            }
+        }
+        if new.is_empty() {
+            return;
+        }
+        let broker = Arc::clone(self);
+        tokio::spawn(async move {
+            let topics = new.iter().map(|name| broker.automatic_topic(name)).collect();
+            for (name, code, message) in broker.create(topics).await {
+                match code {
+                    ErrorCode::NONE => tracing::info!(topic = %name, "created on demand"),
+                    ErrorCode::TOPIC_ALREADY_EXISTS => {}
+                    code => {
+                        tracing::warn!(topic = %name, %code, "cannot be created on demand: {message}");
+                    }
+                }
+            }
+            let mut creating = broker.creating.lock();
+            new.iter().for_each(|name| {
+                creating.remove(name);
+            });
+        });
+    }
+
+    /// A topic as it is created on demand: the coordinator's defaults, but for the group offsets.
+    fn automatic_topic(&self, name: &Str) -> CreatableTopic {
+        let base = CreatableTopic {
+            name: name.clone(),
+            num_partitions: -1,
+            replication_factor: -1,
+            ..Default::default()
+        };
+        if *name != topic::GROUP_OFFSETS {
+            return base;
+        }
+        let config = |name: &'static str, value: String| CreatableTopicConfig {
+            name: Str::from_static(name),
+            value: Some(value.into()),
+        };
+        let segment_bytes = self.config.get(keys::OFFSETS_TOPIC_SEGMENT_BYTES);
+        CreatableTopic {
+            num_partitions: self.config.get(keys::OFFSETS_TOPIC_NUM_PARTITIONS),
+            replication_factor: self.config.get(keys::OFFSETS_TOPIC_REPLICATION_FACTOR),
+            configs: vec![
+                config("cleanup.policy", "compact".to_owned()),
+                config("compression.type", "producer".to_owned()),
+                config("segment.bytes", segment_bytes.to_string()),
+            ],
+            ..base
+        }
+    }
+
+    /// Creates topics; returns the outcome of each.
+    async fn create(&self, topics: Vec<CreatableTopic>) -> Vec<(Str, ErrorCode, Str)> {
+        let names: Vec<Str> = topics.iter().map(|topic| topic.name.clone()).collect();
+        let request = CreateTopicsRequest {
+            topics,
+            timeout_ms: CREATE_TIMEOUT_MS,
+            validate_only: false,
+        };
+        match self.coordinators.call(&request).await {
+            Ok(response) => response
+                .topics
+                .into_iter()
+                .map(|topic| {
+                    (topic.name, topic.error_code, topic.error_message.unwrap_or_default())
+                })
+                .collect(),
+            Err(error) => {
+                let code = ErrorCode::REQUEST_TIMED_OUT;
+                let message = Str::from(error.to_string());
+                names.into_iter().map(|name| (name, code, message.clone())).collect()
+            }
+        }
+    }
+
+    /// Creates the topics of `KAFKA_CREATE_TOPICS` (`vltava.create.topics`), unless they exist;
+    /// waits for brokers while there are too few for a topic's replicas.
+    pub(super) async fn create_declared(self: Arc<Self>, declared: Vec<CreateTopic>) {
+        for one in declared {
+            let mut said = false;
+            while self.cluster.image().topic(&one.name).is_none() {
+                let policy = one.cleanup_policy.as_ref().map(|policy| CreatableTopicConfig {
+                    name: Str::from_static("cleanup.policy"),
+                    value: Some(policy.as_str().into()),
+                });
+                let topic = CreatableTopic {
+                    name: one.name.as_str().into(),
+                    num_partitions: one.partitions,
+                    replication_factor: one.replication_factor,
+                    configs: policy.into_iter().collect(),
+                    ..Default::default()
+                };
+                let outcome = self.create(vec![topic]).await.pop();
+                let Some((name, code, message)) = outcome else { break };
+                match code {
+                    ErrorCode::NONE => {
+                        tracing::info!(topic = %name, "created as declared");
+                        break;
+                    }
+                    ErrorCode::TOPIC_ALREADY_EXISTS => break,
+                    ErrorCode::INVALID_REPLICATION_FACTOR
+                    | ErrorCode::NOT_CONTROLLER
+                    | ErrorCode::REQUEST_TIMED_OUT => {
+                        if !said {
+                            tracing::warn!(topic = %name, %code, "not yet created: {message}");
+                            said = true;
+                        }
+                        tokio::time::sleep(DECLARED_PAUSE).await;
+                    }
+                    code => {
+                        tracing::error!(topic = %name, %code, "cannot be created: {message}");
+                        break;
+                    }
+                }
+            }
+        }
+    }
+}

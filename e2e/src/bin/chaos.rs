@@ -1,0 +1,196 @@
+//! `cargo xtask chaos`: kills and pauses nodes under load, then checks every record.
+//!
+//! Faults come at random from a seed: a broker or a coordinator killed (SIGKILL) or paused (SIGSTOP),
+//! two at once, or the whole cluster killed. What was acknowledged must be there once and in order,
+//! what is committed must have been processed, and the cluster must become whole again by itself.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command that reports to a person")]
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom;
+use rand::{Rng, SeedableRng};
+use rustix::process::Signal;
+use vltava_e2e::cluster::{Cluster, Shape};
+use vltava_e2e::consumers::Group;
+use vltava_e2e::producers::{Load, Options, Report};
+use vltava_e2e::{Outcome, check, faults, power};
+
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask chaos", about = "Kills and pauses nodes under load")]
+struct Cli {
+    /// How many faults.
+    #[arg(long, default_value_t = 30)]
+    rounds: u32,
+    /// The seed of the faults; random if none is named.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Records a second of each of the two producers.
+    #[arg(long, default_value_t = 500)]
+    rate: u32,
+    /// Cut the power instead: an ext4 of its own whose unsynced writes are lost.
+    #[arg(long)]
+    power: bool,
+    /// Keep the data folder here instead of a temporary one.
+    #[arg(long)]
+    folder: Option<PathBuf>,
+}
+
+/// What a round does to the cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    Kill,
+    Pause,
+    KillTwo,
+    KillBoth,
+    KillAll,
+}
+
+const TOPIC: &str = "chaos";
+const PARTITIONS: i32 = 6;
+const BROKERS: usize = 3;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let seed = cli.seed.unwrap_or_else(rand::random);
+    println!("chaos: seed {seed}");
+    let outcome = if cli.power { power::run(cli.rounds, seed, cli.rate) } else { run(&cli, seed) };
+    match outcome {
+        Ok(()) => {
+            println!("chaos: nothing was lost");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("chaos: {error}");
+            let power = if cli.power { " --power" } else { "" };
+            let rounds = cli.rounds;
+            eprintln!("again: cargo xtask chaos{power} --rounds {rounds} --seed {seed}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: &Cli, seed: u64) -> Outcome {
+    let temporary = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let folder = cli.folder.clone().unwrap_or_else(|| temporary.path().to_path_buf());
+    let shape = Shape { topics: vec![(TOPIC.to_owned(), PARTITIONS, 3)], ..Shape::default() };
+    let cluster = Cluster::up(&folder, &shape)?;
+    let mut loads = Vec::new();
+    for id in 0..2 {
+        loads.push(Load::start(Options {
+            bootstrap: cluster.bootstrap(),
+            topic: TOPIC.to_owned(),
+            id,
+            rate: cli.rate,
+            partition: None,
+            settings: Vec::new(),
+        })?);
+    }
+    let group = Group::start(&cluster.bootstrap(), TOPIC, "chaos-group", 2)?;
+    let mut random = StdRng::seed_from_u64(seed);
+    let rounds = rounds(&cluster, &mut random, cli.rounds, &loads);
+    let verdict = rounds.and_then(|()| finish(&cluster, loads, group));
+    if verdict.is_err() {
+        keep_logs(&cluster, seed);
+    }
+    verdict
+}
+
+fn rounds(cluster: &Cluster, random: &mut StdRng, count: u32, loads: &[Load]) -> Outcome {
+    let start = Instant::now();
+    for round in 1..=count {
+        loads.iter().for_each(Load::reset_gap);
+        let (fault, nodes) = choose(cluster, random)?;
+        let at = start.elapsed().as_secs_f64();
+        println!("{at:7.1} s  round {round}: {fault:?} {}", nodes.join(" "));
+        let signal = if fault == Fault::Pause { Signal::STOP } else { Signal::KILL };
+        for node in &nodes {
+            faults::signal_node(cluster, node, signal)?;
+        }
+        std::thread::sleep(Duration::from_millis(random.random_range(500..4000)));
+        if fault == Fault::Pause {
+            for node in &nodes {
+                faults::signal_node(cluster, node, Signal::CONT)?;
+            }
+        } else {
+            cluster.start_all()?;
+        }
+        // Sometimes the next fault comes while the cluster still heals.
+        if random.random_bool(0.7) {
+            check::isr_whole(cluster, BROKERS, Duration::from_secs(60))?;
+        }
+        let gap = loads.iter().map(Load::longest_gap).max().unwrap_or_default();
+        let acked: usize = loads.iter().map(Load::acked).sum();
+        let at = start.elapsed().as_secs_f64();
+        println!("{at:7.1} s    longest gap {gap:.1?}, {acked} acknowledged");
+    }
+    Ok(())
+}
+
+fn choose(cluster: &Cluster, random: &mut StdRng) -> Outcome<(Fault, Vec<String>)> {
+    let names = |role: &str| -> Outcome<Vec<String>> {
+        let nodes = cluster.nodes()?;
+        Ok(nodes.into_iter().filter(|node| node.role == role).map(|node| node.name).collect())
+    };
+    let (brokers, coordinators) = (names("broker")?, names("coordinator")?);
+    let mut pick = |from: &[String], count: usize| -> Vec<String> {
+        from.choose_multiple(random, count).cloned().collect()
+    };
+    let one_broker = pick(&brokers, 1);
+    let one_coordinator = pick(&coordinators, 1);
+    let two = pick(&brokers, 2);
+    let either = if random.random_bool(0.7) { one_broker.clone() } else { one_coordinator.clone() };
+    Ok(match random.random_range(0..10) {
+        0..=3 => (Fault::Kill, either),
+        4..=5 => (Fault::Pause, either),
+        6..=7 => (Fault::KillBoth, [one_broker, one_coordinator].concat()),
+        8 => (Fault::KillTwo, two),
+        _ => (Fault::KillAll, [brokers, coordinators].concat()),
+    })
+}
+
+fn finish(cluster: &Cluster, loads: Vec<Load>, group: Group) -> Outcome {
+    check::isr_whole(cluster, BROKERS, Duration::from_secs(60))?;
+    let mut report = Report::default();
+    for load in loads {
+        let mut one = load.finish()?;
+        report.acked.append(&mut one.acked);
+        report.failed.append(&mut one.failed);
+        report.fatal.append(&mut one.fatal);
+    }
+    let read = check::read_back(&cluster.bootstrap(), TOPIC)?;
+    let count = check::nothing_lost(&report.acked, &read)?;
+    println!(
+        "chaos: {} acknowledged, {count} read back, {} given up",
+        report.acked.len(),
+        report.failed.len()
+    );
+    if let Some(reason) = report.fatal.first() {
+        return Err(format!("an idempotent producer ended: {reason}"));
+    }
+    group.drain(&check::ends(&cluster.bootstrap(), TOPIC)?, Duration::from_secs(120))?;
+    let processed = group.finish()?;
+    println!("chaos: the group processed {processed} records, none committed ahead");
+    check::metadata_equal(cluster, Duration::from_secs(30))
+}
+
+/// Copies the nodes' logs to where a person finds them.
+fn keep_logs(cluster: &Cluster, seed: u64) {
+    let folder = std::env::temp_dir().join(format!("vltava-chaos-{seed}"));
+    let copied = std::fs::create_dir_all(&folder).and_then(|()| {
+        for node in cluster.nodes().unwrap_or_default() {
+            if let Ok(text) = cluster.vltava(&["logs", &node.name]) {
+                std::fs::write(folder.join(format!("{}.log", node.name)), text)?;
+            }
+        }
+        Ok(())
+    });
+    match copied {
+        Ok(()) => eprintln!("chaos: the nodes' logs are in {}", folder.display()),
+        Err(error) => eprintln!("chaos: the nodes' logs cannot be kept: {error}"),
+    }
+}

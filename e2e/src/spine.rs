@@ -1,0 +1,92 @@
+//! The checks of `cargo xtask spine`: each starts a cluster of its own and tries one promise.
+
+mod bad_input;
+mod failover;
+mod full_disk;
+mod groups;
+mod resources;
+mod walkthrough;
+
+use crate::Outcome;
+
+/// One promise and what tries it.
+pub struct Check {
+    /// How the check is called.
+    pub name: &'static str,
+    /// What it tries.
+    pub promise: &'static str,
+    /// Tries it; returns what was found.
+    pub run: fn() -> Outcome<String>,
+}
+
+/// Every check.
+pub const CHECKS: &[Check] = &[
+    Check {
+        name: "walkthrough",
+        promise: "kcat sees a leader die, another take over, and the first one come back",
+        run: walkthrough::run,
+    },
+    Check {
+        name: "failover",
+        promise: "kill -9 of a leader costs at most 2 s without an ack, and no record",
+        run: failover::leader,
+    },
+    Check {
+        name: "failover-both",
+        promise: "so does the leader together with the active coordinator",
+        run: failover::leader_and_coordinator,
+    },
+    Check {
+        name: "pause",
+        promise: "a leader that stands still costs at most its session and a second",
+        run: failover::pause,
+    },
+    Check {
+        name: "groups",
+        promise: "two members share six partitions; one leaves; each record comes once",
+        run: groups::run,
+    },
+    Check {
+        name: "resources",
+        promise: "start, memory and idle CPU stay within bounds, also after a kill of all",
+        run: resources::run,
+    },
+    Check {
+        name: "bad-input",
+        promise: "garbage, giant frames and idle crowds harm nobody else",
+        run: bad_input::run,
+    },
+    Check {
+        name: "full-disk",
+        promise: "a full disk refuses writes, serves reads, and recovers",
+        run: full_disk::run,
+    },
+];
+
+/// A folder that goes when the check ends.
+fn folder() -> Outcome<tempfile::TempDir> {
+    tempfile::tempdir().map_err(|error| format!("a temporary folder: {error}"))
+}
+
+/// Runs kcat and returns what it printed.
+fn kcat(arguments: &[&str], input: &str) -> Outcome<String> {
+    use std::io::Write;
+    use std::process::{Command, Stdio};
+    let line = format!("kcat {}", arguments.join(" "));
+    let failed = |error: std::io::Error| format!("{line}: {error}");
+    let mut child = Command::new("kcat")
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(failed)?;
+    if let Some(mut stdin) = child.stdin.take() {
+        stdin.write_all(input.as_bytes()).map_err(failed)?;
+    }
+    let output = child.wait_with_output().map_err(failed)?;
+    if !output.status.success() {
+        return Err(format!("{line}: {}", String::from_utf8_lossy(&output.stderr).trim()));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}

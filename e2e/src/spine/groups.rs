@@ -1,0 +1,102 @@
+//! A group of two members on six partitions, of which one leaves.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rdkafka::Message;
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+
+use crate::cluster::{Cluster, Shape};
+use crate::producers::{Load, Options};
+use crate::{Outcome, until};
+
+const TOPIC: &str = "shared";
+
+pub(super) fn run() -> Outcome<String> {
+    let folder = super::folder()?;
+    let shape = Shape { topics: vec![(TOPIC.to_owned(), 6, 3)], ..Shape::default() };
+    let cluster = Cluster::up(folder.path(), &shape)?;
+    let mut members = vec![member(&cluster)?, member(&cluster)?];
+    let mut seen: BTreeMap<(i32, i64), u32> = BTreeMap::new();
+    shares(&members, &mut seen, &[3, 3])?;
+
+    let mut loads = Vec::new();
+    for partition in 0..6 {
+        loads.push(Load::start(Options {
+            bootstrap: cluster.bootstrap(),
+            topic: TOPIC.to_owned(),
+            id: partition as u32,
+            rate: 50,
+            partition: Some(partition),
+            settings: Vec::new(),
+        })?);
+    }
+    until("1,000 acknowledged records", Duration::from_secs(30), || {
+        poll(&members, &mut seen)?;
+        let acked: usize = loads.iter().map(Load::acked).sum();
+        if acked >= 1000 { Ok(()) } else { Err(format!("{acked}")) }
+    })?;
+    // The member that leaves commits what it has read, as a consumer that closes does.
+    let leaver = members.pop().ok_or("there are two members")?;
+    leaver.commit_consumer_state(CommitMode::Sync).map_err(|error| error.to_string())?;
+    drop(leaver);
+    shares(&members, &mut seen, &[6])?;
+    let mut acked = 0;
+    for load in loads {
+        acked += load.finish()?.acked.len();
+    }
+    until("every record", Duration::from_secs(60), || {
+        poll(&members, &mut seen)?;
+        if seen.len() >= acked { Ok(()) } else { Err(format!("{} of {acked}", seen.len())) }
+    })?;
+    match seen.iter().find(|(_, count)| **count > 1) {
+        Some(((partition, offset), count)) => {
+            Err(format!("record {partition}/{offset} came {count} times"))
+        }
+        None => Ok(format!("3 + 3, then 6; {acked} records, each once")),
+    }
+}
+
+fn member(cluster: &Cluster) -> Outcome<BaseConsumer> {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", cluster.bootstrap())
+        .set("group.id", "share")
+        .set("enable.auto.commit", "false")
+        .set("auto.offset.reset", "earliest")
+        .create()
+        .map_err(|error| error.to_string())?;
+    consumer.subscribe(&[TOPIC]).map_err(|error| error.to_string())?;
+    Ok(consumer)
+}
+
+fn poll(members: &[BaseConsumer], seen: &mut BTreeMap<(i32, i64), u32>) -> Outcome {
+    for member in members {
+        for _ in 0..100 {
+            match member.poll(Duration::from_millis(1)) {
+                Some(Ok(message)) => {
+                    *seen.entry((message.partition(), message.offset())).or_default() += 1;
+                }
+                Some(Err(_)) | None => break,
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Waits until the members have so many partitions each.
+fn shares(
+    members: &[BaseConsumer],
+    seen: &mut BTreeMap<(i32, i64), u32>,
+    wanted: &[usize],
+) -> Outcome {
+    until(&format!("shares of {wanted:?}"), Duration::from_secs(30), || {
+        poll(members, seen)?;
+        let mut shares = Vec::new();
+        for member in members {
+            let assignment = member.assignment().map_err(|error| error.to_string())?;
+            shares.push(assignment.count());
+        }
+        if shares == wanted { Ok(()) } else { Err(format!("{shares:?}")) }
+    })
+}
