@@ -1,1 +1,3 @@
 //! The coordinator: the metadata quorum that keeps the cluster.
+
+pub mod controller;

@@ -1,0 +1,313 @@
+//! BrokerRegistration (62): a broker process says who and where it is (KIP-631, KIP-858, KIP-966).
+//!
+//! Three things may have become of a broker that was here before, in another process:
+//! - it has its log directories: the lock on the data folder proves that the old process is dead, so
+//!   the new one takes its place at once. All that it led gets a new leader epoch, so that nobody
+//!   appends twice in one. If nobody else is known to live it stays in the ISRs (its log has all
+//!   that was acknowledged) except for topics that do not flush before they acknowledge;
+//! - it lacks a directory that it had: what lay there is lost, and it leaves those ISRs for good;
+//! - nothing proves that the old process is dead: refused while that one's session lasts.
+
+use std::collections::BTreeSet;
+
+use vltava_metadata::{
+    BrokerRegistration, METADATA_VERSION, MetadataRecord, PartitionRegistration, TopicImage,
+};
+use vltava_quorum::Instant;
+use vltava_wire::messages::{BrokerRegistrationRequest, BrokerRegistrationResponse};
+use vltava_wire::records::metadata::{BrokerEndpoint, BrokerFeature, RegisterBrokerRecord};
+use vltava_wire::{BrokerEpoch, ErrorCode, NodeId, PartitionId, Uuid};
+
+use super::decision::Happening;
+use super::leadership::Outcome;
+use super::partition_change::{Election, PartitionChange};
+use super::{Active, Controller, Decision, Failure, FenceReason, Moment};
+
+/// The most log directories, listeners or features that a broker may register; it has a few.
+const PARTS_MAX: usize = 256;
+
+/// Ids below this are reserved by Kafka, and name no directory.
+const RESERVED_IDS: u128 = 100;
+
+/// What became of a replica whose broker's process is another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    /// Its log has all that was acknowledged.
+    Whole,
+    /// It may lack the end of what was acknowledged (KIP-966).
+    Unclean,
+    /// It is gone.
+    Lost,
+}
+
+impl Controller {
+    /// Registers a broker.
+    ///
+    /// # Errors
+    /// NOT_CONTROLLER, INCONSISTENT_CLUSTER_ID, INVALID_REGISTRATION, UNSUPPORTED_VERSION,
+    /// DUPLICATE_BROKER_REGISTRATION.
+    pub fn register_broker(
+        &mut self,
+        request: &BrokerRegistrationRequest,
+        moment: Moment,
+    ) -> Result<Decision<BrokerRegistrationResponse>, Failure> {
+        self.check_registration(request)?;
+        let active = self.active()?;
+        let id = NodeId(request.broker_id);
+        let present = active.image.broker(id).cloned();
+        if let Some(present) = &present {
+            if present.incarnation == request.incarnation_id {
+                return Ok(register_again(present, request));
+            }
+            self.check_old_process(present, request, moment.now)?;
+        }
+        let record = RegisterBrokerRecord {
+            broker_epoch: moment.next_offset.get(),
+            ..registration_record(request)
+        };
+        // The registration comes first: its offset is the broker's epoch.
+        let mut outcome = Outcome::default();
+        outcome.records.push(record.into());
+        let epoch = BrokerEpoch(moment.next_offset.get());
+        outcome.happenings.push(Happening::Registered { broker: id, epoch });
+        let kept = match &present {
+            Some(present) => self.replace(present, request, moment.now, &mut outcome)?,
+            None => false,
+        };
+        self.sessions.restart(id, moment.now);
+        self.sessions.keep_in_sync(id, kept);
+        let response = BrokerRegistrationResponse {
+            broker_epoch: epoch.get(),
+            ..BrokerRegistrationResponse::default()
+        };
+        Ok(outcome.decide(response))
+    }
+
+    fn check_registration(&self, request: &BrokerRegistrationRequest) -> Result<(), Failure> {
+        let image = &self.active()?.image;
+        if self.settings.cluster_id != *request.cluster_id.as_str() {
+            let message = format!(
+                "this is the cluster {}, broker {} is of {}",
+                self.settings.cluster_id, request.broker_id, request.cluster_id
+            );
+            return Err(Failure::new(ErrorCode::INCONSISTENT_CLUSTER_ID, message));
+        }
+        let invalid = |message: String| Failure::new(ErrorCode::INVALID_REGISTRATION, message);
+        let parts = [request.listeners.len(), request.features.len(), request.log_dirs.len()];
+        if request.broker_id < 0 || parts.iter().any(|parts| *parts > PARTS_MAX) {
+            return Err(invalid(
+                "a broker has an id of 0 or more, and a bounded number of parts".into(),
+            ));
+        }
+        if request.log_dirs.is_empty() || request.listeners.is_empty() {
+            return Err(invalid("a broker names its log directories and its listeners".into()));
+        }
+        if request.log_dirs.iter().any(|id| id.0 < RESERVED_IDS) {
+            return Err(invalid("a log directory has a reserved id".into()));
+        }
+        let mut seen = BTreeSet::new();
+        if !request.log_dirs.iter().all(|directory| seen.insert(*directory)) {
+            return Err(invalid("a log directory is named twice".into()));
+        }
+        let taken = image.brokers().find(|other| {
+            other.id.get() != request.broker_id
+                && other.directories.iter().any(|directory| seen.contains(directory))
+        });
+        if let Some(other) = taken {
+            return Err(invalid(format!("broker {} has such a log directory already", other.id)));
+        }
+        let level = image.metadata_version();
+        let supports = request.features.iter().find(|feature| feature.name == METADATA_VERSION);
+        match supports {
+            Some(feature)
+                if level < feature.min_supported_version
+                    || level > feature.max_supported_version =>
+            {
+                let message = format!("the cluster has metadata.version {level}");
+                Err(Failure::new(ErrorCode::UNSUPPORTED_VERSION, message))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Another process may only take the place of one that cannot run any more.
+    fn check_old_process(
+        &self,
+        present: &BrokerRegistration,
+        request: &BrokerRegistrationRequest,
+        now: Instant,
+    ) -> Result<(), Failure> {
+        let holds_lock = present.directories.iter().any(|id| request.log_dirs.contains(id));
+        let may_run = !present.fenced && !present.in_controlled_shutdown;
+        if holds_lock || !may_run || !self.is_alive(present.id, now) {
+            return Ok(());
+        }
+        let message = format!(
+            "broker {} is registered with other log directories, and its session has not ended",
+            present.id
+        );
+        Err(Failure::new(ErrorCode::DUPLICATE_BROKER_REGISTRATION, message))
+    }
+
+    /// Settles what the old process led and was in sync with. Says whether the new one stays in any
+    /// ISR that others are in, too.
+    fn replace(
+        &self,
+        present: &BrokerRegistration,
+        request: &BrokerRegistrationRequest,
+        now: Instant,
+        outcome: &mut Outcome,
+    ) -> Result<bool, Failure> {
+        let active = self.active()?;
+        let clean = request.previous_broker_epoch == present.epoch.get();
+        let mut kept = false;
+        for (topic, partition, registration) in active.partitions() {
+            if !registration.is_replica(present.id) {
+                continue;
+            }
+            let fate = active.fate(present, request, topic, registration, clean);
+            kept |= self.settle(
+                active,
+                present.id,
+                request,
+                fate,
+                now,
+                outcome,
+                (topic, partition, registration),
+            );
+        }
+        if !present.fenced {
+            let (broker, reason) = (present.id, FenceReason::Replaced);
+            outcome.happenings.push(Happening::Fenced { broker, reason });
+        }
+        Ok(kept)
+    }
+
+    /// Settles one partition; see [`replace`](Self::replace).
+    #[allow(clippy::too_many_arguments, reason = "all that decides over one replica's fate")]
+    fn settle(
+        &self,
+        active: &Active,
+        id: NodeId,
+        request: &BrokerRegistrationRequest,
+        fate: Fate,
+        now: Instant,
+        outcome: &mut Outcome,
+        (topic, partition, registration): (&TopicImage, PartitionId, &PartitionRegistration),
+    ) -> bool {
+        let may_lead =
+            |replica| replica != id && active.may_lead(replica, registration.directory(replica));
+        let mut change = PartitionChange::new(registration, topic.id, partition, &may_lead);
+        change.election = active.election(&topic.name);
+        if fate == Fate::Lost {
+            change.may_empty_isr = true;
+            change.election = Election::Online;
+            let new = match request.log_dirs.as_slice() {
+                [only] => *only,
+                _ => Uuid::UNASSIGNED_DIR,
+            };
+            change.directories.retain(|(replica, _)| *replica != id);
+            change.directories.push((id, new));
+            if registration.isr == [id] {
+                let topic = topic.name.clone();
+                outcome.happenings.push(Happening::LastCopyLost { topic, partition, broker: id });
+            }
+        }
+        let is_in_sync = registration.isr.contains(&id);
+        let others_live =
+            registration.isr.iter().any(|other| may_lead(*other) && self.is_alive(*other, now));
+        let leaves = is_in_sync && (others_live || fate != Fate::Whole);
+        if leaves {
+            outcome.change(topic, partition, change.without(id));
+            return false;
+        }
+        if !others_live && registration.leader == id {
+            // Who else is in the ISR may be as dead: nobody leads until one of them comes.
+            let nobody = |_| false;
+            let mut change = PartitionChange::new(registration, topic.id, partition, &nobody);
+            change.election = Election::Online;
+            outcome.change(topic, partition, change);
+        } else {
+            outcome.change(topic, partition, change);
+        }
+        is_in_sync && registration.isr.len() > 1
+    }
+}
+
+impl Active {
+    fn fate(
+        &self,
+        present: &BrokerRegistration,
+        request: &BrokerRegistrationRequest,
+        topic: &TopicImage,
+        registration: &PartitionRegistration,
+        clean: bool,
+    ) -> Fate {
+        let directory = registration.directory(present.id);
+        let is_known = !matches!(directory, Uuid::UNASSIGNED_DIR | Uuid::MIGRATING_DIR);
+        let has = |directory: &Uuid| request.log_dirs.contains(directory);
+        // Of a replica whose directory nobody noted, any directory that is missing may be it.
+        let lost = match is_known {
+            true => !has(&directory),
+            false => !present.directories.iter().all(has),
+        };
+        match lost {
+            true => Fate::Lost,
+            false if clean || self.flushes_before_ack(&topic.name) => Fate::Whole,
+            false => Fate::Unclean,
+        }
+    }
+}
+
+/// The same process registers again, for its listeners changed perhaps: it keeps its epoch.
+fn register_again(
+    present: &BrokerRegistration,
+    request: &BrokerRegistrationRequest,
+) -> Decision<BrokerRegistrationResponse> {
+    let record = RegisterBrokerRecord {
+        broker_epoch: present.epoch.get(),
+        fenced: present.fenced,
+        in_controlled_shutdown: present.in_controlled_shutdown,
+        ..registration_record(request)
+    };
+    let response = BrokerRegistrationResponse {
+        broker_epoch: present.epoch.get(),
+        ..BrokerRegistrationResponse::default()
+    };
+    let mut sorted = record.clone();
+    sorted.log_dirs.sort_unstable();
+    let unchanged = present.to_record() == canonical(sorted);
+    let records: Vec<MetadataRecord> = if unchanged { Vec::new() } else { vec![record.into()] };
+    Decision::of(records, response)
+}
+
+/// The record with its lists in the order in which a registration gives them back.
+fn canonical(mut record: RegisterBrokerRecord) -> RegisterBrokerRecord {
+    record.end_points.sort_by(|one, other| one.name.cmp(&other.name));
+    record.features.sort_by(|one, other| one.name.cmp(&other.name));
+    record
+}
+
+fn registration_record(request: &BrokerRegistrationRequest) -> RegisterBrokerRecord {
+    let end_points = request.listeners.iter().map(|listener| BrokerEndpoint {
+        name: listener.name.detach(),
+        host: listener.host.detach(),
+        port: listener.port,
+        security_protocol: listener.security_protocol,
+    });
+    let features = request.features.iter().map(|feature| BrokerFeature {
+        name: feature.name.detach(),
+        min_supported_version: feature.min_supported_version,
+        max_supported_version: feature.max_supported_version,
+    });
+    RegisterBrokerRecord {
+        broker_id: request.broker_id,
+        incarnation_id: request.incarnation_id,
+        end_points: end_points.collect(),
+        features: features.collect(),
+        rack: request.rack.as_ref().map(vltava_wire::Str::detach),
+        fenced: true,
+        log_dirs: request.log_dirs.clone(),
+        ..RegisterBrokerRecord::default()
+    }
+}
