@@ -54,6 +54,8 @@ impl Group {
         if !self.has_room_for(&call.member_id, desk) {
             self.remove(&call.member_id, desk);
             refuse(token, "", ErrorCode::GROUP_MAX_SIZE_REACHED, desk);
+            // The others may have waited for this one alone.
+            self.complete_if_all_joined(desk);
             return;
         }
         if !self.supports(&call.protocol_type, &call.protocols) {

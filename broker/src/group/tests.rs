@@ -1,1 +1,9 @@
+//! Groups as scenarios: what members do, what they are told, what is stored.
 
+mod commits;
+mod driving;
+mod membership;
+mod statics;
+mod storage;
+mod storm;
+mod world;

@@ -1,0 +1,351 @@
+//! The service over a log in memory: electing, loading, resigning, waiting.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures::FutureExt;
+use tokio::sync::oneshot;
+use vltava_metadata::{Changes, Image, MetadataRecord};
+use vltava_wire::batch::{Batch, Batches, set_base_offset};
+use vltava_wire::messages::JoinGroupResponse;
+use vltava_wire::records::metadata::{PartitionRecord, TopicRecord};
+use vltava_wire::{ErrorCode, LeaderEpoch, NodeId, Offset, PartitionId, Str, Uuid};
+
+use super::world::{GROUP, commit_of, consumer};
+use crate::group::calls::{FetchCall, HeartbeatCall, JoinCall, ListFilter};
+use crate::group::log::{AppendError, Appended, Bounds, OffsetsLog, ReadError};
+use crate::group::{Answer, GroupConfig, GroupService};
+
+/// Longer than anything here takes; a test that waits for it has failed.
+const LONG: Duration = Duration::from_secs(30);
+
+type Committed = oneshot::Sender<Result<(), AppendError>>;
+
+#[derive(Default)]
+struct Partition {
+    epoch: i32,
+    bytes: Vec<u8>,
+    end: i64,
+    waiting: Vec<Committed>,
+}
+
+/// A log in memory, whose high watermark and whose reads the test may hold back.
+#[derive(Default)]
+struct MemoryLog {
+    partitions: Mutex<HashMap<PartitionId, Partition>>,
+    held: Mutex<(bool, bool, Option<AppendError>)>,
+    read_on: Condvar,
+}
+
+impl MemoryLog {
+    fn elect(&self, partition: PartitionId, epoch: i32) {
+        self.partitions.lock().expect("a lock").entry(partition).or_default().epoch = epoch;
+    }
+
+    fn hold_watermark(&self) {
+        self.held.lock().expect("a lock").0 = true;
+    }
+
+    fn hold_reads(&self, hold: bool) {
+        self.held.lock().expect("a lock").1 = hold;
+        self.read_on.notify_all();
+    }
+
+    fn refuse(&self, error: Option<AppendError>) {
+        self.held.lock().expect("a lock").2 = error;
+    }
+
+    /// Ends all waits for the high watermark.
+    fn release(&self, outcome: Result<(), AppendError>) {
+        for partition in self.partitions.lock().expect("a lock").values_mut() {
+            for waiter in partition.waiting.drain(..) {
+                waiter.send(outcome.clone()).ok();
+            }
+        }
+    }
+}
+
+impl OffsetsLog for MemoryLog {
+    fn append(
+        &self,
+        partition: PartitionId,
+        leader_epoch: LeaderEpoch,
+        mut batch: BytesMut,
+    ) -> Result<Appended, AppendError> {
+        let (hold, _, refuse) = self.held.lock().expect("a lock").clone();
+        let mut partitions = self.partitions.lock().expect("a lock");
+        let partition = partitions.get_mut(&partition).ok_or(AppendError::NotLeader)?;
+        if partition.epoch != leader_epoch.get() {
+            return Err(AppendError::NotLeader);
+        }
+        if let Some(error) = refuse {
+            return Err(error);
+        }
+        let base_offset = Offset(partition.end);
+        set_base_offset(&mut batch, base_offset);
+        partition.end = Batch::parse(&batch).expect("a batch").header.next_offset().get();
+        partition.bytes.extend_from_slice(&batch);
+        let (sender, receiver) = oneshot::channel();
+        match hold {
+            true => partition.waiting.push(sender),
+            false => drop(sender.send(Ok(()))),
+        }
+        let committed = receiver.map(|outcome| outcome.unwrap_or(Err(AppendError::NotLeader)));
+        Ok(Appended { base_offset, committed: committed.boxed() })
+    }
+
+    fn read(&self, id: PartitionId, from: Offset, max_bytes: usize) -> Result<Bytes, ReadError> {
+        let held = self.held.lock().expect("a lock");
+        drop(self.read_on.wait_while(held, |held| held.1).expect("a lock"));
+        let partitions = self.partitions.lock().expect("a lock");
+        let bytes = &partitions.get(&id).ok_or(ReadError::NoReplica)?.bytes;
+        let first = Batches::new(bytes)
+            .map(|batch| batch.expect("a batch"))
+            .find(|batch| batch.header.next_offset() > from);
+        let Some(first) = first else { return Ok(Bytes::new()) };
+        let end = (first.at + max_bytes.max(first.bytes.len())).min(bytes.len());
+        Ok(Bytes::copy_from_slice(&bytes[first.at..end]))
+    }
+
+    fn bounds(&self, partition: PartitionId) -> Result<Bounds, ReadError> {
+        let partitions = self.partitions.lock().expect("a lock");
+        let end = Offset(partitions.get(&partition).ok_or(ReadError::NoReplica)?.end);
+        Ok(Bounds { log_start: Offset::ZERO, high_watermark: end, log_end: end })
+    }
+}
+
+fn config() -> GroupConfig {
+    GroupConfig {
+        initial_rebalance_delay_ms: 0,
+        min_session_timeout_ms: 1,
+        load_buffer_bytes: 100,
+        ..GroupConfig::default()
+    }
+}
+
+/// A service that is elected for the partition of [`GROUP`], in epoch 1.
+fn coordinator(log: &Arc<MemoryLog>) -> GroupService {
+    let service = GroupService::new(config(), log.clone());
+    let partition = service.partition_of(GROUP);
+    log.elect(partition, 1);
+    service.elected(partition, LeaderEpoch(1));
+    service
+}
+
+async fn get<R: Send + 'static>(answer: Answer<R>) -> R {
+    tokio::time::timeout(LONG, answer.get()).await.expect("an answer")
+}
+
+fn fetch_call(stable: bool) -> FetchCall {
+    FetchCall { group_id: GROUP.into(), topics: None, require_stable: stable }
+}
+
+/// Asks for the group's offset until the group is loaded, as clients do.
+async fn offset(service: &GroupService) -> Result<i64, ErrorCode> {
+    let ask = async {
+        loop {
+            let response = get(service.fetch(fetch_call(false))).await;
+            match response.error_code {
+                ErrorCode::COORDINATOR_LOAD_IN_PROGRESS => tokio::task::yield_now().await,
+                ErrorCode::NONE => {
+                    let topic = response.topics.first();
+                    return Ok(topic.map_or(-1, |topic| topic.partitions[0].committed_offset));
+                }
+                code => return Err(code),
+            }
+        }
+    };
+    tokio::time::timeout(LONG, ask).await.expect("the group is loaded")
+}
+
+async fn commit(service: &GroupService, offset: i64) -> ErrorCode {
+    let response = get(service.commit(commit_of("", -1, "orders", offset))).await;
+    response.topics[0].partitions[0].error_code
+}
+
+async fn join(service: &GroupService, call: JoinCall) -> (Str, Answer<JoinGroupResponse>) {
+    let promised = get(service.join(call.clone())).await;
+    assert_eq!(promised.error_code, ErrorCode::MEMBER_ID_REQUIRED);
+    let id = promised.member_id;
+    (id.clone(), service.join(JoinCall { member_id: id, ..call }))
+}
+
+#[tokio::test]
+async fn offsets_survive_a_failover() {
+    let log = Arc::new(MemoryLog::default());
+    let first = coordinator(&log);
+    assert_eq!(offset(&first).await, Ok(-1));
+    for committed in 0..50 {
+        assert_eq!(commit(&first, committed).await, ErrorCode::NONE);
+    }
+    let partition = first.partition_of(GROUP);
+    first.resigned(partition);
+    assert_eq!(offset(&first).await, Err(ErrorCode::NOT_COORDINATOR));
+
+    let second = GroupService::new(config(), log.clone());
+    log.elect(partition, 2);
+    second.elected(partition, LeaderEpoch(2));
+    assert_eq!(offset(&second).await, Ok(49));
+    assert_eq!(second.group_count(), 1);
+}
+
+#[tokio::test]
+async fn while_a_group_is_loaded_clients_come_back_and_members_are_left_in_peace() {
+    let log = Arc::new(MemoryLog::default());
+    let before = coordinator(&log);
+    assert_eq!(offset(&before).await, Ok(-1));
+    commit(&before, 1).await;
+    log.hold_reads(true);
+    let service = coordinator(&log);
+    let loading = ErrorCode::COORDINATOR_LOAD_IN_PROGRESS;
+    assert_eq!(commit(&service, 2).await, loading);
+    assert_eq!(get(service.fetch(fetch_call(false))).await.error_code, loading);
+    assert_eq!(get(service.join(consumer("a", ""))).await.error_code, loading);
+    assert_eq!(service.describe(&[GROUP.into()], 6)[0].error_code, loading);
+    assert_eq!(service.list(&ListFilter::default()).error_code, loading);
+    let call = HeartbeatCall { group_id: GROUP.into(), ..HeartbeatCall::default() };
+    assert_eq!(get(service.heartbeat(call)).await.error_code, ErrorCode::NONE);
+    log.hold_reads(false);
+    assert_eq!(offset(&service).await, Ok(1));
+    assert_eq!(service.list(&ListFilter::default()).groups.len(), 1);
+}
+
+#[tokio::test]
+async fn groups_of_other_partitions_are_not_ours() {
+    let log = Arc::new(MemoryLog::default());
+    let service = coordinator(&log);
+    assert_eq!(offset(&service).await, Ok(-1));
+    let other: Str = "another group".into();
+    assert_ne!(service.partition_of(&other), service.partition_of(GROUP));
+    let call = FetchCall { group_id: other.clone(), ..fetch_call(false) };
+    let not_ours = ErrorCode::NOT_COORDINATOR;
+    assert_eq!(get(service.fetch(call)).await.error_code, not_ours);
+    let deleted = get(service.delete_groups(&[GROUP.into(), other.clone()])).await;
+    assert!(deleted.contains(&(GROUP.into(), ErrorCode::GROUP_ID_NOT_FOUND)));
+    assert!(deleted.contains(&(other, not_ours)));
+    let nameless = JoinCall { group_id: Str::default(), ..consumer("a", "") };
+    assert_eq!(get(service.join(nameless)).await.error_code, ErrorCode::INVALID_GROUP_ID);
+}
+
+#[tokio::test]
+async fn a_commit_is_answered_when_the_watermark_has_passed_it() {
+    let log = Arc::new(MemoryLog::default());
+    let service = coordinator(&log);
+    assert_eq!(offset(&service).await, Ok(-1));
+    log.hold_watermark();
+    let committing = service.commit(commit_of("", -1, "orders", 7));
+    assert!(matches!(committing, Answer::Later(_)));
+    let stable = service.fetch(fetch_call(true));
+    assert_eq!(offset(&service).await, Ok(-1));
+    log.release(Ok(()));
+    assert_eq!(get(committing).await.topics[0].partitions[0].error_code, ErrorCode::NONE);
+    assert_eq!(get(stable).await.topics[0].partitions[0].committed_offset, 7);
+}
+
+#[tokio::test]
+async fn what_the_log_refuses_is_told_in_the_coordinators_words() {
+    let log = Arc::new(MemoryLog::default());
+    let service = coordinator(&log);
+    assert_eq!(offset(&service).await, Ok(-1));
+    for (error, code) in [
+        (AppendError::NotEnoughReplicas, ErrorCode::COORDINATOR_NOT_AVAILABLE),
+        (AppendError::NotLeader, ErrorCode::NOT_COORDINATOR),
+        (AppendError::Storage("full".into()), ErrorCode::NOT_COORDINATOR),
+        (AppendError::TooLarge, ErrorCode::UNKNOWN_SERVER_ERROR),
+    ] {
+        log.refuse(Some(error));
+        assert_eq!(commit(&service, 1).await, code);
+    }
+    log.refuse(None);
+    assert_eq!(commit(&service, 1).await, ErrorCode::NONE);
+}
+
+#[tokio::test]
+async fn a_leader_that_is_replaced_unnoticed_gives_up_its_groups() {
+    let log = Arc::new(MemoryLog::default());
+    let service = coordinator(&log);
+    assert_eq!(offset(&service).await, Ok(-1));
+    log.hold_watermark();
+    let committing = service.commit(commit_of("", -1, "orders", 7));
+    let (_, joining) = join(&service, consumer("a", "")).await;
+    log.release(Err(AppendError::NotLeader));
+    let not_ours = ErrorCode::NOT_COORDINATOR;
+    assert_eq!(get(committing).await.topics[0].partitions[0].error_code, not_ours);
+    let joined = get(joining).await.error_code;
+    assert!(joined == not_ours || joined == ErrorCode::NONE, "{joined}");
+    assert_eq!(offset(&service).await, Err(not_ours));
+}
+
+#[tokio::test]
+async fn time_passes_for_members_that_wait() {
+    let log = Arc::new(MemoryLog::default());
+    let service = coordinator(&log);
+    assert_eq!(offset(&service).await, Ok(-1));
+    let short = |client: &str| JoinCall {
+        session_timeout_ms: 60_000,
+        rebalance_timeout_ms: 50,
+        ..consumer(client, "")
+    };
+    let (gone, joined) = join(&service, short("gone")).await;
+    assert_eq!(get(joined).await.leader, gone);
+    // The first member does not come back; the second is let in all the same.
+    let (stays, joined) = join(&service, short("stays")).await;
+    let joined = get(joined).await;
+    assert_eq!(joined.leader, stays);
+    assert_eq!(joined.members.len(), 1);
+}
+
+#[tokio::test]
+async fn members_that_wait_are_told_when_their_coordinator_resigns() {
+    let log = Arc::new(MemoryLog::default());
+    let service = coordinator(&log);
+    assert_eq!(offset(&service).await, Ok(-1));
+    let (_, first) = join(&service, consumer("a", "")).await;
+    assert_eq!(get(first).await.error_code, ErrorCode::NONE);
+    let (_, second) = join(&service, consumer("b", "")).await;
+    service.close();
+    assert_eq!(get(second).await.error_code, ErrorCode::NOT_COORDINATOR);
+}
+
+#[tokio::test]
+async fn the_service_follows_the_metadata_log() {
+    let log = Arc::new(MemoryLog::default());
+    let service = GroupService::new(config(), log.clone());
+    let mut image = Image::new("cluster".into());
+    let mut changes = Changes::default();
+    let topic = |name: &str, topic_id| TopicRecord { name: name.into(), topic_id };
+    let led_by = |topic_id, leader| PartitionRecord {
+        topic_id,
+        partition_id: 0,
+        replicas: vec![1, 2],
+        isr: vec![1, 2],
+        leader,
+        leader_epoch: leader,
+        ..PartitionRecord::default()
+    };
+    let records = [
+        MetadataRecord::from(topic("__consumer_offsets", Uuid(1))),
+        MetadataRecord::from(led_by(Uuid(1), 1)),
+        MetadataRecord::from(topic("orders", Uuid(2))),
+    ];
+    for record in &records {
+        image.apply(record, &mut changes).expect("a record that fits");
+    }
+    log.elect(PartitionId(0), 1);
+    service.follow(&image, &changes, NodeId(1));
+    assert_eq!(service.partition_of("anything"), PartitionId(0));
+    assert_eq!(offset(&service).await, Ok(-1));
+    assert_eq!(commit(&service, 5).await, ErrorCode::NONE);
+
+    let mut changes = Changes::default();
+    let gone = vltava_wire::records::metadata::RemoveTopicRecord { topic_id: Uuid(2) };
+    image.apply(&MetadataRecord::from(gone), &mut changes).expect("a topic that was there");
+    service.follow(&image, &changes, NodeId(1));
+    let stable = get(service.fetch(fetch_call(true))).await;
+    assert!(stable.topics.is_empty(), "what was committed of the topic is forgotten");
+
+    service.follow(&image, &Changes::default(), NodeId(2));
+    assert_eq!(offset(&service).await, Err(ErrorCode::NOT_COORDINATOR));
+}
