@@ -57,16 +57,13 @@ macro_rules! __generate {
 mod generator {
     use bytes::Bytes;
 
-    use crate::reader::MEMORY_FLOOR;
+    use crate::reader::{MEMORY_FLOOR, TEXT_MAX};
     use crate::{ErrorCode, Str, Uuid, Version};
 
     /// What the collections and byte strings of one value may take together, in bytes: one value
     /// in eight has room for lengths that take three bytes, the others are quick. No more than a
     /// frame of many empty elements may take when it is read.
     const BUDGETS: [usize; 8] = [500, 500, 500, 2000, 2000, 2000, 8000, MEMORY_FLOOR];
-
-    /// The longest text of the protocol, in bytes.
-    const TEXT_MAX: usize = 32_767;
 
     /// Numbers out of a seed (splitmix64), and a budget for what is made of them.
     #[derive(Clone, Debug)]

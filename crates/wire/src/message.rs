@@ -19,7 +19,7 @@
 
 use bytes::Bytes;
 
-use crate::reader::DecodeErrorKind;
+use crate::reader::{DecodeErrorKind, TEXT_MAX};
 use crate::{ApiKey, DecodeError, ErrorCode, Reader, Str, Uuid, Writer};
 
 /// The version that a message is written in.
@@ -220,8 +220,10 @@ impl Wire for Str {
 
 impl Nullable for Str {
     fn encode_nullable(value: Option<&Self>, writer: &mut Writer, version: Version) {
-        writer.length(value.map(|text| text.len()), version.flexible, true);
-        value.iter().for_each(|text| writer.raw(text.as_bytes()));
+        // Only messages for people can be longer than the protocol allows: names came out of it.
+        let text = value.map(|text| &text[..text.floor_char_boundary(TEXT_MAX)]);
+        writer.length(text.map(str::len), version.flexible, true);
+        text.iter().for_each(|text| writer.raw(text.as_bytes()));
     }
 
     fn decode_nullable(reader: &mut Reader, version: Version) -> Result<Option<Self>, DecodeError> {

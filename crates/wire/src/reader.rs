@@ -17,6 +17,10 @@ pub const MEMORY_FLOOR: usize = 64 * 1024;
 /// with the frame: room for a million small elements. A large frame is large by its records.
 pub const MEMORY_CEILING: usize = 128 * 1024 * 1024;
 
+/// The longest text of the protocol, in bytes: the largest length that older versions can say,
+/// and that Kafka accepts in the newer ones.
+pub const TEXT_MAX: usize = i16::MAX as usize;
+
 /// The most tagged fields that one struct may carry (KIP-482); Kafka declares at most four.
 pub const TAGS_MAX: u32 = 64;
 
@@ -37,9 +41,6 @@ pub enum DecodeErrorKind {
     /// Null where the protocol does not allow it.
     #[error("null where a value is required")]
     Null,
-    /// Text that is not UTF-8.
-    #[error("text that is not UTF-8")]
-    Utf8,
     /// A variable-length integer of more than its five or ten bytes.
     #[error("a variable-length integer that does not end")]
     Varint,
@@ -226,13 +227,25 @@ impl Reader {
     }
 
     /// Text, or null.
+    ///
+    /// What is not UTF-8 in it is replaced, as Kafka does: clients in C keep bytes of their own
+    /// in the metadata of a committed offset.
     pub fn string(&mut self, flexible: bool) -> Result<Option<Str>> {
         let Some(length) = self.length(flexible, true)? else { return Ok(None) };
-        if length > i16::MAX as usize {
+        if length > TEXT_MAX {
             return Err(self.error(DecodeErrorKind::Length(length as i64)));
         }
         let bytes = self.take(length)?;
-        Str::from_utf8(bytes).map(Some).map_err(|_| self.error(DecodeErrorKind::Utf8))
+        if let Ok(text) = Str::from_utf8(bytes.clone()) {
+            return Ok(Some(text));
+        }
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        // A replacement takes more bytes than what it replaces.
+        if text.len() > TEXT_MAX {
+            return Err(self.error(DecodeErrorKind::Length(text.len() as i64)));
+        }
+        self.charge(text.len())?;
+        Ok(Some(Str::from(text)))
     }
 
     /// A byte string, or null.

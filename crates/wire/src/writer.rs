@@ -126,8 +126,9 @@ impl Writer {
     /// The length of a string, byte string or collection; `None` is null.
     ///
     /// # Panics
-    /// If the length is beyond what the protocol can say (32,767 bytes for a short one): what is
-    /// encoded was made here or decoded before, and both are bounded far below.
+    /// If the length is beyond what the protocol can say: what is encoded was made here or decoded
+    /// before, and both are bounded far below 2 GiB; texts, whose length is a short one, are cut
+    /// to what fits.
     pub fn length(&mut self, length: Option<usize>, flexible: bool, short: bool) {
         let number = length.map_or(-1, |length| {
             i32::try_from(length).expect("messages are bounded far below 2 GiB")
@@ -135,7 +136,7 @@ impl Writer {
         match (flexible, short) {
             (true, _) => self.unsigned_varint((number + 1) as u32),
             (false, true) => {
-                self.i16(i16::try_from(number).expect("names are bounded below 32 KiB"));
+                self.i16(i16::try_from(number).expect("texts are cut to what fits"));
             }
             (false, false) => self.i32(number),
         }

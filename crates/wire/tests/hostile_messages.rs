@@ -5,10 +5,11 @@ use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages as theirs;
 use kafka_protocol::protocol::{Encodable, StrBytes};
 use vltava_wire::header::{RequestHeader, encode_response_header, split_response};
+use vltava_wire::messages::create_topics::CreatableTopicResult;
 use vltava_wire::messages::{
     ApiVersionsRequest, ApiVersionsResponse, BrokerHeartbeatRequest, CreateTopicsRequest,
-    DescribeTopicPartitionsResponse, FetchRequest, FetchResponse, HeartbeatRequest,
-    MetadataRequest, ProduceRequest,
+    CreateTopicsResponse, DescribeTopicPartitionsResponse, FetchRequest, FetchResponse,
+    HeartbeatRequest, MetadataRequest, ProduceRequest,
 };
 use vltava_wire::reader::{MEMORY_CEILING, MEMORY_FLOOR, MEMORY_PER_FRAME_BYTE, TAGS_MAX};
 use vltava_wire::{ApiKey, DecodeError, DecodeErrorKind, Message, Reader, Str, Writer};
@@ -108,9 +109,33 @@ fn null_is_refused_where_the_version_has_none() {
 }
 
 #[test]
-fn text_that_is_not_utf_8_is_refused() {
-    let error = read::<HeartbeatRequest>(0, &[0, 2, 0xc3, 0x28]);
-    assert_eq!(error.kind, DecodeErrorKind::Utf8);
+fn text_that_is_not_utf_8_is_replaced_as_kafka_does() {
+    let body = [0, 2, 0xc3, 0x28, 0, 0, 0, 0, 0, 1, 0xff];
+    let request = HeartbeatRequest::read(Bytes::copy_from_slice(&body), 0).expect("replaced");
+    assert_eq!((&*request.group_id, &*request.member_id), ("\u{fffd}(", "\u{fffd}"));
+    // Where that makes it longer than any text, it is refused.
+    let mut body = vec![0x7f, 0xff];
+    body.extend([0xff; 32_767]);
+    body.extend([0, 0, 0, 0, 0, 0]);
+    let error = read::<HeartbeatRequest>(0, &body);
+    assert_eq!(error.kind, DecodeErrorKind::Length(3 * 32_767));
+}
+
+#[test]
+fn a_message_for_people_is_cut_to_what_the_protocol_allows() {
+    let long = Str::from("ř".repeat(20_000));
+    for version in [2, 7] {
+        let result = CreatableTopicResult {
+            error_message: Some(long.clone()),
+            ..CreatableTopicResult::default()
+        };
+        let response = CreateTopicsResponse { topics: vec![result], ..Default::default() };
+        let mut writer = Writer::new();
+        response.write(&mut writer, version);
+        let read = CreateTopicsResponse::read(writer.into_bytes(), version).expect("it reads");
+        let message = read.topics[0].error_message.clone().expect("a message");
+        assert_eq!(message.len(), 32_766, "whole characters in version {version}");
+    }
 }
 
 #[test]
