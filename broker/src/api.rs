@@ -20,6 +20,7 @@ pub mod forward;
 pub mod heartbeat;
 pub mod init_producer_id;
 pub mod join_group;
+pub mod leaders;
 pub mod leave_group;
 pub mod list_config_resources;
 pub mod list_groups;

@@ -4,6 +4,8 @@ use vltava_wire::ErrorCode;
 
 use crate::controller::ControllerError;
 use crate::group::log::AppendError;
+use crate::partition::producer_ids::ProducerIdError;
+use crate::partition::{PartitionError, Unavailable};
 
 /// What a client is told about an error.
 pub trait ToErrorCode {
@@ -27,6 +29,66 @@ impl ToErrorCode for AppendError {
             Self::NotLeader | Self::Storage(_) => ErrorCode::NOT_COORDINATOR,
             Self::NotEnoughReplicas => ErrorCode::COORDINATOR_NOT_AVAILABLE,
             Self::TooLarge => ErrorCode::UNKNOWN_SERVER_ERROR,
+        }
+    }
+}
+
+impl ToErrorCode for Unavailable {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::Unknown => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
+            Self::UnknownId => ErrorCode::UNKNOWN_TOPIC_ID,
+            Self::Elsewhere => ErrorCode::NOT_LEADER_OR_FOLLOWER,
+        }
+    }
+}
+
+impl ToErrorCode for PartitionError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            // A follower that this leader does not know yet is to come again, as Kafka has it.
+            Self::NotLeader | Self::NotFollower | Self::UnknownReplica(_) => {
+                ErrorCode::NOT_LEADER_OR_FOLLOWER
+            }
+            Self::FencedLeaderEpoch { .. } => ErrorCode::FENCED_LEADER_EPOCH,
+            Self::UnknownLeaderEpoch { .. } => ErrorCode::UNKNOWN_LEADER_EPOCH,
+            Self::NotEnoughReplicas { .. } => ErrorCode::NOT_ENOUGH_REPLICAS,
+            Self::NotEnoughReplicasAfterAppend => ErrorCode::NOT_ENOUGH_REPLICAS_AFTER_APPEND,
+            Self::TimedOut => ErrorCode::REQUEST_TIMED_OUT,
+            Self::OffsetOutOfRange { .. } => ErrorCode::OFFSET_OUT_OF_RANGE,
+            Self::OffsetNotAvailable => ErrorCode::OFFSET_NOT_AVAILABLE,
+            Self::DiskFull | Self::Offline(_) | Self::Log(_) => ErrorCode::KAFKA_STORAGE_ERROR,
+            Self::Append(error) => error.code(),
+        }
+    }
+}
+
+impl ToErrorCode for vltava_log::AppendError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::InvalidBatch(_) => ErrorCode::CORRUPT_MESSAGE,
+            Self::InvalidRecord(_) | Self::Empty => ErrorCode::INVALID_RECORD,
+            Self::BatchTooLarge { .. } => ErrorCode::MESSAGE_TOO_LARGE,
+            Self::BatchesTooLarge { .. } => ErrorCode::RECORD_LIST_TOO_LARGE,
+            Self::InvalidTimestamp { .. } => ErrorCode::INVALID_TIMESTAMP,
+            Self::OutOfOrderSequence { .. } => ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER,
+            Self::InvalidProducerEpoch { .. } => ErrorCode::INVALID_PRODUCER_EPOCH,
+            Self::CoordinatorFenced { .. } => ErrorCode::TRANSACTION_COORDINATOR_FENCED,
+            Self::InvalidTxnState { .. } => ErrorCode::INVALID_TXN_STATE,
+            Self::StaleLeaderEpoch { .. } => ErrorCode::NOT_LEADER_OR_FOLLOWER,
+            Self::UnexpectedOffset { .. } | Self::OffsetsExhausted => {
+                ErrorCode::UNKNOWN_SERVER_ERROR
+            }
+            Self::Write(_) | Self::Log(_) => ErrorCode::KAFKA_STORAGE_ERROR,
+        }
+    }
+}
+
+impl ToErrorCode for ProducerIdError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::Controller(_) => ErrorCode::COORDINATOR_NOT_AVAILABLE,
+            Self::Refused(_) => ErrorCode::COORDINATOR_LOAD_IN_PROGRESS,
         }
     }
 }

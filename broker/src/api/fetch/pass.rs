@@ -1,0 +1,236 @@
+//! One look at all partitions of a fetch: what can be read from where, within its limits.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use vltava_log::Slice;
+use vltava_wire::messages::fetch::{EpochEndOffset, FetchPartition, PartitionData};
+use vltava_wire::{ErrorCode, LeaderEpoch, Offset};
+
+use super::session::{Fetched, PartitionKey, TopicKey, Wanted};
+use crate::error::ToErrorCode;
+use crate::partition::read::{ReadAt, Readable, Reader};
+use crate::partition::replica::describe;
+use crate::partition::waiter::{Registration, Wake};
+use crate::partition::{Partition, PartitionError, Partitions};
+
+/// So many bytes that are most likely in the page cache are read on the thread that serves the
+/// socket: about 20 µs. More, or older ones, are read beside it.
+const READ_HERE_BYTES: usize = 256 << 10;
+
+/// How much a fetch may and should bring.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bytes at most; a first batch that is larger is read all the same.
+    pub max_bytes: usize,
+    /// Bytes that are worth an answer before the time is over.
+    pub min_bytes: usize,
+}
+
+/// One partition of a pass.
+struct Entry {
+    key: PartitionKey,
+    fetch: FetchPartition,
+    found: Found,
+}
+
+enum Found {
+    /// It is not here; nothing changes that while the request waits but a new image.
+    Missing(ErrorCode),
+    Here(Arc<Partition>, Result<Readable, PartitionError>),
+}
+
+/// One look at all partitions of a fetch.
+pub struct Pass {
+    entries: Vec<Entry>,
+    bytes: usize,
+}
+
+impl Pass {
+    /// Looks for the first time; a follower's fetch is noted.
+    pub fn first(
+        partitions: &Partitions,
+        wanted: &[Wanted],
+        reader: Reader,
+        limits: Limits,
+    ) -> Self {
+        let mut room = Room::new(limits);
+        let mut entries = Vec::with_capacity(wanted.len());
+        for Wanted { key, fetch } in wanted {
+            let found = match &key.topic {
+                TopicKey::Id(id) => partitions.by_id(*id, key.partition),
+                TopicKey::Name(name) => partitions.by_name(name, key.partition),
+            };
+            let found = match found {
+                Ok(partition) => {
+                    let read = room.read(&partition, fetch, reader, true);
+                    Found::Here(partition, read)
+                }
+                Err(error) => Found::Missing(error.code()),
+            };
+            entries.push(Entry { key: key.clone(), fetch: fetch.clone(), found });
+        }
+        Self { entries, bytes: room.bytes }
+    }
+
+    /// Looks again.
+    pub fn again(mut self, reader: Reader, limits: Limits) -> Self {
+        let mut room = Room::new(limits);
+        for entry in &mut self.entries {
+            if let Found::Here(partition, read) = &mut entry.found {
+                *read = room.read(partition, &entry.fetch, reader, false);
+            }
+        }
+        self.bytes = room.bytes;
+        self
+    }
+
+    /// Bytes that were found.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether this is worth an answer now: enough bytes, or something that cannot wait.
+    pub fn is_enough(&self, limits: Limits) -> bool {
+        let cannot_wait = |entry: &Entry| match &entry.found {
+            Found::Missing(_) | Found::Here(_, Err(_)) => true,
+            Found::Here(_, Ok(readable)) => readable.diverging.is_some(),
+        };
+        self.bytes >= limits.min_bytes || self.entries.iter().any(cannot_wait)
+    }
+
+    /// Has `wake` woken when one of the partitions has more.
+    pub fn watch(&self, reader: Reader, wake: &Wake) -> Vec<Registration> {
+        let watch = |entry: &Entry| match &entry.found {
+            Found::Here(partition, _) => {
+                Some(partition.watch(&read_at(&entry.fetch, 0, false), reader, wake))
+            }
+            Found::Missing(_) => None,
+        };
+        self.entries.iter().filter_map(watch).collect()
+    }
+
+    /// Reads the bytes, and says for each partition what became of it.
+    pub async fn read(self, reader: Reader, read_committed: bool) -> Vec<Fetched> {
+        let is_quick = self.bytes <= READ_HERE_BYTES && self.entries.iter().all(Entry::is_hot);
+        let read_all = move || -> Vec<Fetched> {
+            let entries = self.entries.into_iter();
+            entries.map(|entry| entry.read(reader, read_committed)).collect()
+        };
+        if is_quick {
+            return read_all();
+        }
+        // A panic has been told of; its client sees an answer without partitions, and asks again.
+        tokio::task::spawn_blocking(read_all).await.unwrap_or_default()
+    }
+}
+
+/// What is left of a fetch's limits during a pass.
+struct Room {
+    left: usize,
+    bytes: usize,
+}
+
+impl Room {
+    fn new(limits: Limits) -> Self {
+        Self { left: limits.max_bytes, bytes: 0 }
+    }
+
+    fn read(
+        &mut self,
+        partition: &Partition,
+        fetch: &FetchPartition,
+        reader: Reader,
+        notes: bool,
+    ) -> Result<Readable, PartitionError> {
+        let is_first = self.bytes == 0;
+        let readable = partition.read(&read_at(fetch, self.left, is_first), reader, notes)?;
+        let found = readable.slice.as_ref().map_or(0, Slice::len);
+        self.bytes += found;
+        self.left = self.left.saturating_sub(found);
+        Ok(readable)
+    }
+}
+
+fn read_at(fetch: &FetchPartition, left: usize, min_one_batch: bool) -> ReadAt {
+    ReadAt {
+        offset: Offset(fetch.fetch_offset),
+        max_bytes: usize::try_from(fetch.partition_max_bytes).unwrap_or(0).min(left),
+        min_one_batch,
+        leader_epoch: LeaderEpoch(fetch.current_leader_epoch),
+        last_epoch: LeaderEpoch(fetch.last_fetched_epoch),
+        log_start: Offset(fetch.log_start_offset),
+    }
+}
+
+impl Entry {
+    fn is_hot(&self) -> bool {
+        match &self.found {
+            Found::Here(_, Ok(readable)) => readable.is_hot,
+            _ => true,
+        }
+    }
+
+    fn read(self, reader: Reader, read_committed: bool) -> Fetched {
+        let partition_index = self.key.partition;
+        let data = match self.found {
+            Found::Missing(code) => refused(code),
+            Found::Here(partition, Err(error)) => failed(&partition, &error, reader),
+            Found::Here(partition, Ok(readable)) => read(&partition, &readable, read_committed),
+        };
+        Fetched { key: self.key, data: PartitionData { partition_index, ..data } }
+    }
+}
+
+fn refused(error_code: ErrorCode) -> PartitionData {
+    PartitionData {
+        error_code,
+        high_watermark: -1,
+        records: Some(Bytes::new()),
+        aborted_transactions: None,
+        ..PartitionData::default()
+    }
+}
+
+fn failed(partition: &Partition, error: &PartitionError, reader: Reader) -> PartitionData {
+    let mut data = refused(error.code());
+    match (error, reader) {
+        // A follower begins anew where its leader's log starts, and need not ask for that.
+        (PartitionError::OffsetOutOfRange { log_start, .. }, Reader::Follower { .. }) => {
+            data.log_start_offset = log_start.get();
+        }
+        (PartitionError::Log(_), _) => {
+            tracing::warn!(partition = %partition.name, error = describe(error), "cannot read");
+        }
+        _ => {}
+    }
+    data
+}
+
+fn read(partition: &Partition, readable: &Readable, read_committed: bool) -> PartitionData {
+    let records = match &readable.slice {
+        None => Bytes::new(),
+        Some(slice) => match slice.read() {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                // The log was cut meanwhile, or the disk fails: the next fetch finds out.
+                let error = describe(&error);
+                tracing::warn!(partition = %partition.name, error, "records cannot be read");
+                Bytes::new()
+            }
+        },
+    };
+    let mut data = PartitionData {
+        high_watermark: readable.high_watermark.get(),
+        last_stable_offset: readable.high_watermark.get(),
+        log_start_offset: readable.log_start.get(),
+        aborted_transactions: read_committed.then(Vec::new),
+        records: Some(records),
+        ..PartitionData::default()
+    };
+    if let Some(diverging) = readable.diverging {
+        data.diverging_epoch =
+            EpochEndOffset { epoch: diverging.epoch.get(), end_offset: diverging.end.get() };
+    }
+    data
+}

@@ -1,0 +1,104 @@
+//! ListOffsets (2): the first and last offsets of partitions, and offsets by time.
+
+use std::sync::Arc;
+
+use vltava_net::Reply;
+use vltava_wire::messages::list_offsets::{
+    ListOffsetsPartition, ListOffsetsPartitionResponse, ListOffsetsTopicResponse,
+};
+use vltava_wire::messages::{ListOffsetsRequest, ListOffsetsResponse};
+use vltava_wire::{BrokerEpoch, ErrorCode, LeaderEpoch, NodeId, Str};
+
+use crate::api::context::Call;
+use crate::error::ToErrorCode;
+use crate::partition::Partitions;
+use crate::partition::read::{OffsetQuery, Reader};
+use crate::server::Broker;
+
+/// The end of what the reader may see.
+const LATEST: i64 = -1;
+/// The first offset.
+const EARLIEST: i64 = -2;
+/// The record with the largest timestamp (KIP-734).
+const MAX_TIMESTAMP: i64 = -3;
+/// The first offset on the broker's own disk (KIP-405); there is no other one.
+const EARLIEST_LOCAL: i64 = -4;
+/// The last offset in remote storage, of which there is none (KIP-1005, KIP-1023).
+const REMOTE: [i64; 2] = [-5, -6];
+
+/// From this version on a client knows the code for "the new leader does not know yet".
+const OFFSET_NOT_AVAILABLE_SINCE: i16 = 5;
+
+/// A client that debugs replication; it sees all that a follower sees.
+const DEBUGGING_REPLICA: i32 = -2;
+
+/// Looks offsets up, beside the connection: a search by time reads from the disk.
+pub async fn handle(broker: &Arc<Broker>, mut call: Call<ListOffsetsRequest>) -> Reply {
+    let topics = std::mem::take(&mut call.request.topics);
+    let (version, replica) = (call.version(), call.request.replica_id);
+    let reader = match replica {
+        0.. | DEBUGGING_REPLICA => {
+            Reader::Follower { node: NodeId(replica), broker_epoch: BrokerEpoch(-1) }
+        }
+        _ => Reader::Consumer,
+    };
+    let partitions = Arc::clone(&broker.partitions);
+    let find_all = move || {
+        let topics = topics.into_iter().map(|topic| {
+            let find = |wanted: &ListOffsetsPartition| {
+                find(&partitions, &topic.name, wanted, reader, version)
+            };
+            let partitions = topic.partitions.iter().map(find).collect();
+            ListOffsetsTopicResponse { name: topic.name.clone(), partitions }
+        });
+        ListOffsetsResponse { throttle_time_ms: 0, topics: topics.collect() }
+    };
+    call.reply_later(async move {
+        // A panic has been told of; an answer without partitions makes the client ask again.
+        tokio::task::spawn_blocking(find_all).await.unwrap_or_default()
+    })
+}
+
+fn find(
+    partitions: &Partitions,
+    topic: &Str,
+    wanted: &ListOffsetsPartition,
+    reader: Reader,
+    version: i16,
+) -> ListOffsetsPartitionResponse {
+    let index = wanted.partition_index;
+    let answer = ListOffsetsPartitionResponse { partition_index: index, ..Default::default() };
+    let query = match wanted.timestamp {
+        LATEST => OffsetQuery::Latest,
+        EARLIEST | EARLIEST_LOCAL => OffsetQuery::Earliest,
+        MAX_TIMESTAMP => OffsetQuery::MaxTimestamp,
+        timestamp if REMOTE.contains(&timestamp) => {
+            let error_code = match partitions.by_name(topic, index) {
+                Ok(partition) if partition.is_led_here() => ErrorCode::NONE,
+                Ok(_) => ErrorCode::NOT_LEADER_OR_FOLLOWER,
+                Err(error) => error.code(),
+            };
+            return ListOffsetsPartitionResponse { error_code, ..answer };
+        }
+        timestamp => OffsetQuery::At(timestamp),
+    };
+    let epoch = LeaderEpoch(wanted.current_leader_epoch);
+    let found = partitions
+        .by_name(topic, index)
+        .map_err(|error| error.code())
+        .and_then(|it| it.find_offset(query, reader, epoch).map_err(|error| error.code()));
+    match found {
+        Ok(None) => answer,
+        Ok(Some(found)) => ListOffsetsPartitionResponse {
+            timestamp: found.timestamp,
+            offset: found.offset.get(),
+            leader_epoch: found.leader_epoch.get(),
+            ..answer
+        },
+        Err(ErrorCode::OFFSET_NOT_AVAILABLE) if version < OFFSET_NOT_AVAILABLE_SINCE => {
+            let error_code = ErrorCode::LEADER_NOT_AVAILABLE;
+            ListOffsetsPartitionResponse { error_code, ..answer }
+        }
+        Err(error_code) => ListOffsetsPartitionResponse { error_code, ..answer },
+    }
+}

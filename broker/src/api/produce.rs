@@ -1,0 +1,305 @@
+//! Produce (0): appends batches in the order of the connection, and answers when they are as safe
+//! as the producer wants.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use vltava_log::AppendOrigin;
+use vltava_net::{Answer, Reply};
+use vltava_wire::batch::Batch;
+use vltava_wire::compression::Compression;
+use vltava_wire::messages::produce::{
+    LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse, TopicProduceResponse,
+};
+use vltava_wire::messages::{ProduceRequest, ProduceResponse};
+use vltava_wire::{ErrorCode, LeaderEpoch, NodeId, Str, Uuid};
+
+use crate::api::context::Call;
+use crate::api::leaders;
+use crate::error::ToErrorCode;
+use crate::metadata::topic::is_internal;
+use crate::partition::recompress::recompress;
+use crate::partition::replica::describe;
+use crate::partition::{Acks, Appended, LeaderAppend, Partition, PartitionError};
+use crate::server::Broker;
+
+/// Batches of so many bytes are appended away from the threads that serve sockets.
+const LARGE_BATCH_BYTES: usize = 512 << 10;
+
+/// From this version on producers may send Zstandard (KIP-110).
+const ZSTD_SINCE: i16 = 7;
+
+/// The client that may write to internal topics, as in Kafka.
+const ADMIN_CLIENT: &str = "__admin_client";
+
+/// Why a batch was not appended, as its producer is told.
+#[derive(Debug)]
+struct Refusal {
+    code: ErrorCode,
+    message: Option<String>,
+}
+
+impl From<ErrorCode> for Refusal {
+    fn from(code: ErrorCode) -> Self {
+        Self { code, message: None }
+    }
+}
+
+impl Refusal {
+    fn because(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self { code, message: Some(message.into()) }
+    }
+}
+
+/// One partition of a request, and what became of it.
+struct Entry {
+    topic: usize,
+    index: i32,
+    result: Result<(Arc<Partition>, Appended), Refusal>,
+}
+
+/// Appends what a producer sent, and waits as it wishes.
+pub async fn handle(broker: &Arc<Broker>, mut call: Call<ProduceRequest>) -> Reply {
+    let topics = std::mem::take(&mut call.request.topic_data);
+    let request = Produce {
+        broker,
+        version: call.version(),
+        acks: Acks::from_wire(call.request.acks),
+        transactional: call.request.transactional_id.is_some(),
+        may_write_internal: call.header.client_id.as_deref() == Some(ADMIN_CLIENT),
+    };
+    let mut names = Vec::with_capacity(topics.len());
+    let mut entries = Vec::new();
+    for topic in topics {
+        for partition in topic.partition_data {
+            let result =
+                request.append(&topic.name, topic.topic_id, partition.index, partition.records);
+            let result = result.await;
+            let metrics = broker.partitions.metrics();
+            match &result {
+                Ok((_, appended)) => {
+                    metrics.batches_in.inc();
+                    metrics.bytes_in.inc_by(appended.info.bytes as u64);
+                }
+                Err(_) => drop(metrics.failed_appends.inc()),
+            }
+            entries.push(Entry { topic: names.len(), index: partition.index, result });
+        }
+        names.push((topic.name.detach(), topic.topic_id));
+    }
+    let acks = request.acks;
+    if acks == Some(Acks::None) {
+        return Reply::Ready(silent(&entries));
+    }
+    let timeout = Duration::from_millis(call.request.timeout_ms.max(0) as u64);
+    let (broker, listener) = (Arc::clone(broker), Arc::clone(&call.listener));
+    call.reply_later(async move {
+        let results = settle(entries, acks, timeout).await;
+        response(&broker, &listener, names, results)
+    })
+}
+
+/// A producer that wants no answer learns of an error by its connection's end, as in Kafka.
+fn silent(entries: &[Entry]) -> Answer {
+    match entries.iter().find_map(|entry| entry.result.as_ref().err()) {
+        None => Answer::Silent,
+        Some(refusal) => {
+            Answer::close(format!("a produce with acks=0 failed with {}", refusal.code))
+        }
+    }
+}
+
+struct Produce<'a> {
+    broker: &'a Arc<Broker>,
+    version: i16,
+    acks: Option<Acks>,
+    transactional: bool,
+    may_write_internal: bool,
+}
+
+impl Produce<'_> {
+    async fn append(
+        &self,
+        name: &Str,
+        topic_id: Uuid,
+        index: i32,
+        records: Option<Bytes>,
+    ) -> Result<(Arc<Partition>, Appended), Refusal> {
+        let Some(acks) = self.acks else { return Err(ErrorCode::INVALID_REQUIRED_ACKS.into()) };
+        let partitions = &self.broker.partitions;
+        let found = match self.version {
+            13.. => partitions.by_id(topic_id, index),
+            _ => partitions.by_name(name, index),
+        };
+        let partition = found.map_err(|error| Refusal::from(error.code()))?;
+        if is_internal(&partition.name.topic) && !self.may_write_internal {
+            return Err(ErrorCode::INVALID_TOPIC_EXCEPTION.into());
+        }
+        let records = records.unwrap_or_default();
+        let codec = self.check(&records)?;
+        let mut batch = match partition.settings().compression {
+            Some(wanted) if wanted != codec => recompress(&records, wanted)
+                .map_err(|error| Refusal::because(ErrorCode::CORRUPT_MESSAGE, error.to_string()))?
+                .unwrap_or_else(|| BytesMut::from(&records[..])),
+            _ => BytesMut::from(&records[..]),
+        };
+        // The request's frame is not needed any more, and its memory is wanted for the next one.
+        drop(records);
+        let how =
+            LeaderAppend { acks, origin: AppendOrigin::Client, leader_epoch: LeaderEpoch::UNKNOWN };
+        let appended = if batch.len() >= LARGE_BATCH_BYTES {
+            let appending = Arc::clone(&partition);
+            tokio::task::spawn_blocking(move || appending.append(&mut batch, how))
+                .await
+                .map_err(|_| Refusal::from(ErrorCode::UNKNOWN_SERVER_ERROR))?
+        } else {
+            partition.append(&mut batch, how)
+        };
+        match appended {
+            Ok(appended) => Ok((partition, appended)),
+            Err(error) => Err(refusal(&error)),
+        }
+    }
+
+    /// Checks what is Kafka's to check of a request before it looks at its bytes.
+    fn check(&self, records: &[u8]) -> Result<Compression, Refusal> {
+        let invalid = |what: &str| Refusal::because(ErrorCode::INVALID_RECORD, what);
+        if records.is_empty() {
+            return Err(invalid("a produce request holds one batch for each partition"));
+        }
+        let batch = Batch::parse(records)
+            .map_err(|error| Refusal::because(ErrorCode::CORRUPT_MESSAGE, error.to_string()))?;
+        if batch.bytes.len() < records.len() {
+            return Err(invalid("a produce request holds no more than one batch for a partition"));
+        }
+        let codec = batch.header.compression();
+        if codec == Compression::Zstd && self.version < ZSTD_SINCE {
+            return Err(ErrorCode::UNSUPPORTED_COMPRESSION_TYPE.into());
+        }
+        if self.transactional || batch.header.is_transactional() {
+            let message = "transactions are not served by this broker";
+            return Err(Refusal::because(ErrorCode::INVALID_TXN_STATE, message));
+        }
+        Ok(codec)
+    }
+}
+
+fn refusal(error: &PartitionError) -> Refusal {
+    let code = error.code();
+    match error {
+        PartitionError::Append(cause) => Refusal::because(code, describe(&**cause)),
+        PartitionError::DiskFull => Refusal::because(code, "the broker's disk is full"),
+        PartitionError::NotEnoughReplicas { .. } => Refusal::because(code, error.to_string()),
+        _ => code.into(),
+    }
+}
+
+/// What is answered for one partition.
+struct Outcome {
+    topic: usize,
+    index: i32,
+    partition: Option<Arc<Partition>>,
+    appended: Option<Appended>,
+    refusal: Option<Refusal>,
+}
+
+/// Waits for what was appended, each at most until the time is over.
+async fn settle(entries: Vec<Entry>, acks: Option<Acks>, timeout: Duration) -> Vec<Outcome> {
+    let mut waits = FuturesUnordered::new();
+    let mut outcomes = Vec::with_capacity(entries.len());
+    for (at, Entry { topic, index, result }) in entries.into_iter().enumerate() {
+        let (partition, appended, refusal) = match result {
+            Ok((partition, appended)) => {
+                waits.push(wait(at, Arc::clone(&partition), appended, acks));
+                let in_time = Refusal::from(ErrorCode::REQUEST_TIMED_OUT);
+                (Some(partition), Some(appended), Some(in_time))
+            }
+            Err(refusal) => (None, None, Some(refusal)),
+        };
+        outcomes.push(Outcome { topic, index, partition, appended, refusal });
+    }
+    let all = async {
+        while let Some((at, result)) = waits.next().await {
+            outcomes[at].refusal = result.err().map(|error| refusal(&error));
+        }
+    };
+    // What has not come by then keeps the code that says so.
+    let _ = tokio::time::timeout(timeout, all).await;
+    drop(waits);
+    outcomes
+}
+
+async fn wait(
+    at: usize,
+    partition: Arc<Partition>,
+    appended: Appended,
+    acks: Option<Acks>,
+) -> (usize, Result<(), PartitionError>) {
+    let result = match acks {
+        Some(Acks::All) => partition.committed(appended.end(), appended.leader_epoch).await,
+        _ => partition.durable_here(appended.end()).await,
+    };
+    (at, result)
+}
+
+fn response(
+    broker: &Broker,
+    listener: &str,
+    names: Vec<(Str, Uuid)>,
+    outcomes: Vec<Outcome>,
+) -> ProduceResponse {
+    let image = broker.cluster.image();
+    let named = |(name, topic_id)| TopicProduceResponse { name, topic_id, ..Default::default() };
+    let mut responses: Vec<_> = names.into_iter().map(named).collect();
+    let mut hinted = Vec::new();
+    for outcome in outcomes {
+        let topic = &mut responses[outcome.topic];
+        let mut answer = partition_response(&outcome);
+        if answer.error_code == ErrorCode::NOT_LEADER_OR_FOLLOWER {
+            let id = match &outcome.partition {
+                Some(partition) => Some(partition.name.topic_id),
+                None if !topic.topic_id.is_zero() => Some(topic.topic_id),
+                None => image.topic_id(&topic.name),
+            };
+            let leader = id.and_then(|id| leaders::leader_of(&image, id, outcome.index));
+            if let Some((NodeId(leader_id), LeaderEpoch(leader_epoch))) = leader {
+                answer.current_leader = LeaderIdAndEpoch { leader_id, leader_epoch };
+                hinted.push(NodeId(leader_id));
+            }
+        }
+        topic.partition_responses.push(answer);
+    }
+    let endpoints = leaders::endpoints(&image, listener, hinted).into_iter();
+    let node_endpoints = endpoints.map(|it| NodeEndpoint {
+        node_id: it.id.get(),
+        host: it.host,
+        port: it.port,
+        rack: it.rack,
+    });
+    ProduceResponse { responses, throttle_time_ms: 0, node_endpoints: node_endpoints.collect() }
+}
+
+fn partition_response(outcome: &Outcome) -> PartitionProduceResponse {
+    let refused = PartitionProduceResponse {
+        index: outcome.index,
+        base_offset: -1,
+        ..PartitionProduceResponse::default()
+    };
+    match (&outcome.refusal, &outcome.appended) {
+        (Some(refusal), _) => PartitionProduceResponse {
+            error_code: refusal.code,
+            error_message: refusal.message.as_deref().map(Str::from),
+            ..refused
+        },
+        (None, Some(appended)) => PartitionProduceResponse {
+            base_offset: appended.info.base_offset.get(),
+            log_append_time_ms: appended.info.log_append_time.unwrap_or(-1),
+            log_start_offset: appended.info.log_start_offset.get(),
+            ..refused
+        },
+        (None, None) => refused,
+    }
+}

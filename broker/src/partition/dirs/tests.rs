@@ -1,0 +1,127 @@
+//! Scenarios of a log directory.
+
+use vltava_log::FaultyDisk;
+
+use super::*;
+
+fn owner(cluster: &str, node: i32) -> Owner {
+    Owner { cluster_id: cluster.to_owned(), node_id: NodeId(node) }
+}
+
+fn open(disk: &Arc<dyn Disk>, owner: &Owner, id: u128) -> Result<LogDir, DirError> {
+    let room = Room::new(0, Box::new(|| None));
+    LogDir::open(Arc::clone(disk), Path::new("/"), owner, Uuid(id), room, None)
+}
+
+fn disk() -> Arc<dyn Disk> {
+    Arc::new(FaultyDisk::new(0))
+}
+
+fn name(topic: &str, index: i32) -> PartitionName {
+    PartitionName { topic: topic.into(), topic_id: Uuid(9), index }
+}
+
+fn at(flushed: i64) -> Position {
+    Position {
+        log_start: Offset(1),
+        high_watermark: Offset(flushed - 1),
+        log_end: Offset(flushed + 1),
+        flushed: Offset(flushed),
+        size: 0,
+    }
+}
+
+#[test]
+fn an_empty_directory_becomes_its_owners_and_stays_so() {
+    let disk = disk();
+    assert_eq!(open(&disk, &owner("a", 1), 77).expect("formatted").id(), Uuid(77));
+    assert_eq!(open(&disk, &owner("a", 1), 88).expect("known").id(), Uuid(77));
+    let cluster = open(&disk, &owner("b", 1), 1).unwrap_err();
+    assert!(matches!(cluster, DirError::Foreign { what: "cluster", .. }), "{cluster}");
+    let node = open(&disk, &owner("a", 2), 1).unwrap_err();
+    assert!(matches!(node, DirError::Foreign { what: "node", .. }), "{node}");
+}
+
+#[test]
+fn logs_of_nobody_are_not_taken() {
+    let disk = disk();
+    disk.create_folder(Path::new("/orders-0")).expect("a folder");
+    assert!(matches!(open(&disk, &owner("a", 1), 1), Err(DirError::Unmarked { .. })));
+}
+
+#[test]
+fn offsets_are_known_after_a_restart() {
+    let disk = disk();
+    let dir = open(&disk, &owner("a", 1), 1).expect("opened");
+    dir.checkpoint(|| vec![(name("orders", 3), at(50))]).expect("written");
+    drop(dir);
+    let dir = open(&disk, &owner("a", 1), 1).expect("opened");
+    let known =
+        LastKnown { recovery_point: Offset(50), high_watermark: Offset(49), log_start: Offset(1) };
+    assert_eq!(dir.last_known("orders", 3), known);
+    assert_eq!(dir.last_known("orders", 4), LastKnown::default());
+    dir.checkpoint(|| vec![(name("orders", 4), at(7))]).expect("written");
+    assert_eq!(dir.last_known("orders", 3), known, "what is not told of stays");
+}
+
+#[test]
+fn a_cut_that_comes_while_offsets_are_collected_is_not_overwritten() {
+    let disk = disk();
+    let dir = open(&disk, &owner("a", 1), 1).expect("opened");
+    dir.checkpoint(|| vec![(name("orders", 0), at(50))]).expect("written");
+    dir.checkpoint(|| {
+        let before = vec![(name("orders", 0), at(60))];
+        dir.lower_recovery_point(&name("orders", 0), Offset(20)).expect("written");
+        before
+    })
+    .expect("written");
+    let restarted = open(&disk, &owner("a", 1), 1).expect("opened");
+    assert_eq!(restarted.last_known("orders", 0).recovery_point, Offset(20));
+}
+
+#[test]
+fn a_deleted_partition_leaves_nothing_to_one_of_the_same_name() {
+    let disk = disk();
+    let dir = open(&disk, &owner("a", 1), 1).expect("opened");
+    dir.checkpoint(|| vec![(name("orders", 0), at(50))]).expect("written");
+    dir.checkpoint(|| {
+        let before = vec![(name("orders", 0), at(60))];
+        dir.forget(&[name("orders", 0)]).expect("written");
+        before
+    })
+    .expect("written");
+    assert_eq!(dir.last_known("orders", 0), LastKnown::default());
+    let restarted = open(&disk, &owner("a", 1), 1).expect("opened");
+    assert_eq!(restarted.last_known("orders", 0), LastKnown::default());
+}
+
+#[test]
+fn a_clean_shutdown_counts_once() {
+    let disk = disk();
+    let dir = open(&disk, &owner("a", 1), 1).expect("opened");
+    assert_eq!(dir.clean_shutdown(), None);
+    dir.mark_clean_shutdown(42).expect("marked");
+    assert_eq!(open(&disk, &owner("a", 1), 1).expect("opened").clean_shutdown(), Some(42));
+    assert_eq!(open(&disk, &owner("a", 1), 1).expect("opened").clean_shutdown(), None);
+}
+
+#[test]
+fn folders_are_found_and_deleted_ones_removed() {
+    let disk = disk();
+    let dir = open(&disk, &owner("a", 1), 1).expect("opened");
+    for folder in ["/my-topic-12", "/gone-0", "/__cluster_metadata-0", "/lost+found", "/x-y"] {
+        disk.create_folder(Path::new(folder)).expect("a folder");
+    }
+    checkpoint::write_topic_id(&disk, Path::new("/my-topic-12"), Uuid(5)).expect("written");
+    dir.mark_deleted(Path::new("/gone-0"), 7).expect("renamed");
+    let found = dir.scan().expect("listed");
+    let expected = Folder {
+        path: PathBuf::from("/my-topic-12"),
+        topic: "my-topic".to_owned(),
+        index: PartitionId(12),
+        topic_id: Some(Uuid(5)),
+    };
+    assert_eq!(found, [expected]);
+    let left = disk.list(Path::new("/")).expect("listed");
+    assert!(!left.iter().any(|entry| entry.name.starts_with("gone")), "{left:?}");
+}

@@ -1,0 +1,88 @@
+//! The partitions of `__consumer_offsets`, as groups use them.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use vltava_log::AppendOrigin;
+use vltava_wire::{LeaderEpoch, Offset, PartitionId};
+
+use super::append::{Acks, LeaderAppend};
+use super::failure::PartitionError;
+use super::registry::Partitions;
+use super::replica::{Partition, describe};
+use crate::group::log::{AppendError, Appended, Bounds, OffsetsLog, ReadError};
+use crate::metadata::topic::GROUP_OFFSETS;
+
+impl Partitions {
+    fn offsets(&self, partition: PartitionId) -> Option<Arc<Partition>> {
+        self.by_name(GROUP_OFFSETS, partition.get()).ok()
+    }
+}
+
+impl From<PartitionError> for AppendError {
+    fn from(error: PartitionError) -> Self {
+        match &error {
+            PartitionError::NotEnoughReplicas { .. }
+            | PartitionError::NotEnoughReplicasAfterAppend => Self::NotEnoughReplicas,
+            PartitionError::Append(cause) => match **cause {
+                vltava_log::AppendError::BatchTooLarge { .. }
+                | vltava_log::AppendError::BatchesTooLarge { .. } => Self::TooLarge,
+                vltava_log::AppendError::StaleLeaderEpoch { .. } => Self::NotLeader,
+                _ => Self::Storage(describe(&error)),
+            },
+            PartitionError::DiskFull
+            | PartitionError::Offline(_)
+            | PartitionError::Log(_)
+            | PartitionError::OffsetOutOfRange { .. } => Self::Storage(describe(&error)),
+            _ => Self::NotLeader,
+        }
+    }
+}
+
+impl OffsetsLog for Partitions {
+    fn append(
+        &self,
+        partition: PartitionId,
+        leader_epoch: LeaderEpoch,
+        mut batch: BytesMut,
+    ) -> Result<Appended, AppendError> {
+        let partition = self.offsets(partition).ok_or(AppendError::NotLeader)?;
+        let how = LeaderAppend { acks: Acks::All, origin: AppendOrigin::Coordinator, leader_epoch };
+        let appended = partition.append(&mut batch, how)?;
+        let committed = partition.committed(appended.end(), appended.leader_epoch);
+        Ok(Appended {
+            base_offset: appended.info.base_offset,
+            committed: Box::pin(async move { Ok(committed.await?) }),
+        })
+    }
+
+    fn read(
+        &self,
+        partition: PartitionId,
+        from: Offset,
+        max_bytes: usize,
+    ) -> Result<Bytes, ReadError> {
+        let partition = self.offsets(partition).ok_or(ReadError::NoReplica)?;
+        let slice = partition.slice(from, max_bytes);
+        let slice = slice.map_err(|error| ReadError::Storage(describe(&error)))?;
+        match slice {
+            None => Ok(Bytes::new()),
+            Some(slice) => slice.read().map_err(|error| ReadError::Storage(describe(&error))),
+        }
+    }
+
+    fn bounds(&self, partition: PartitionId) -> Result<Bounds, ReadError> {
+        let partition = self.offsets(partition).ok_or(ReadError::NoReplica)?;
+        match partition.position() {
+            Some(position) => Ok(Bounds {
+                log_start: position.log_start,
+                high_watermark: position.high_watermark,
+                log_end: position.log_end,
+            }),
+            None => {
+                let reason = partition.offline_reason();
+                Err(ReadError::Storage(reason.as_deref().unwrap_or("offline").to_owned()))
+            }
+        }
+    }
+}

@@ -1,0 +1,549 @@
+//! All partitions of this broker: finding them, and following what the metadata log says of them.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::{mpsc, watch};
+use vltava_config::topic::TopicConfig;
+use vltava_config::{Values, keys};
+use vltava_log::Disk;
+use vltava_metadata::{
+    Changes, ConfigResource, Image, PartitionRef, PartitionRegistration, ResourceType,
+};
+use vltava_wire::{NodeId, Offset, PartitionId, Str, Uuid};
+
+use super::dirs::{self, LogDir, Owner};
+use super::flusher::{FLUSHERS, Flushers};
+use super::metrics::PartitionMetrics;
+use super::opening::{self, Found, FoundLogs, OpenError};
+use super::producer_ids::ProducerIds;
+use super::replica::{Partition, PartitionName, describe};
+use super::room::{self, Room};
+use super::settings::Settings;
+use super::surroundings::{News, Surroundings};
+use crate::api::fetch::session::SessionCache;
+use crate::metadata::ClusterView;
+use crate::replication::fetchers::Fetchers;
+
+/// What is needed to open the partitions of a broker.
+pub struct Setup {
+    /// This broker.
+    pub id: NodeId,
+    /// The cluster that it belongs to.
+    pub cluster_id: String,
+    /// The configuration at start.
+    pub config: Arc<Values>,
+    /// The cluster as the metadata log describes it.
+    pub cluster: ClusterView,
+    /// The disk: the operating system's, but in tests.
+    pub disk: Arc<dyn Disk>,
+}
+
+/// Why a partition cannot be used here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unavailable {
+    /// There is no such topic, or no such partition of it.
+    #[error("no such topic or partition")]
+    Unknown,
+    /// There is no topic of that id.
+    #[error("no topic of that id")]
+    UnknownId,
+    /// It is on other brokers.
+    #[error("the partition is not on this broker")]
+    Elsewhere,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Hosted {
+    by_id: HashMap<(Uuid, i32), Arc<Partition>>,
+    /// The topics of which something is hosted, by name.
+    topic_ids: HashMap<Str, Uuid>,
+}
+
+impl Hosted {
+    fn insert(&mut self, partition: &Arc<Partition>) {
+        let name = &partition.name;
+        self.topic_ids.insert(name.topic.clone(), name.topic_id);
+        self.by_id.insert((name.topic_id, name.index), Arc::clone(partition));
+    }
+
+    fn remove(&mut self, topic_id: Uuid, index: i32) -> Option<Arc<Partition>> {
+        let removed = self.by_id.remove(&(topic_id, index))?;
+        let is_last = !self.by_id.keys().any(|(id, _)| *id == topic_id);
+        if is_last && self.topic_ids.get(&removed.name.topic) == Some(&topic_id) {
+            self.topic_ids.remove(&removed.name.topic);
+        }
+        Some(removed)
+    }
+}
+
+/// The partitions of this broker.
+pub struct Partitions {
+    pub(super) me: NodeId,
+    pub(super) config: Arc<Values>,
+    pub(super) cluster: ClusterView,
+    pub(super) dirs: Vec<Arc<LogDir>>,
+    pub(super) around: Arc<Surroundings>,
+    pub(super) hosted: RwLock<Hosted>,
+    /// Logs that were found at start and whose assignment is not known yet.
+    pub(super) found: Mutex<FoundLogs>,
+    /// Images are applied one after the other.
+    applying: Mutex<Applying>,
+    pub(super) fetchers: Fetchers,
+    pub(super) flushers: Mutex<Option<Flushers>>,
+    pub(super) news: Mutex<Option<mpsc::UnboundedReceiver<News>>>,
+    pub(super) failed_dirs: watch::Sender<Vec<Uuid>>,
+    sessions: Mutex<SessionCache>,
+    producer_ids: ProducerIds,
+    pub(super) metrics: PartitionMetrics,
+}
+
+#[derive(Debug, Default)]
+struct Applying {
+    /// Whether an image was applied before: the first one says what is stray.
+    has_begun: bool,
+}
+
+/// What follows from an image for the fetchers.
+#[derive(Default)]
+struct Moves {
+    follow: Vec<(NodeId, Arc<Partition>)>,
+    leave: Vec<Arc<Partition>>,
+}
+
+impl Partitions {
+    /// Opens the log directories and all logs in them. Nothing is led or followed before the
+    /// first image. Blocks for as long as recovery takes.
+    ///
+    /// # Errors
+    /// A log directory cannot be used.
+    pub fn open(setup: Setup) -> Result<Arc<Self>, OpenError> {
+        let Setup { id, cluster_id, config, cluster, disk } = setup;
+        let owner = Owner { cluster_id, node_id: id };
+        let dirs = open_dirs(&config, &owner, &disk)?;
+        let settings = Settings::of("", &TopicConfig::resolve(&config, NO_OVERRIDES), &config);
+        let threads = config.get(keys::NUM_RECOVERY_THREADS_PER_DATA_DIR).max(1) as usize;
+        let found = opening::open_found(&dirs, settings.log, threads)?;
+        let flushers = Flushers::start(FLUSHERS).map_err(OpenError::Threads)?;
+        let (news, receiver) = mpsc::unbounded_channel();
+        let around = Arc::new(Surroundings {
+            me: id,
+            peers: Box::new(cluster.clone()),
+            flushes: Arc::clone(flushers.queue()),
+            news,
+            replica_lag_max: milliseconds(config.get(keys::REPLICA_LAG_TIME_MAX_MS)),
+        });
+        let slots = config.get(keys::MAX_INCREMENTAL_FETCH_SESSION_CACHE_SLOTS).max(0);
+        Ok(Arc::new(Self {
+            me: id,
+            cluster,
+            dirs,
+            around,
+            hosted: RwLock::default(),
+            found: Mutex::new(found),
+            applying: Mutex::default(),
+            fetchers: Fetchers::new(config.get(keys::NUM_REPLICA_FETCHERS).max(1) as usize),
+            flushers: Mutex::new(Some(flushers)),
+            news: Mutex::new(Some(receiver)),
+            failed_dirs: watch::Sender::new(Vec::new()),
+            sessions: Mutex::new(SessionCache::new(slots as usize)),
+            producer_ids: ProducerIds::default(),
+            metrics: PartitionMetrics::default(),
+            config,
+        }))
+    }
+
+    /// The ids of the log directories (KIP-858).
+    pub fn directory_ids(&self) -> Vec<Uuid> {
+        self.dirs.iter().map(|dir| dir.id()).collect()
+    }
+
+    /// The log directories.
+    pub fn dirs(&self) -> &[Arc<LogDir>] {
+        &self.dirs
+    }
+
+    /// The directories that have failed, now and later. A broker without any that works is of no
+    /// use and shuts down.
+    pub fn failed_dirs(&self) -> watch::Receiver<Vec<Uuid>> {
+        self.failed_dirs.subscribe()
+    }
+
+    /// The broker epoch of the run before this one, if that ended in order (KIP-966); else −1.
+    pub fn previous_broker_epoch(&self) -> i64 {
+        let epochs = self.dirs.iter().map(|dir| dir.clean_shutdown());
+        epochs.collect::<Option<Vec<_>>>().and_then(|all| all.into_iter().min()).unwrap_or(-1)
+    }
+
+    /// Fetch sessions.
+    pub fn sessions(&self) -> &Mutex<SessionCache> {
+        &self.sessions
+    }
+
+    /// Ids for idempotent producers.
+    pub fn producer_ids(&self) -> &ProducerIds {
+        &self.producer_ids
+    }
+
+    /// Counters of what is produced and fetched.
+    pub fn metrics(&self) -> &PartitionMetrics {
+        &self.metrics
+    }
+
+    /// A partition by its topic's name.
+    ///
+    /// # Errors
+    /// It does not exist, or is elsewhere.
+    pub fn by_name(&self, topic: &str, index: i32) -> Result<Arc<Partition>, Unavailable> {
+        {
+            let hosted = self.hosted.read();
+            let found = hosted.topic_ids.get(topic).and_then(|id| hosted.by_id.get(&(*id, index)));
+            if let Some(partition) = found {
+                return Ok(Arc::clone(partition));
+            }
+        }
+        let image = self.cluster.image();
+        let known = image.topic(topic).and_then(|topic| topic.partition(PartitionId(index)));
+        Err(if known.is_some() { Unavailable::Elsewhere } else { Unavailable::Unknown })
+    }
+
+    /// A partition by its topic's id.
+    ///
+    /// # Errors
+    /// It does not exist, or is elsewhere.
+    pub fn by_id(&self, topic: Uuid, index: i32) -> Result<Arc<Partition>, Unavailable> {
+        if let Some(partition) = self.hosted.read().by_id.get(&(topic, index)) {
+            return Ok(Arc::clone(partition));
+        }
+        match self.cluster.image().topic_by_id(topic) {
+            None => Err(Unavailable::UnknownId),
+            Some(topic) if topic.partition(PartitionId(index)).is_none() => {
+                Err(Unavailable::Unknown)
+            }
+            Some(_) => Err(Unavailable::Elsewhere),
+        }
+    }
+
+    /// All partitions that are hosted here.
+    pub fn all(&self) -> Vec<Arc<Partition>> {
+        self.hosted.read().by_id.values().cloned().collect()
+    }
+
+    /// Follows an image: what it says of this broker's partitions is so once this returns. The
+    /// first image is taken as a whole, whatever `changes` says.
+    ///
+    /// Makes folders and syncs them: call it on a thread that may block, for one image after the
+    /// other. Changes of leadership come first.
+    pub fn apply(&self, image: &Image, changes: &Changes) {
+        let mut applying = self.applying.lock();
+        let is_first = !std::mem::replace(&mut applying.has_begun, true);
+        let changed = if is_first { all_partitions(image) } else { changes.partitions.clone() };
+        let values = self.values(image);
+        let mut moves = Moves::default();
+        self.delete_unwanted(image, changes, &changed, &mut moves);
+        let now = Instant::now();
+        let mut missing = Vec::new();
+        for partition in &changed {
+            let Some(registration) = image.partition(partition.topic, partition.partition) else {
+                continue;
+            };
+            if !registration.is_replica(self.me) {
+                continue;
+            }
+            match self.hosted(partition.topic, partition.partition.get()) {
+                Some(hosted) => self.assign(&hosted, registration, now, &mut moves),
+                None => missing.push((*partition, Arc::clone(registration))),
+            }
+        }
+        self.fetchers.apply(std::mem::take(&mut moves.follow), std::mem::take(&mut moves.leave));
+        for (partition, registration) in missing {
+            if let Some(hosted) = self.host(image, partition, &values) {
+                self.assign(&hosted, &registration, Instant::now(), &mut moves);
+            }
+        }
+        self.fetchers.apply(moves.follow, moves.leave);
+        self.reconfigure(image, changes, &values);
+        if is_first {
+            self.delete_strays(image);
+        }
+        for broker in changes.brokers.iter().filter(|broker| image.is_unfenced(**broker)) {
+            self.fetchers.nudge(*broker);
+        }
+    }
+
+    fn hosted(&self, topic: Uuid, index: i32) -> Option<Arc<Partition>> {
+        self.hosted.read().by_id.get(&(topic, index)).cloned()
+    }
+
+    /// The configuration at start, with what was set since.
+    fn values(&self, image: &Image) -> Values {
+        fn pairs(map: &vltava_metadata::ConfigMap) -> impl Iterator<Item = (&str, &str)> {
+            map.iter().map(|(key, value)| (key.as_str(), value.as_str()))
+        }
+        let (cluster, broker) = (image.cluster_config(), image.broker_config(self.me));
+        self.config.with_dynamic(pairs(&cluster), pairs(&broker)).0
+    }
+
+    fn settings(&self, image: &Image, topic: &str, values: &Values) -> Settings {
+        let own = image.topic_config(topic);
+        let config = TopicConfig::resolve(values, own.iter());
+        Settings::of(topic, &config, values)
+    }
+
+    fn assign(
+        &self,
+        partition: &Arc<Partition>,
+        registration: &PartitionRegistration,
+        now: Instant,
+        moves: &mut Moves,
+    ) {
+        if registration.leader == self.me {
+            moves.leave.push(Arc::clone(partition));
+            partition.lead(registration, now);
+            return;
+        }
+        let changed = partition.follow(registration);
+        self.refetch_if_lost(partition, registration);
+        match registration.leader() {
+            Some(leader) if changed => moves.follow.push((leader, Arc::clone(partition))),
+            Some(_) => {}
+            None => moves.leave.push(Arc::clone(partition)),
+        }
+    }
+
+    /// A replica whose records are lost begins anew, if it is out of the ISR and another leads:
+    /// its folder is kept aside, and all is fetched again.
+    fn refetch_if_lost(&self, partition: &Partition, registration: &PartitionRegistration) {
+        let is_needed = registration.isr.contains(&self.me) || registration.leader().is_none();
+        let dir = partition.dir();
+        if is_needed || dir.failure().is_some() {
+            return;
+        }
+        let Some(reason) = partition.offline_reason() else { return };
+        let name = &partition.name;
+        let folder = dir.folder(&name.topic, name.index);
+        let log = dir
+            .set_aside(&folder, rand::random())
+            .and_then(|aside| {
+                dir.forget(std::slice::from_ref(name))?;
+                Ok(aside)
+            })
+            .map_err(|error| Arc::from(describe(&error)))
+            .and_then(|aside| {
+                tracing::error!(
+                    partition = %name, %reason, aside = %aside.display(),
+                    "the log is fetched anew from the leader; what was here is kept aside"
+                );
+                let config = partition.settings().log;
+                opening::create_log(dir, &name.topic, name.topic_id, name.index, config)
+            });
+        match log {
+            Ok(log) => partition.replace_log(log),
+            Err(reason) => tracing::error!(partition = %name, %reason, "the log stays offline"),
+        }
+    }
+
+    /// Opens or makes the log of a partition that is not hosted yet.
+    fn host(
+        &self,
+        image: &Image,
+        partition: PartitionRef,
+        values: &Values,
+    ) -> Option<Arc<Partition>> {
+        let topic = image.topic_by_id(partition.topic)?;
+        let index = partition.partition.get();
+        let settings = self.settings(image, &topic.name, values);
+        let name = PartitionName { topic: topic.name.clone(), topic_id: topic.id, index };
+        let found = self.found.lock().take(&topic.name, topic.id, index);
+        let (dir, log, high_watermark) = match found {
+            Some(found) => reuse(found, topic.id, settings),
+            None => {
+                let dir = self.dir_for_new()?;
+                let log = opening::create_log(&dir, &topic.name, topic.id, index, settings.log);
+                (dir, log, Offset::ZERO)
+            }
+        };
+        let around = Arc::clone(&self.around);
+        let partition = Partition::new(name, dir, around, log, high_watermark, settings);
+        self.hosted.write().insert(&partition);
+        Some(partition)
+    }
+
+    /// The directory that works and has the fewest partitions.
+    fn dir_for_new(&self) -> Option<Arc<LogDir>> {
+        let hosted = self.hosted.read();
+        let count = |dir: &Arc<LogDir>| {
+            hosted.by_id.values().filter(|partition| Arc::ptr_eq(partition.dir(), dir)).count()
+        };
+        let works = self.dirs.iter().filter(|dir| dir.failure().is_none());
+        works.min_by_key(|dir| count(dir)).cloned()
+    }
+
+    /// Deletes what this broker is not to hold any more, before anything of the same name is made.
+    fn delete_unwanted(
+        &self,
+        image: &Image,
+        changes: &Changes,
+        changed: &BTreeSet<PartitionRef>,
+        moves: &mut Moves,
+    ) {
+        let mut unwanted: Vec<_> = {
+            let hosted = self.hosted.read();
+            let gone = hosted.by_id.iter().filter(|((topic, _), _)| {
+                changes.topics_deleted.contains_key(topic) && image.topic_by_id(*topic).is_none()
+            });
+            gone.map(|(_, partition)| Arc::clone(partition)).collect()
+        };
+        for partition in changed {
+            let registration = image.partition(partition.topic, partition.partition);
+            if !registration.is_some_and(|it| it.is_replica(self.me)) {
+                unwanted.extend(self.hosted(partition.topic, partition.partition.get()));
+            }
+        }
+        if unwanted.is_empty() {
+            return;
+        }
+        moves.leave.extend(unwanted.iter().cloned());
+        self.fetchers.apply(Vec::new(), std::mem::take(&mut moves.leave));
+        for partition in &unwanted {
+            self.hosted.write().remove(partition.name.topic_id, partition.name.index);
+        }
+        let folders = unwanted.into_iter().map(|partition| {
+            let folder = partition.dir().folder(&partition.name.topic, partition.name.index);
+            (Arc::clone(partition.dir()), partition.name.clone(), folder, partition.retire())
+        });
+        delete_folders(folders.collect());
+    }
+
+    /// Deletes logs that were found at start and are of topics, or assignments, that are gone.
+    fn delete_strays(&self, image: &Image) {
+        let is_wanted = |topic, index| {
+            let registration = image.partition(topic, PartitionId(index));
+            registration.is_some_and(|it| it.is_replica(self.me))
+        };
+        let strays = self.found.lock().take_strays(is_wanted);
+        let folders = strays.into_iter().map(|found| {
+            let Found { dir, folder, log, .. } = found;
+            tracing::info!(folder = %folder.path.display(), "not assigned here any more");
+            let name = PartitionName {
+                topic: folder.topic.into(),
+                topic_id: folder.topic_id.unwrap_or_default(),
+                index: folder.index.get(),
+            };
+            (dir, name, folder.path, log.ok())
+        });
+        delete_folders(folders.collect());
+    }
+
+    fn reconfigure(&self, image: &Image, changes: &Changes, values: &Values) {
+        let is_broker = |it: &ConfigResource| it.kind == ResourceType::BROKER;
+        let all = changes.configs.iter().any(is_broker);
+        let topics: BTreeSet<&str> = changes
+            .configs
+            .iter()
+            .filter(|resource| resource.kind == ResourceType::TOPIC)
+            .map(|resource| resource.name.as_str())
+            .collect();
+        if !all && topics.is_empty() {
+            return;
+        }
+        for partition in self.all() {
+            let topic = partition.name.topic.as_str();
+            if all || topics.contains(topic) {
+                partition.configure(self.settings(image, topic, values));
+            }
+        }
+    }
+}
+
+const NO_OVERRIDES: [(&str, &str); 0] = [];
+
+pub(super) fn milliseconds(number: impl Into<i64>) -> Duration {
+    Duration::from_millis(number.into().max(0) as u64)
+}
+
+fn all_partitions(image: &Image) -> BTreeSet<PartitionRef> {
+    let of = |topic: &vltava_metadata::TopicImage| {
+        let id = topic.id;
+        let indexes: Vec<_> = topic.partitions.keys().copied().collect();
+        indexes.into_iter().map(move |partition| PartitionRef { topic: id, partition })
+    };
+    image.topics().flat_map(of).collect()
+}
+
+fn open_dirs(
+    config: &Values,
+    owner: &Owner,
+    disk: &Arc<dyn Disk>,
+) -> Result<Vec<Arc<LogDir>>, OpenError> {
+    let headroom = config.get(keys::VLTAVA_DISK_HEADROOM_BYTES).max(0) as u64;
+    let mut opened = Vec::new();
+    for path in config.log_dirs() {
+        let lock = dirs::lock(&path)?;
+        let room = Room::new(headroom, room::probe(&path));
+        let new_id = Uuid::from_random(rand::random());
+        let dir = LogDir::open(Arc::clone(disk), &path, owner, new_id, room, Some(lock))?;
+        opened.push(Arc::new(dir));
+    }
+    if opened.is_empty() {
+        return Err(OpenError::NoDirectory);
+    }
+    Ok(opened)
+}
+
+type ReusedLog = (Arc<LogDir>, Result<vltava_log::Log, Arc<str>>, Offset);
+
+/// Takes a log that was found at start for a partition.
+fn reuse(found: Found, topic_id: Uuid, settings: Settings) -> ReusedLog {
+    let Found { dir, folder, log, high_watermark } = found;
+    let log = log.and_then(|mut log| {
+        log.set_config(settings.log);
+        if folder.topic_id.is_none() {
+            if log.log_end_offset() > Offset::ZERO {
+                return Err(Arc::from(format!(
+                    "{} does not say which topic it belongs to: add partition.metadata, or \
+                     remove the folder",
+                    folder.path.display()
+                )));
+            }
+            opening::adopt(&dir, &folder.path, topic_id)?;
+        }
+        Ok(log)
+    });
+    (dir, log, high_watermark)
+}
+
+type Doomed = (Arc<LogDir>, PartitionName, std::path::PathBuf, Option<vltava_log::Log>);
+
+/// Renames folders, so that their names are free, forgets their offsets, and has what is in them
+/// removed beside everything else.
+fn delete_folders(doomed: Vec<Doomed>) {
+    let mut renamed = Vec::new();
+    for (dir, name, folder, log) in doomed {
+        drop(log);
+        if let Err(error) = dir.forget(std::slice::from_ref(&name)) {
+            tracing::error!(partition = %name, error = describe(&error), "offsets stay noted");
+        }
+        match dir.mark_deleted(&folder, rand::random()) {
+            Ok(path) => renamed.push((dir, path)),
+            Err(error) => {
+                tracing::error!(partition = %name, error = describe(&error), "a log stays");
+            }
+        }
+    }
+    if renamed.is_empty() {
+        return;
+    }
+    let remove = move || {
+        for (dir, path) in renamed {
+            if let Err(error) = dir.remove_folder(&path) {
+                tracing::warn!(error = describe(&error), "removed at the next start");
+            }
+        }
+    };
+    if let Err(error) = std::thread::Builder::new().name("remover".to_owned()).spawn(remove) {
+        tracing::warn!(%error, "deleted logs are removed at the next start");
+    }
+}

@@ -1,0 +1,449 @@
+//! The replica of one partition that this broker holds: its log, its role, its high watermark.
+//!
+//! One lock guards all of it and is held briefly: nothing waits under it, and syncs are done
+//! without it ([`Flush`]). What can be done with a replica is in [`super::append`],
+//! [`super::read`] and [`super::role`].
+
+use std::sync::{Arc, Weak};
+use std::time::Instant;
+
+use parking_lot::{Mutex, MutexGuard};
+use vltava_log::{Log, LogError};
+use vltava_wire::{LeaderEpoch, NodeId, Offset, Str, Uuid};
+
+use super::dirs::LogDir;
+use super::epoch::{EpochCheck, check_epoch};
+use super::failure::PartitionError;
+use super::flusher::Flush;
+use super::settings::{FlushPolicy, Settings};
+use super::surroundings::{News, Surroundings};
+use super::waiter::{Mark, Waiters};
+use super::watermark::{Progress, effective_min_in_sync};
+use crate::replication::isr::{Isr, LeaderLog, LeaderOffsets};
+
+/// How many of the latest bytes count as in the page cache, so that reading them does not stall.
+const HOT_BYTES: usize = 4 << 20;
+
+/// Which partition it is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PartitionName {
+    /// The topic's name.
+    pub topic: Str,
+    /// The topic's id.
+    pub topic_id: Uuid,
+    /// The index within the topic.
+    pub index: i32,
+}
+
+impl std::fmt::Display for PartitionName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}-{}", self.topic, self.index)
+    }
+}
+
+/// The log, if it can be used.
+#[derive(Debug)]
+pub(super) enum Storage {
+    Online(Box<Log>),
+    /// Why it cannot: a failed disk, or corruption that may not be cut away.
+    Offline(Arc<str>),
+}
+
+/// A leader's part.
+#[derive(Debug)]
+pub(super) struct Leading {
+    pub(super) epoch: LeaderEpoch,
+    /// Where the log ended when the epoch began.
+    pub(super) epoch_start: Offset,
+    pub(super) isr: Isr,
+    /// The least log start of the live replicas, as far as known.
+    pub(super) low_watermark: Offset,
+}
+
+/// What this broker is to the partition.
+#[derive(Debug)]
+pub(super) enum Role {
+    /// The metadata log has not said it yet.
+    Unassigned,
+    Leader(Leading),
+    Follower {
+        leader: NodeId,
+        epoch: LeaderEpoch,
+    },
+}
+
+/// Where a partition stands with the flushers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Flushing {
+    Idle,
+    Queued,
+    /// A sync runs; `again`: more was appended meanwhile.
+    Running {
+        again: bool,
+    },
+}
+
+/// The latest bytes, in two generations of [`HOT_BYTES`].
+#[derive(Clone, Copy, Debug)]
+struct Hot {
+    from: Offset,
+    next: Offset,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) storage: Storage,
+    pub(super) role: Role,
+    pub(super) high_watermark: Offset,
+    pub(super) settings: Settings,
+    flushing: Flushing,
+    /// Since when something is to be flushed, where the topic flushes by time.
+    dirty_since: Option<Instant>,
+    hot: Hot,
+}
+
+/// The replica of one partition.
+#[derive(Debug)]
+pub struct Partition {
+    /// Which partition it is.
+    pub name: PartitionName,
+    pub(super) dir: Arc<LogDir>,
+    pub(super) around: Arc<Surroundings>,
+    pub(super) waiters: Arc<Waiters>,
+    state: Mutex<State>,
+    me: Weak<Self>,
+}
+
+impl std::fmt::Debug for Surroundings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Surroundings").field("me", &self.me).finish_non_exhaustive()
+    }
+}
+
+/// How far a replica has come, for checkpoints, reports and metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// The first offset.
+    pub log_start: Offset,
+    /// The high watermark.
+    pub high_watermark: Offset,
+    /// The offset after the last record.
+    pub log_end: Offset,
+    /// Everything below is durable.
+    pub flushed: Offset,
+    /// Bytes of records.
+    pub size: u64,
+}
+
+impl State {
+    /// The log, if it can be used.
+    pub(super) fn log(&mut self) -> Result<&mut Log, PartitionError> {
+        match &mut self.storage {
+            Storage::Online(log) => Ok(log),
+            Storage::Offline(reason) => Err(PartitionError::Offline(Arc::clone(reason))),
+        }
+    }
+
+    /// The leader's part, and the log.
+    pub(super) fn leading(&mut self) -> Result<(&mut Leading, &mut Log), PartitionError> {
+        match (&mut self.role, &mut self.storage) {
+            (Role::Leader(leading), Storage::Online(log)) => Ok((leading, log)),
+            (Role::Leader(_), Storage::Offline(reason)) => {
+                Err(PartitionError::Offline(Arc::clone(reason)))
+            }
+            _ => Err(PartitionError::NotLeader),
+        }
+    }
+
+    /// The leader epoch; −1 if it is not known.
+    pub(super) fn epoch(&self) -> LeaderEpoch {
+        match &self.role {
+            Role::Unassigned => LeaderEpoch::UNKNOWN,
+            Role::Leader(leading) => leading.epoch,
+            Role::Follower { epoch, .. } => *epoch,
+        }
+    }
+
+    /// Refuses requests of another leader epoch.
+    pub(super) fn check_epoch(&self, requested: LeaderEpoch) -> Result<(), PartitionError> {
+        let current = self.epoch();
+        match check_epoch(requested, current) {
+            EpochCheck::Current => Ok(()),
+            EpochCheck::Fenced => Err(PartitionError::FencedLeaderEpoch { current }),
+            EpochCheck::Unknown => Err(PartitionError::UnknownLeaderEpoch { current }),
+        }
+    }
+
+    /// How many replicas must be in sync.
+    pub(super) fn min_in_sync(&self) -> usize {
+        let replicas = match &self.role {
+            Role::Leader(leading) => leading.isr.replicas(),
+            _ => 1,
+        };
+        effective_min_in_sync(self.settings.min_insync_replicas, replicas)
+    }
+
+    /// The leader's log as the ISR machine sees it.
+    pub(super) fn leader_log(&self) -> LeaderLog {
+        let end = match &self.storage {
+            Storage::Online(log) => log.log_end_offset(),
+            Storage::Offline(_) => self.high_watermark,
+        };
+        LeaderLog { end, high_watermark: self.high_watermark }
+    }
+
+    /// The offset that this replica vouches for.
+    pub(super) fn durable(&self) -> Option<Offset> {
+        let Storage::Online(log) = &self.storage else { return None };
+        Some(match self.settings.flush {
+            FlushPolicy::Each => log.flushed_offset(),
+            FlushPolicy::After { .. } => log.log_end_offset(),
+        })
+    }
+
+    /// Whether records from `offset` on are most likely in the page cache.
+    pub(super) fn is_hot(&self, offset: Offset) -> bool {
+        offset >= self.hot.from
+    }
+
+    /// Notes an append.
+    pub(super) fn note_append(&mut self, base_offset: Offset, bytes: usize) {
+        self.hot.bytes += bytes;
+        if self.hot.bytes >= HOT_BYTES {
+            self.hot = Hot { from: self.hot.next, next: base_offset, bytes };
+        }
+        self.dirty_since.get_or_insert_with(Instant::now);
+    }
+
+    /// Notes that the log was cut, or begins anew, at its end.
+    pub(super) fn note_truncation(&mut self, end: Offset) {
+        self.high_watermark = self.high_watermark.min(end);
+        self.hot = Hot { from: end.min(self.hot.from), next: end.min(self.hot.next), bytes: 0 };
+    }
+}
+
+impl Partition {
+    /// A replica with that log (or the reason why it has none), in no role yet.
+    ///
+    /// `high_watermark` is what was last known of it; it is held within the log.
+    pub fn new(
+        name: PartitionName,
+        dir: Arc<LogDir>,
+        around: Arc<Surroundings>,
+        log: Result<Log, Arc<str>>,
+        high_watermark: Offset,
+        settings: Settings,
+    ) -> Arc<Self> {
+        let (storage, high_watermark) = match log {
+            Ok(log) => {
+                let within = high_watermark.max(log.log_start_offset()).min(log.log_end_offset());
+                (Storage::Online(Box::new(log)), within)
+            }
+            Err(reason) => (Storage::Offline(reason), high_watermark),
+        };
+        let end = match &storage {
+            Storage::Online(log) => log.log_end_offset(),
+            Storage::Offline(_) => high_watermark,
+        };
+        let state = State {
+            storage,
+            role: Role::Unassigned,
+            high_watermark,
+            settings,
+            flushing: Flushing::Idle,
+            dirty_since: None,
+            hot: Hot { from: end, next: end, bytes: 0 },
+        };
+        Arc::new_cyclic(|me| Self {
+            name,
+            dir,
+            around,
+            waiters: Arc::default(),
+            state: Mutex::new(state),
+            me: Weak::clone(me),
+        })
+    }
+
+    /// The log directory that it lies in.
+    pub fn dir(&self) -> &Arc<LogDir> {
+        &self.dir
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
+    }
+
+    pub(super) fn this(&self) -> Arc<Self> {
+        self.me.upgrade().expect("a method runs on a partition that lives")
+    }
+
+    /// How far it has come; `None` while it is offline.
+    pub fn position(&self) -> Option<Position> {
+        let state = self.state();
+        let Storage::Online(log) = &state.storage else { return None };
+        Some(Position {
+            log_start: log.log_start_offset(),
+            high_watermark: state.high_watermark,
+            log_end: log.log_end_offset(),
+            flushed: log.flushed_offset(),
+            size: log.size(),
+        })
+    }
+
+    /// The settings.
+    pub fn settings(&self) -> Settings {
+        self.state().settings
+    }
+
+    /// Why it is offline, if it is.
+    pub fn offline_reason(&self) -> Option<Arc<str>> {
+        match &self.state().storage {
+            Storage::Online(_) => None,
+            Storage::Offline(reason) => Some(Arc::clone(reason)),
+        }
+    }
+
+    /// Raises the high watermark as far as the replicas allow, if this broker leads.
+    pub(super) fn advance_high_watermark(&self, state: &mut State, now: Instant) {
+        let min_in_sync = state.min_in_sync();
+        let Some(durable) = state.durable() else { return };
+        let end = state.leader_log().end;
+        let Role::Leader(leading) = &state.role else { return };
+        let progress = Progress {
+            current: state.high_watermark,
+            acknowledged: leading.isr.acknowledged(LeaderOffsets { end, durable }, now),
+            in_sync: leading.isr.members().len(),
+            min_in_sync,
+        };
+        let high_watermark = progress.high_watermark();
+        if high_watermark > state.high_watermark {
+            state.high_watermark = high_watermark;
+            self.waiters.reached(Mark::HighWatermark, high_watermark);
+        }
+    }
+
+    /// What follows from an append, whoever appended: waiting fetches are woken and a flush is
+    /// queued, as the topic wants it.
+    pub(super) fn after_append(&self, state: &mut State) {
+        let Ok(log) = state.log() else { return };
+        let (end, flushed) = (log.log_end_offset(), log.flushed_offset());
+        self.waiters.reached(Mark::LogEnd, end);
+        match state.settings.flush {
+            FlushPolicy::Each => self.queue_flush(state),
+            FlushPolicy::After { records, .. } => {
+                if end - flushed >= records {
+                    self.queue_flush(state);
+                }
+                self.advance_high_watermark(state, Instant::now());
+            }
+        }
+    }
+
+    /// Has what was appended synced; it is queued at most once.
+    pub(super) fn queue_flush(&self, state: &mut State) {
+        match &mut state.flushing {
+            Flushing::Idle => {
+                state.flushing = Flushing::Queued;
+                self.around.flushes.push(self.this());
+            }
+            Flushing::Queued => {}
+            Flushing::Running { again } => *again = true,
+        }
+    }
+
+    /// Queues a flush if the oldest unflushed record has waited for `flush.ms`.
+    pub fn flush_if_due(&self, now: Instant) {
+        let mut state = self.state();
+        let FlushPolicy::After { ms, .. } = state.settings.flush else { return };
+        let waited = state.dirty_since.map(|since| now.saturating_duration_since(since));
+        if waited.is_some_and(|waited| waited.as_millis() >= ms.max(0) as u128) {
+            self.queue_flush(&mut state);
+        }
+    }
+
+    /// Takes the log out of use after an error that leaves it unusable; others only pass.
+    pub(super) fn note_failure(&self, state: &mut State, error: &PartitionError) {
+        let PartitionError::Log(error) = error else { return };
+        let is_dir_failure = match &**error {
+            LogError::Disk(disk) => !disk.is_full(),
+            LogError::Failed { .. } => true,
+            LogError::Corrupt { .. } | LogError::RecordsMissing { .. } => false,
+            LogError::OffsetOutOfRange { .. } => return,
+        };
+        let full_only = matches!(&**error, LogError::Disk(disk) if disk.is_full());
+        if full_only {
+            return;
+        }
+        let reason: Arc<str> = describe(&**error).into();
+        tracing::error!(partition = %self.name, %reason, "the log is taken offline");
+        if is_dir_failure && self.dir.fail(&reason) {
+            self.around.tell(News::DirFailed(self.dir.id()));
+        }
+        self.set_offline(state, reason);
+    }
+
+    pub(super) fn set_offline(&self, state: &mut State, reason: Arc<str>) {
+        if matches!(state.storage, Storage::Online(_)) {
+            state.storage = Storage::Offline(reason);
+        }
+        self.waiters.wake_all();
+    }
+
+    /// Passes a result on, and takes the log out of use if it says that the log cannot be used.
+    pub(super) fn noting<T, E: Into<PartitionError>>(
+        &self,
+        state: &mut State,
+        result: Result<T, E>,
+    ) -> Result<T, PartitionError> {
+        result.map_err(|error| {
+            let error = error.into();
+            self.note_failure(state, &error);
+            error
+        })
+    }
+}
+
+/// An error with all that caused it, in one line.
+pub fn describe(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+impl Flush for Partition {
+    fn flush(&self) -> bool {
+        let ticket = {
+            let mut state = self.state();
+            state.flushing = Flushing::Running { again: false };
+            state.dirty_since = None;
+            match state.log() {
+                Ok(log) => {
+                    let ticket = log.begin_flush();
+                    self.noting(&mut state, ticket).ok().flatten()
+                }
+                Err(_) => None,
+            }
+        };
+        let result = ticket.map(vltava_log::FlushTicket::sync);
+        let mut state = self.state();
+        if let (Some(result), Ok(log)) = (result, state.log()) {
+            let completed = log.complete_flush(result);
+            // A failure is logged, and takes the log offline, where it is noted.
+            let _ = self.noting(&mut state, completed);
+        }
+        let again = state.flushing == Flushing::Running { again: true };
+        state.flushing = if again { Flushing::Queued } else { Flushing::Idle };
+        if let Ok(log) = state.log() {
+            let flushed = log.flushed_offset();
+            self.waiters.reached(Mark::Flushed, flushed);
+            self.advance_high_watermark(&mut state, Instant::now());
+        }
+        again
+    }
+}
