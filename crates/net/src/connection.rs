@@ -15,6 +15,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use prometheus_client::metrics::gauge::Gauge;
 use socket2::{SockRef, TcpKeepalive};
+use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::sync::oneshot;
@@ -186,6 +187,12 @@ impl<H: Handler> Session<H> {
                 None => std::future::pending().await,
             }
         };
+        let frame = async {
+            match reads {
+                true => self.reader.next(reader).await,
+                false => Err(broken(reader).await),
+            }
+        };
         tokio::select! {
             biased;
             (asked, reply) = handling => self.handled(asked, reply),
@@ -196,7 +203,7 @@ impl<H: Handler> Session<H> {
                 self.progress = Instant::now();
             }
             () = self.in_flight.settle(), if self.in_flight.is_waiting() => {}
-            frame = self.reader.next(reader), if reads => return self.begin(frame?),
+            frame = frame => return self.begin(frame?),
             () = idle.as_mut() => return self.check_idle(idle),
         }
         Ok(())
@@ -305,6 +312,16 @@ impl<H: Handler> Session<H> {
         };
         self.shared.metrics.rejected(kind);
         self.shared.warn(peer, listener, kind, end);
+    }
+}
+
+/// Waits for the connection to break, as it does when the client's process dies while answers
+/// wait in its socket. That is noticed without reading; an orderly end lies behind what is to be
+/// read and handled first.
+async fn broken(reader: &ReadHalf<'_>) -> FrameError {
+    match reader.ready(Interest::ERROR).await {
+        Ok(_) => FrameError::Read(std::io::ErrorKind::ConnectionReset.into()),
+        Err(error) => FrameError::Read(error),
     }
 }
 

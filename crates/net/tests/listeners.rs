@@ -1,0 +1,94 @@
+//! Several listeners, opened and closed while the server runs; the admin port beside them.
+
+#[allow(dead_code, reason = "each test file uses a part of it")]
+#[path = "support/server.rs"]
+mod support;
+
+use prometheus_client::registry::Registry;
+use support::{Client, start};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use vltava_net::admin::{Admin, Health};
+use vltava_net::{
+    BindError, Budget, CancellationToken, Limits, ListenerConfig, NetMetrics, ProcessMetrics,
+};
+
+#[tokio::test]
+async fn a_listener_comes_and_goes_and_the_others_keep_their_connections() {
+    let fixture = start(Limits::default()).await;
+    let mut staying = fixture.client().await;
+    staying.send(1, b"echo").await;
+    assert_eq!(staying.answer().await.0, 1);
+
+    let added = ListenerConfig::new("external", "localhost", 0);
+    let address = fixture.server.add_listener(added.clone()).await.expect("a free port");
+    let mut going = Client::connect(address).await;
+    going.send(2, b"echo").await;
+    assert_eq!(going.answer().await.0, 2);
+    let twice = fixture.server.add_listener(added).await;
+    assert!(matches!(twice, Err(BindError::Duplicate(_))));
+
+    assert!(fixture.server.remove_listener("external"));
+    assert!(!fixture.server.remove_listener("external"));
+    going.closed().await;
+    staying.send(3, b"echo").await;
+    assert_eq!(staying.answer().await.0, 3);
+    let again = ListenerConfig::new("external", "127.0.0.1", 0);
+    fixture.server.add_listener(again).await.expect("the name is free again");
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_named() {
+    let fixture = start(Limits::default()).await;
+    let taken = ListenerConfig::new("second", "127.0.0.1", fixture.address.port());
+    let error = taken.bind().await.expect_err("the port is taken");
+    assert_eq!(
+        error.to_string(),
+        format!("listener second: cannot listen on 127.0.0.1:{}", fixture.address.port())
+    );
+}
+
+#[tokio::test]
+async fn an_empty_host_is_every_address_of_the_machine() {
+    let bound = ListenerConfig::new("all", "", 0).bind().await.expect("a free port");
+    assert!(bound.local_addr().ip().is_unspecified());
+    TcpStream::connect(("127.0.0.1", bound.local_addr().port())).await.expect("it listens");
+}
+
+async fn get(port: u16, path: &str) -> String {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.expect("the port is open");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: node\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.expect("it reads");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("it answers and closes");
+    answer
+}
+
+#[tokio::test]
+async fn the_admin_port_answers_probes_and_shows_metrics() {
+    let budget = Budget::new(1 << 20, 1 << 16);
+    let mut registry = Registry::default();
+    let _metrics = NetMetrics::register(&mut registry, &budget);
+    ProcessMetrics::register(&mut registry);
+    let admin = Admin {
+        registry,
+        live: Box::new(|| Health::Good("running".to_owned())),
+        ready: Box::new(|| Health::Bad("fenced".to_owned())),
+    };
+    let bound = ListenerConfig::new("admin", "127.0.0.1", 0).bind().await.expect("a free port");
+    let port = bound.local_addr().port();
+    let stop = CancellationToken::new();
+    let serving = tokio::spawn(admin.serve(bound, stop.clone()));
+
+    let live = get(port, "/livez").await;
+    assert!(live.starts_with("HTTP/1.1 200 OK\r\n") && live.ends_with("running\n"), "{live}");
+    let ready = get(port, "/readyz").await;
+    assert!(ready.starts_with("HTTP/1.1 503 ") && ready.ends_with("fenced\n"), "{ready}");
+    let metrics = get(port, "/metrics").await;
+    for name in ["vltava_memory_budget_bytes 1048576", "process_resident_memory_bytes ", "# EOF"] {
+        assert!(metrics.contains(name), "{name} is missing in {metrics}");
+    }
+    assert!(get(port, "/other").await.starts_with("HTTP/1.1 404 "));
+    stop.cancel();
+    serving.await.expect("it ends");
+}
