@@ -15,9 +15,14 @@
 //!    starts at (a founding voter's is `00000000000000000000-0000000000.checkpoint`, with the
 //!    initial voters in it), then [`LogShape::restore`] for each batch of the log, or for each
 //!    epoch of its checkpoint and each batch with a `VotersRecord`, in order;
-//!    [`LogShape::restore_snapshot`] for the latest snapshot. A node with an empty disk that does
+//!    [`LogShape::restore_snapshot`] for the latest snapshot. If the log
+//!    [`is_behind`](LogShape::is_behind) the latest snapshot, it is dropped and the shape is that
+//!    of the snapshot alone. A node with an empty disk that does
 //!    not found the quorum starts with [`LogShape::empty`].
-//! 2. [`QuorumState`] from the `quorum-state` file (`Default` if there is none),
+//!    Whatever the shape holds counts as on disk: **sync the log's files first**, since a process
+//!    that was killed may have left in the page cache what no sync covered.
+//! 2. [`QuorumState`] from the `quorum-state` file (`Default` if there is none), its directory
+//!    synced for the same reason,
 //! 3. [`Machine::new`], then [`Event::Tick`].
 //!
 //! For every event it calls [`Machine::on`] and carries out **all effects, in order, before the
@@ -74,6 +79,8 @@ mod voter_set;
 
 #[cfg(feature = "planted")]
 pub mod planted;
+#[cfg(feature = "sim")]
+pub mod sim;
 
 pub use config::{Config, ConfigError};
 pub use effect::{Destination, Effect, LogRange, QuorumState, Violation};

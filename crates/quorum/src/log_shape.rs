@@ -95,6 +95,13 @@ impl LogShape {
         self.snapshot_taken(id);
     }
 
+    /// Whether a snapshot on disk holds what this log lacks: the log lost records that were not
+    /// on disk yet, or the node crashed while it put the snapshot in the log's place. The log is
+    /// then dropped, and starts anew from the snapshot.
+    pub fn is_behind(&self, snapshot: SnapshotId) -> bool {
+        (snapshot.epoch, snapshot.end_offset) > (self.last_epoch(), self.end)
+    }
+
     /// The first offset that is still in the log.
     pub fn start(&self) -> Offset {
         self.earliest_snapshot.map_or(Offset::ZERO, |id| id.end_offset)
@@ -278,6 +285,8 @@ impl LogShape {
         self.voters.drain(..before.saturating_sub(1));
         self.earliest_snapshot = Some(snapshot);
         self.latest_snapshot = self.latest_snapshot.max(Some(snapshot));
+        // What a snapshot on disk covers needs no flush.
+        self.flushed = self.flushed.max(start);
     }
 
     /// Starts anew at the end of a snapshot.

@@ -63,4 +63,9 @@ impl Bug {
         Self::KeepTruncatedVoters,
         Self::OverlappingChanges,
     ];
+
+    /// In how many seeds the simulator must find it.
+    pub fn seeds_max(self) -> u64 {
+        100
+    }
 }
