@@ -1,7 +1,5 @@
 //! What the broker asks of the active coordinator, apart from its own registration.
 
-use std::sync::Arc;
-
 use futures::future::BoxFuture;
 use vltava_wire::messages::{
     AllocateProducerIdsRequest, AllocateProducerIdsResponse, AlterPartitionRequest,
@@ -25,13 +23,13 @@ pub enum ControllerError {
 pub trait Controller: Send + Sync + 'static {
     /// Proposes new in-sync replicas (KIP-497). The broker id and epoch are the caller's to fill.
     fn alter_partition(
-        self: Arc<Self>,
+        &self,
         request: AlterPartitionRequest,
     ) -> BoxFuture<'static, Result<AlterPartitionResponse, ControllerError>>;
 
     /// Reserves a block of producer ids (KIP-730).
     fn allocate_producer_ids(
-        self: Arc<Self>,
+        &self,
         request: AllocateProducerIdsRequest,
     ) -> BoxFuture<'static, Result<AllocateProducerIdsResponse, ControllerError>>;
 }

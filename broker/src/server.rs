@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use vltava_config::Values;
-use vltava_net::{Handler, Inbound, Reply};
+use vltava_net::{CancellationToken, Handler, Inbound, Reply};
 use vltava_wire::{NodeId, Str};
 
 use crate::api::dispatch;
@@ -41,6 +41,8 @@ pub struct Broker {
     pub life: Arc<Life>,
     /// Topics that are being created because somebody asked for them.
     creating: Mutex<BTreeSet<Str>>,
+    /// Cancelled when the broker ends.
+    stop: CancellationToken,
 }
 
 /// Gives each request to its handler.

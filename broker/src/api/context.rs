@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use vltava_net::{Answer, ConnectionId, Inbound, Reply};
 use vltava_wire::header::RequestHeader;
-use vltava_wire::{DecodeError, Message, Request, Str};
+use vltava_wire::{DecodeError, Request, Str};
 
 /// A decoded request and where it came from.
 #[derive(Debug)]

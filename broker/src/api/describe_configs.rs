@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use vltava_config::{Described, Role, describe};
+use vltava_config::describe::Described;
+use vltava_config::{Role, describe};
 use vltava_metadata::{ConfigMap, ResourceType};
 use vltava_net::Reply;
 use vltava_wire::messages::describe_configs::{
@@ -27,14 +28,14 @@ pub async fn handle(broker: &Arc<Broker>, call: Call<DescribeConfigsRequest>) ->
         .resources
         .iter()
         .map(|resource| {
-            let outcome = describe(broker, resource);
+            let outcome = describe_one(broker, resource);
             answer(&call.request, resource, outcome)
         })
         .collect();
     call.reply(&DescribeConfigsResponse { throttle_time_ms: 0, results })
 }
 
-fn describe(broker: &Broker, resource: &DescribeConfigsResource) -> Outcome {
+fn describe_one(broker: &Broker, resource: &DescribeConfigsResource) -> Outcome {
     let image = broker.cluster.image();
     let name = &resource.resource_name;
     let values = broker.cluster.values();

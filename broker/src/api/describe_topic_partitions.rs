@@ -21,7 +21,7 @@ use crate::server::Broker;
 pub async fn handle(broker: &Arc<Broker>, call: Call<DescribeTopicPartitionsRequest>) -> Reply {
     let image = broker.cluster.image();
     let request = &call.request;
-    let most = *broker.config.get(keys::MAX_REQUEST_PARTITION_SIZE_LIMIT);
+    let most = broker.config.get(keys::MAX_REQUEST_PARTITION_SIZE_LIMIT);
     let limit = request.response_partition_limit.clamp(1, most) as usize;
     let (first, first_partition) = match &request.cursor {
         Some(cursor) => (cursor.topic_name.clone(), cursor.partition_index.max(0)),

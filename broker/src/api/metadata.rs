@@ -41,7 +41,7 @@ pub async fn handle(broker: &Arc<Broker>, call: Call<MetadataRequest>) -> Reply 
                 response.topics.push(view.asked_topic(wanted, &mut missing));
             }
             if request.allow_auto_topic_creation
-                && *broker.config.get(keys::AUTO_CREATE_TOPICS_ENABLE)
+                && broker.config.get(keys::AUTO_CREATE_TOPICS_ENABLE)
                 && !missing.is_empty()
             {
                 broker.create_topics_in_background(missing);

@@ -127,28 +127,23 @@ impl Coordinators {
         }
     }
 
-    /// Makes a request of this broker's own as if a client had sent it, and reads its answer.
-    ///
-    /// # Errors
-    /// As [`call`](Self::call).
-    pub async fn request<R: Request>(&self, request: R) -> Result<R::Response, ControllerError> {
-        self.call(&request).await
-    }
 }
 
-impl Controller for Coordinators {
+impl Controller for Arc<Coordinators> {
     fn alter_partition(
-        self: Arc<Self>,
+        &self,
         request: AlterPartitionRequest,
     ) -> BoxFuture<'static, Result<AlterPartitionResponse, ControllerError>> {
-        Box::pin(async move { self.call(&request).await })
+        let coordinators = Arc::clone(self);
+        Box::pin(async move { coordinators.call(&request).await })
     }
 
     fn allocate_producer_ids(
-        self: Arc<Self>,
+        &self,
         request: AllocateProducerIdsRequest,
     ) -> BoxFuture<'static, Result<AllocateProducerIdsResponse, ControllerError>> {
-        Box::pin(async move { self.call(&request).await })
+        let coordinators = Arc::clone(self);
+        Box::pin(async move { coordinators.call(&request).await })
     }
 }
 

@@ -105,9 +105,9 @@ impl Observer {
 
     /// Follows the log for ever.
     pub(super) async fn run(mut self) -> Result<(), ObserveError> {
-        self.config.validate().map_err(ObserveError::Config)?;
-        let state = QuorumState::default();
-        let mut machine = Machine::new(self.config.clone(), state, LogShape::empty(), self.now());
+        let (config, state) = (self.config.clone(), QuorumState::default());
+        let mut machine = Machine::new(config, state, LogShape::empty(), self.now())
+            .map_err(ObserveError::Config)?;
         let mut event = Event::Tick;
         loop {
             let mut events = VecDeque::from([event]);

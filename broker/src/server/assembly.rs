@@ -97,16 +97,17 @@ pub fn run(loaded: Loaded) -> Result<(), RunError> {
 
 async fn live(values: Values) -> Result<(), RunError> {
     let signal = shutdown::signalled();
-    if let Err(error) = vltava_net::raise_descriptor_limit() {
-        tracing::warn!(%error, "the limit of open files stays as it is");
-    }
+    vltava_net::raise_descriptor_limit();
     let id = NodeId(values.node_id());
     let stop = CancellationToken::new();
     let life = Life::new(id);
     let mut registry = Registry::default();
     ProcessMetrics::register(&mut registry);
     let gauges = MetadataGauges::register(&mut registry);
-    let budget = Budget::new(values.get(keys::VLTAVA_MEMORY_BUDGET_BYTES) as usize);
+    let budget = Budget::new(
+        values.get(keys::VLTAVA_MEMORY_BUDGET_BYTES) as usize,
+        limits(&values).request_max_bytes,
+    );
     let metrics = NetMetrics::register(&mut registry, &budget);
     let bound = bind(&values).await?;
     let admin = bind_admin(&values).await?;
@@ -125,7 +126,7 @@ async fn live(values: Values) -> Result<(), RunError> {
     };
     let partitions =
         tokio::task::block_in_place(|| Partitions::open(setup)).map_err(RunError::Open)?;
-    partitions.metrics().register(&mut registry);
+    partitions.register(&mut registry);
     if let Some(listener) = admin {
         let (live, ready) = (observability::live(), observability::ready(&life));
         tokio::spawn(Admin { registry, live, ready }.serve(listener, stop.clone()));
@@ -146,10 +147,11 @@ async fn live(values: Values) -> Result<(), RunError> {
         cluster,
         partitions,
         groups: Arc::new(groups),
-        controller: Arc::clone(&coordinators) as _,
+        controller: Arc::new(Arc::clone(&coordinators)),
         coordinators,
         life,
         creating: Default::default(),
+        stop: stop.clone(),
     });
     let doors = Doors { bound, budget, metrics, stop: stop.clone() };
     let mut failed_dirs = broker.partitions.failed_dirs();
@@ -217,12 +219,15 @@ async fn follow(
             waiting = Some(latest);
             continue;
         }
+        if doors.is_some() {
+            let controller = Arc::clone(&broker.controller);
+            broker.partitions.start(controller, &broker.stop);
+        }
         take(&broker, &latest, &images);
         gauges.show(&latest.image, broker.id);
         broker.life.set_applied(offset);
         if let Some(doors) = doors.take() {
             server = Some(doors.open(&broker)?);
-            Partitions::start(&broker.partitions, Arc::clone(&broker.controller));
             broker.life.set_ready();
             tokio::spawn(Arc::clone(&broker).create_declared(broker.config.create_topics()));
         }
@@ -259,7 +264,7 @@ async fn end(broker: &Arc<Broker>, orderly: bool, stop: CancellationToken) {
     broker.groups.close();
     let epoch = life.epoch();
     let closing = Arc::clone(&broker.partitions);
-    let closed = tokio::task::spawn_blocking(move || closing.shutdown(epoch));
+    let closed = tokio::task::spawn_blocking(move || closing.close(epoch.get()));
     if tokio::time::timeout(CONTROLLED_SHUTDOWN_LIMIT + CONNECTIONS_LIMIT, closed).await.is_err()
     {
         tracing::warn!("the logs could not be closed in time; they are recovered at the next start");

@@ -37,6 +37,7 @@ pub use budget::{Budget, Charge};
 pub use descriptors::raise_descriptor_limit;
 pub use handler::{ConnectionId, Handler, Inbound, Opened};
 pub use limits::Limits;
+pub use logging::error_chain;
 pub use listener::{BindError, BoundListener, ListenerConfig};
 pub use metrics::NetMetrics;
 pub use process::ProcessMetrics;

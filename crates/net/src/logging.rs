@@ -105,3 +105,9 @@ impl LogConfig {
         .map_err(|_| LogError::Twice)
     }
 }
+
+/// An error with all that caused it, in one line.
+pub fn error_chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |error| error.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
