@@ -10,6 +10,7 @@ pub mod check;
 pub mod cluster;
 pub mod consumers;
 pub mod faults;
+pub mod java;
 pub mod power;
 pub mod producers;
 pub mod spine;

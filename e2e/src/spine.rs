@@ -4,6 +4,7 @@ mod bad_input;
 mod failover;
 mod full_disk;
 mod groups;
+mod java_tools;
 mod resources;
 mod walkthrough;
 
@@ -60,6 +61,11 @@ pub const CHECKS: &[Check] = &[
         name: "full-disk",
         promise: "a full disk refuses writes, serves reads, and recovers",
         run: full_disk::run,
+    },
+    Check {
+        name: "java-tools",
+        promise: "Apache's own tools work on the cluster, and read its files",
+        run: java_tools::run,
     },
 ];
 

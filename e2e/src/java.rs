@@ -1,0 +1,66 @@
+//! Apache Kafka's own tools, from their jars, which Maven fetches once.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::Outcome;
+
+/// Apache's tools, ready to run.
+pub struct Tools {
+    jars: PathBuf,
+}
+
+impl Tools {
+    /// Fetches the jars into the build's folder, unless they are there.
+    ///
+    /// # Errors
+    /// If there is no Java or no Maven, or the jars cannot be had.
+    pub fn fetch() -> Outcome<Self> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let target =
+            std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("../target"), Into::into);
+        let jars = target.join("kafka-tools-4.2.1");
+        if !jars.is_dir() {
+            let part = target.join("kafka-tools-part");
+            let status = Command::new("mvn")
+                .args(["-q", "-B", "-f"])
+                .arg(root.join("kafka/pom.xml"))
+                .arg("dependency:copy-dependencies")
+                .arg(format!("-DoutputDirectory={}", part.display()))
+                .status()
+                .map_err(|error| format!("mvn: {error}; install maven and a Java 17"))?;
+            if !status.success() {
+                return Err(format!("mvn ended with {status}"));
+            }
+            std::fs::rename(&part, &jars).map_err(|error| error.to_string())?;
+        }
+        Ok(Self { jars })
+    }
+
+    /// Runs a tool by its class and returns all that it printed.
+    ///
+    /// # Errors
+    /// What it printed, if it failed.
+    pub fn run(&self, class: &str, arguments: &[&str], input: &str) -> Outcome<String> {
+        use std::io::Write;
+        let line = format!("{class} {}", arguments.join(" "));
+        let failed = |error: std::io::Error| format!("{line}: {error}");
+        let mut child = Command::new("java")
+            .args(["-Xmx256M", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp"])
+            .arg(format!("{}/*", self.jars.display()))
+            .arg(class)
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(failed)?;
+        if let Some(mut stdin) = child.stdin.take() {
+            stdin.write_all(input.as_bytes()).map_err(failed)?;
+        }
+        let output = child.wait_with_output().map_err(failed)?;
+        let text = [output.stdout, output.stderr].concat();
+        let text = String::from_utf8_lossy(&text).into_owned();
+        if output.status.success() { Ok(text) } else { Err(format!("{line}: {}", text.trim())) }
+    }
+}
