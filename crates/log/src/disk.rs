@@ -47,9 +47,7 @@ pub enum SyncKind {
     EpochCheckpointFolder,
     /// The records of a segment that was cut, so that what was cut off cannot return.
     TruncateLog,
-    /// The indexes of a segment that was cut.
-    TruncateIndex,
-    /// The folder, after segments or snapshots beyond a cut were removed.
+    /// The folder, after segments, indexes or snapshots beyond a cut were removed.
     TruncateFolder,
     /// The folder, after segments were given up by retention.
     RetentionFolder,
@@ -61,7 +59,7 @@ pub enum SyncKind {
 
 impl SyncKind {
     /// All there are.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 13] = [
         Self::LogFlush,
         Self::SegmentRoll,
         Self::IndexRoll,
@@ -71,7 +69,6 @@ impl SyncKind {
         Self::EpochCheckpoint,
         Self::EpochCheckpointFolder,
         Self::TruncateLog,
-        Self::TruncateIndex,
         Self::TruncateFolder,
         Self::RetentionFolder,
         Self::Checkpoint,

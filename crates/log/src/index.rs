@@ -145,30 +145,47 @@ impl<E: Entry> Index<E> {
     }
 
     /// Opens an index that was not complete: its longest rising prefix of entries for which
-    /// `keep` holds. The caller cuts off the rest: [`cut`](Self::cut).
+    /// `keep` holds. If the file has more than that it is given up, and the entries wait in
+    /// memory to be written anew; see [`GaveUp`].
     pub(crate) fn load_prefix(
         folder: &Folder,
         base: Offset,
         keep: impl Fn(&E) -> bool,
-    ) -> Result<Self, DiskError> {
+    ) -> Result<(Self, GaveUp), DiskError> {
         let mut index = Self::empty(base);
         let path = folder.path(base, E::SUFFIX);
         let Some(file) = folder.volume.open_if_there(&path, OpenMode::Read)? else {
-            return Ok(index);
+            return Ok((index, GaveUp(false)));
         };
-        loop {
-            let entries = read_entries::<E>(&file, index.written, READ_BYTES / E::SIZE)?;
-            if entries.is_empty() {
-                return Ok(index);
-            }
-            for entry in entries {
-                if !entry.may_follow(index.last) || !keep(&entry) {
-                    return Ok(index);
+        let mut at = 0;
+        'file: loop {
+            let entries = read_entries::<E>(&file, at, READ_BYTES / E::SIZE)?;
+            for entry in &entries {
+                if !entry.may_follow(index.last) || !keep(entry) {
+                    break 'file;
                 }
-                index.last = Some(entry);
-                index.written += 1;
+                index.last = Some(*entry);
+                index.pending.push(*entry);
+                at += 1;
+            }
+            if entries.is_empty() {
+                break;
             }
         }
+        if file.size()? == (at * E::SIZE) as u64 {
+            index.written = at;
+            index.pending = Vec::new();
+            return Ok((index, GaveUp(false)));
+        }
+        folder.volume.remove_file(&path)?;
+        Ok((index, GaveUp(true)))
+    }
+
+    /// Gives the file up, and forgets all entries.
+    pub(crate) fn clear(&mut self, folder: &Folder) -> Result<GaveUp, DiskError> {
+        let path = folder.path(self.base_offset, E::SUFFIX);
+        *self = Self::empty(self.base_offset);
+        Ok(GaveUp(folder.volume.remove_file(&path)?))
     }
 
     /// Bytes that the entries take in the file.
@@ -211,9 +228,10 @@ impl<E: Entry> Index<E> {
         Ok(file)
     }
 
-    /// Writes all entries, cuts off what follows them in the file, and syncs it.
+    /// Writes all entries and syncs the file.
     pub(crate) fn seal(&mut self, folder: &Folder) -> Result<(), DiskError> {
         let file = self.write(folder)?;
+        // A write that failed half-way may have left more.
         file.set_len((self.written * E::SIZE) as u64)?;
         file.sync(SyncKind::IndexRoll)
     }
@@ -259,39 +277,34 @@ impl<E: Entry> Index<E> {
         Ok(if at > 0 { Some((from + at - 1, entries[at - 1])) } else { found })
     }
 
-    /// Removes the entries for which `keep`, which must hold for a prefix, does not hold; what
-    /// is cut from the file is cut durably, so that no older entries can return.
+    /// Removes the entries for which `keep`, which must hold for a prefix, does not hold. If
+    /// the file has such entries it is given up, and the others wait in memory.
     pub(crate) fn truncate(
         &mut self,
         folder: &Folder,
         keep: impl Fn(&E) -> bool,
-    ) -> Result<(), DiskError> {
+    ) -> Result<GaveUp, DiskError> {
         let kept = self.pending.partition_point(&keep);
         self.pending.truncate(kept);
         if kept > 0 {
             self.last = self.pending.last().copied();
-        } else {
-            let found = self.find_last_written(folder, keep)?;
-            self.written = found.map_or(0, |(at, _)| at + 1);
-            self.last = found.map(|(_, entry)| entry);
+            return Ok(GaveUp(false));
         }
-        self.cut(folder)
-    }
-
-    /// Cuts off, durably, what follows the entries in the file.
-    pub(crate) fn cut(&self, folder: &Folder) -> Result<(), DiskError> {
-        let path = folder.path(self.base_offset, E::SUFFIX);
-        let Some(file) = folder.volume.open_if_there(&path, OpenMode::Write)? else {
-            return Ok(());
-        };
-        let size = (self.written * E::SIZE) as u64;
-        if file.size()? == size {
-            return Ok(());
+        if self.written == 0 {
+            return self.clear(folder);
         }
-        file.set_len(size)?;
-        file.sync(SyncKind::TruncateIndex)
+        let (index, gave_up) = Self::load_prefix(folder, self.base_offset, keep)?;
+        *self = index;
+        Ok(gave_up)
     }
 }
+
+/// Whether a file was removed because of entries in it that are not right any more. The caller
+/// syncs the folder before records are appended: the entries that are written later go to a new
+/// file, and so never mix with the old ones, whatever a power cut leaves of both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub(crate) struct GaveUp(pub(crate) bool);
 
 /// Up to `count` entries from the `from`-th on; fewer only at the end of the file.
 fn read_entries<E: Entry>(file: &OpenFile, from: usize, count: usize) -> Result<Vec<E>, DiskError> {

@@ -224,6 +224,12 @@ impl FaultyDisk {
         self.state.lock().capacity = bytes;
     }
 
+    /// Makes the disk full once its files have so many bytes more than now.
+    pub fn fill_up(&self, room: u64) {
+        let mut state = self.state.lock();
+        state.capacity = state.used() + room;
+    }
+
     /// Lets each write write any part of what it is given.
     pub fn set_short_writes(&self, short_writes: bool) {
         self.state.lock().short_writes = short_writes;

@@ -130,8 +130,8 @@ impl Opening {
             return Ok(());
         }
         self.report.indexes_rebuilt += 1;
-        let everything = Offset(i64::MIN);
-        let recovered = Segment::recover(&self.folder, found, everything, &mut |_| Ok(()))?;
+        let nothing = Offset::ZERO;
+        let recovered = Segment::recover(&self.folder, found, nothing, &mut |_| Ok(()))?;
         self.report.scanned_bytes += recovered.scanned_bytes;
         if let Some((position, reason)) = recovered.invalid {
             let file = self.folder.path(base, folder::LOG);

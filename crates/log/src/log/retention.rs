@@ -5,7 +5,6 @@ use vltava_wire::Offset;
 use super::Log;
 use crate::disk::SyncKind;
 use crate::error::LogError;
-use crate::folder;
 use crate::segment::Segment;
 
 /// What retention deleted.
@@ -107,14 +106,7 @@ impl Log {
             // What cannot be removed now is removed when the log is opened.
             _ = self.folder.remove_given_up(base);
         }
-        let newest = self.snapshots.last().copied();
-        self.snapshots.retain(|&offset| {
-            let keep = offset >= start || Some(offset) == newest;
-            if !keep {
-                _ = self.folder.volume.remove_file(&self.folder.path(offset, folder::SNAPSHOT));
-            }
-            keep
-        });
+        self.prune_snapshots();
         Ok(())
     }
 }

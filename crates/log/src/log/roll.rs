@@ -44,21 +44,33 @@ impl Log {
         Ok(())
     }
 
-    /// Notes the newest snapshot, and removes older ones that no segment starts with: those let
-    /// the log be truncated to the segment without replaying all of it.
+    /// Notes the newest snapshot, and removes those that are not needed any more.
     pub(super) fn keep_snapshot(&mut self, newest: Offset) {
-        let segments = &self.segments;
-        let is_start =
-            |offset: Offset| segments.binary_search_by_key(&offset, Segment::base_offset).is_ok();
-        self.snapshots.retain(|&offset| {
-            let keep = offset != newest && is_start(offset);
-            if !keep && offset != newest {
+        self.snapshots.retain(|&offset| offset < newest);
+        self.snapshots.push(newest);
+        self.prune_snapshots();
+    }
+
+    /// Removes snapshots but the newest one and those at the start of a segment: these let the
+    /// log be truncated to it without replaying all of it, and know of records before it that
+    /// are deleted.
+    pub(super) fn prune_snapshots(&mut self) {
+        let (all, segments) = (std::mem::take(&mut self.snapshots), &self.segments);
+        let is_needed = |index: usize| {
+            let (offset, Some(&next)) = (all[index], all.get(index + 1)) else { return true };
+            // There may be a gap before a segment, so the snapshot may be older than its start.
+            let at = segments.partition_point(|segment| segment.base_offset() < offset);
+            let is_at_end_before = at == 0 || segments[at - 1].next_offset() <= offset;
+            is_at_end_before && segments.get(at).is_some_and(|s| s.base_offset() < next)
+        };
+        for (index, &offset) in all.iter().enumerate() {
+            if is_needed(index) {
+                self.snapshots.push(offset);
+            } else {
                 // One that stays by failure is removed when the log is opened or truncated.
                 _ = self.folder.volume.remove_file(&self.folder.path(offset, folder::SNAPSHOT));
             }
-            keep
-        });
-        self.snapshots.push(newest);
+        }
     }
 
     /// Flushes, writes indexes and a snapshot of the producers, so that the next open can be

@@ -18,7 +18,8 @@ pub type LowerRecoveryPoint<'a> = dyn FnMut(Offset) -> Result<(), DiskError> + '
 impl Log {
     /// Removes all records from `offset` on, durably; a batch that holds it goes as a whole. If
     /// that is below [`flushed_offset`](Self::flushed_offset), `lower_recovery_point` is called
-    /// first and must persist that recovery point: else the log would be found shorter than it.
+    /// first and must persist the recovery point that it is given (somewhat below `offset`): else
+    /// the log would be found shorter than it should be.
     ///
     /// # Errors
     /// The owner's (nothing has changed then), or the disk's (the log has failed then).
@@ -37,22 +38,13 @@ impl Log {
             return self.truncate_fully_and_start_at(offset, lower_recovery_point);
         }
         if offset < self.flushed_offset {
-            // A batch that holds the offset goes as a whole, so the log may end before it.
-            lower_recovery_point(self.batch_start(offset)?)?;
+            // The log may end before the offset: a batch that holds it goes as a whole, and
+            // there may have been a gap before that. It will not end before the segment starts.
+            let at = self.segments.partition_point(|segment| segment.base_offset() <= offset);
+            lower_recovery_point(self.segments[at - 1].base_offset())?;
         }
         self.truncations += 1;
         self.remove_from(offset).map_err(|error| self.fail(error))
-    }
-
-    /// The base offset of the batch that holds `offset`.
-    fn batch_start(&self, offset: Offset) -> Result<Offset, LogError> {
-        let at = self.segments.partition_point(|segment| segment.base_offset() <= offset);
-        let segment = &self.segments[at.saturating_sub(1)];
-        let file = segment.file(&self.folder)?;
-        let found = segment
-            .find(&self.folder, &file, offset)
-            .map_err(|error| corrupt(&self.folder, segment.base_offset(), error))?;
-        Ok(found.map_or(segment.next_offset(), |placed| placed.header.base_offset).min(offset))
     }
 
     fn remove_from(&mut self, offset: Offset) -> Result<(), LogError> {

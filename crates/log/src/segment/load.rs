@@ -147,29 +147,26 @@ impl Segment {
         let base = self.base_offset;
         let below = recovery_point - base;
         let time_kept = |e: &TimeEntry| i64::from(e.relative_offset) < below;
-        self.times = Index::load_prefix(folder, base, time_kept)?;
+        let (mut times, mut gave_up_times) = Index::load_prefix(folder, base, time_kept)?;
         // Beyond its last entry the time index may have lost some.
-        let time_known = self.times.last().map_or(-1, |e: TimeEntry| i64::from(e.relative_offset));
-        self.offsets = Index::load_prefix(folder, base, |e: &OffsetEntry| {
+        let time_known = times.last().map_or(-1, |e| i64::from(e.relative_offset));
+        let (mut offsets, mut gave_up) = Index::load_prefix(folder, base, |e: &OffsetEntry| {
             i64::from(e.relative_offset) <= time_known && u64::from(e.position) < found.size
         })?;
-        let mut anchor = self.offsets.last();
+        let mut anchor = offsets.last();
         if let Some(entry) = anchor
             && !is_at(file, entry, base, found.size)?
         {
-            self.offsets = Index::empty(base);
+            gave_up.0 |= offsets.clear(folder)?.0;
             anchor = None;
         }
-        match anchor {
-            Some(anchor) => {
-                let kept = |e: &TimeEntry| e.relative_offset <= anchor.relative_offset;
-                self.times = Index::load_prefix(folder, base, kept)?;
-            }
-            None => self.times = Index::empty(base),
+        let kept = |e: &TimeEntry| anchor.is_some_and(|a| e.relative_offset <= a.relative_offset);
+        gave_up_times.0 |= times.truncate(folder, kept)?.0;
+        if gave_up.0 || gave_up_times.0 {
+            folder.volume.sync_folder(&folder.dir, SyncKind::TruncateFolder)?;
         }
-        self.max_timestamp = self.times.last();
-        self.offsets.cut(folder)?;
-        self.times.cut(folder)?;
+        self.max_timestamp = times.last();
+        (self.offsets, self.times) = (offsets, times);
         Ok(anchor)
     }
 
@@ -192,8 +189,12 @@ impl Segment {
         let (position, end) = (first.position, first.header.base_offset - self.base_offset);
         drop(file);
         self.cut_at(folder, position)?;
-        self.offsets.truncate(folder, |entry| u64::from(entry.position) < position)?;
-        self.times.truncate(folder, |entry| i64::from(entry.relative_offset) < end)?;
+        let offset_kept = |entry: &OffsetEntry| u64::from(entry.position) < position;
+        let time_kept = |entry: &TimeEntry| i64::from(entry.relative_offset) < end;
+        let gave_up = self.offsets.truncate(folder, offset_kept)?;
+        if self.times.truncate(folder, time_kept)?.0 || gave_up.0 {
+            folder.volume.sync_folder(&folder.dir, SyncKind::TruncateFolder)?;
+        }
         self.sealed = false;
         self.size = 0;
         self.next_offset = self.base_offset;
@@ -221,7 +222,7 @@ fn is_at(file: &OpenFile, entry: OffsetEntry, base: Offset, size: u64) -> Result
     let mut walk = HeaderWalk::new(file, u64::from(entry.position), size, FIND_BYTES);
     match walk.next() {
         Ok(Some(placed)) => {
-            Ok(placed.header.last_offset() - base == i64::from(entry.relative_offset))
+            Ok(placed.header.last_offset() == base + i64::from(entry.relative_offset))
         }
         Ok(None) | Err(ScanError::Invalid { .. }) => Ok(false),
         Err(ScanError::Disk(error)) => Err(error),
