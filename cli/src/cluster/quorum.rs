@@ -1,0 +1,346 @@
+//! `vltava quorum status`: who leads the metadata, how far the others are, and which brokers live.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Serialize;
+use vltava_client::{ClientError, ConnectOptions, Connection};
+use vltava_crd::FIRST_COORDINATOR_ID;
+use vltava_wire::messages::describe_cluster::DescribeClusterBroker;
+use vltava_wire::messages::describe_quorum::{PartitionData, TopicData};
+use vltava_wire::messages::{
+    DescribeClusterRequest, DescribeQuorumRequest, DescribeQuorumResponse,
+};
+
+use crate::args::{Bootstrap, QuorumArgs, QuorumCommand};
+use crate::cluster::session::{Session, check};
+use crate::error::CliError;
+use crate::local::{ClusterState, DataDir};
+use crate::output;
+
+/// The topic of the metadata log.
+const METADATA_TOPIC: &str = "__cluster_metadata";
+/// How long a coordinator may take to answer before it counts as unreachable.
+const REACH: Duration = Duration::from_secs(1);
+
+/// Runs the command.
+///
+/// # Errors
+/// If no node of the cluster can be reached, or the quorum has no leader.
+pub async fn run(dir: &DataDir, args: &QuorumArgs) -> Result<(), CliError> {
+    let QuorumCommand::Status { json } = &args.command;
+    let status = gather(dir, &args.bootstrap).await?;
+    if *json {
+        output::json(&status)?
+    } else {
+        show(&status)?
+    }
+    if status.leader_id.is_none() {
+        return Err(CliError::Refused("the quorum has no leader".to_owned()));
+    }
+    Ok(())
+}
+
+/// The quorum, as `--json` shows it.
+#[derive(Debug, Serialize)]
+struct Status {
+    leader_id: Option<i32>,
+    epoch: Option<i32>,
+    high_watermark: Option<i64>,
+    /// Whether a majority of the voters can be reached.
+    holds: bool,
+    coordinators: Vec<Coordinator>,
+    brokers: Vec<Broker>,
+}
+
+#[derive(Debug, Serialize)]
+struct Coordinator {
+    name: String,
+    id: i32,
+    address: Option<String>,
+    mode: &'static str,
+    log_end_offset: Option<i64>,
+    lag: Option<i64>,
+}
+
+#[derive(Debug, Serialize)]
+struct Broker {
+    id: i32,
+    address: String,
+    fenced: bool,
+    log_end_offset: Option<i64>,
+    lag: Option<i64>,
+}
+
+async fn gather(dir: &DataDir, bootstrap: &Bootstrap) -> Result<Status, CliError> {
+    let session = Session::open(dir, bootstrap)?;
+    // What the folder knows helps where no broker answers.
+    let local: BTreeMap<i32, String> = match bootstrap.servers.is_empty() {
+        true => {
+            let state = ClusterState::existing(dir, true)?;
+            state.coordinators().map(|(name, address)| (name.id(), address)).collect()
+        }
+        false => BTreeMap::new(),
+    };
+    let answer = describe(&session, &local).await;
+    let (quorum, failure) = match answer {
+        Ok(quorum) => (quorum, None),
+        Err(error) => (DescribeQuorumResponse::default(), Some(error)),
+    };
+    let addresses = addresses(&quorum, local);
+    if let (Some(error), true) = (failure, addresses.is_empty()) {
+        return Err(error.into());
+    }
+    let reachable = reach(&addresses).await;
+    let brokers = brokers(&session).await.unwrap_or_default();
+    Ok(assemble(quorum, &addresses, &reachable, brokers))
+}
+
+fn request() -> DescribeQuorumRequest {
+    let partitions = vec![PartitionData { partition_index: 0 }];
+    DescribeQuorumRequest {
+        topics: vec![TopicData { topic_name: METADATA_TOPIC.into(), partitions }],
+    }
+}
+
+/// Asks the brokers, which ask the leader; and if none answers, the coordinators themselves.
+async fn describe(
+    session: &Session,
+    local: &BTreeMap<i32, String>,
+) -> Result<DescribeQuorumResponse, ClientError> {
+    let mut result = session.ask(&request()).await.and_then(sound);
+    for address in local.values() {
+        if result.is_ok() {
+            break;
+        }
+        if let Ok(answer) = session.ask_at(address, &request(), i16::MAX).await.and_then(sound) {
+            result = Ok(answer);
+        }
+    }
+    result
+}
+
+fn sound(answer: DescribeQuorumResponse) -> Result<DescribeQuorumResponse, ClientError> {
+    check(|| "the quorum".to_owned(), answer.error_code, answer.error_message.as_ref())?;
+    for partition in answer.topics.iter().flat_map(|topic| &topic.partitions) {
+        let message = partition.error_message.as_ref();
+        check(|| "the quorum".to_owned(), partition.error_code, message)?;
+    }
+    Ok(answer)
+}
+
+/// Where each coordinator listens: as the quorum says, else as the folder says.
+fn addresses(
+    quorum: &DescribeQuorumResponse,
+    mut local: BTreeMap<i32, String>,
+) -> BTreeMap<i32, String> {
+    for node in &quorum.nodes {
+        if let Some(listener) = node.listeners.first() {
+            local.insert(node.node_id, format!("{}:{}", listener.host, listener.port));
+        }
+    }
+    local
+}
+
+/// Which of these nodes answer, all asked at once.
+async fn reach(addresses: &BTreeMap<i32, String>) -> BTreeMap<i32, bool> {
+    let mut tasks = tokio::task::JoinSet::new();
+    for (id, address) in addresses {
+        let (id, address) = (*id, address.clone());
+        tasks.spawn(async move {
+            let options =
+                ConnectOptions { connect_timeout: REACH, ..ConnectOptions::named("vltava-cli") };
+            (id, Connection::connect(&address, &options).await.is_ok())
+        });
+    }
+    tasks.join_all().await.into_iter().collect()
+}
+
+async fn brokers(session: &Session) -> Result<Vec<Broker>, ClientError> {
+    let request = DescribeClusterRequest {
+        endpoint_type: 1,
+        include_fenced_brokers: true,
+        ..Default::default()
+    };
+    let answer = session.ask(&request).await?;
+    check(|| "the brokers".to_owned(), answer.error_code, answer.error_message.as_ref())?;
+    let broker = |broker: DescribeClusterBroker| Broker {
+        id: broker.broker_id,
+        address: format!("{}:{}", broker.host, broker.port),
+        fenced: broker.is_fenced,
+        log_end_offset: None,
+        lag: None,
+    };
+    let mut brokers: Vec<Broker> = answer.brokers.into_iter().map(broker).collect();
+    brokers.sort_by_key(|broker| broker.id);
+    Ok(brokers)
+}
+
+fn assemble(
+    quorum: DescribeQuorumResponse,
+    addresses: &BTreeMap<i32, String>,
+    reachable: &BTreeMap<i32, bool>,
+    mut brokers: Vec<Broker>,
+) -> Status {
+    let partition = quorum.topics.into_iter().flat_map(|topic| topic.partitions).next();
+    let partition = partition.unwrap_or_default();
+    let leader_id = Some(partition.leader_id).filter(|id| *id > 0);
+    let voters: BTreeMap<i32, i64> = partition
+        .current_voters
+        .iter()
+        .map(|replica| (replica.replica_id, replica.log_end_offset))
+        .collect();
+    let observers: BTreeMap<i32, i64> = partition
+        .observers
+        .iter()
+        .map(|replica| (replica.replica_id, replica.log_end_offset))
+        .collect();
+    let end = leader_id.and_then(|id| voters.get(&id).copied());
+    let lag = |at: Option<i64>| at.zip(end).map(|(at, end)| (end - at).max(0));
+    let known = |offset: i64| Some(offset).filter(|offset| *offset >= 0);
+    for broker in &mut brokers {
+        broker.log_end_offset = observers.get(&broker.id).copied().and_then(known);
+        broker.lag = lag(broker.log_end_offset);
+    }
+    let mut ids: Vec<i32> = voters.keys().chain(addresses.keys()).copied().collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let is_up = |id: &i32| reachable.get(id).copied().unwrap_or(false);
+    let coordinators: Vec<Coordinator> = ids
+        .iter()
+        .map(|id| {
+            let at = voters.get(id).or_else(|| observers.get(id)).copied().and_then(known);
+            let mode = match is_up(id) {
+                false => "unreachable",
+                true if leader_id == Some(*id) => "leader",
+                true if leader_id.is_some() && !voters.contains_key(id) => "observer",
+                true => "follower",
+            };
+            let address = addresses.get(id).cloned();
+            Coordinator {
+                name: name(*id),
+                id: *id,
+                address,
+                mode,
+                log_end_offset: at,
+                lag: lag(at),
+            }
+        })
+        .collect();
+    let up = voters.keys().filter(|id| is_up(id)).count();
+    let leads = leader_id.is_some_and(|id| is_up(&id));
+    Status {
+        leader_id: leader_id.filter(|_| leads),
+        epoch: leader_id.map(|_| partition.leader_epoch),
+        high_watermark: leader_id.map(|_| partition.high_watermark),
+        holds: leads && up * 2 > voters.len(),
+        coordinators,
+        brokers,
+    }
+}
+
+/// The n-th coordinator has the id 3000 + n wherever we made the cluster.
+fn name(id: i32) -> String {
+    if id >= FIRST_COORDINATOR_ID {
+        format!("coordinator-{}", id - FIRST_COORDINATOR_ID + 1)
+    } else {
+        format!("node {id}")
+    }
+}
+
+fn show(status: &Status) -> Result<(), CliError> {
+    for coordinator in &status.coordinators {
+        output::line(format_args!("{} -> Mode: {}", coordinator.name, coordinator.mode))?;
+    }
+    let number = |number: Option<i64>| number.map_or("-".to_owned(), |number| number.to_string());
+    let holds = if status.holds { "holds" } else { "does NOT hold" };
+    output::line("")?;
+    output::line(format_args!(
+        "the quorum {holds}: epoch {}, high watermark {}",
+        number(status.epoch.map(i64::from)),
+        number(status.high_watermark),
+    ))?;
+    output::line("")?;
+    let rows: Vec<[String; 5]> = status
+        .coordinators
+        .iter()
+        .map(|one| {
+            let address = one.address.clone().unwrap_or_else(|| "-".to_owned());
+            let (end, lag) = (number(one.log_end_offset), number(one.lag));
+            [one.name.clone(), one.id.to_string(), address, end, lag]
+        })
+        .collect();
+    output::table(["COORDINATOR", "ID", "ADDRESS", "LOG END", "LAG"], &rows)?;
+    output::line("")?;
+    let rows: Vec<[String; 5]> = status
+        .brokers
+        .iter()
+        .map(|one| {
+            let state = if one.fenced { "fenced" } else { "active" };
+            let (end, lag) = (number(one.log_end_offset), number(one.lag));
+            [one.id.to_string(), one.address.clone(), state.to_owned(), end, lag]
+        })
+        .collect();
+    output::table(["BROKER", "ADDRESS", "STATE", "LOG END", "LAG"], &rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{assemble, name};
+    use std::collections::BTreeMap;
+    use vltava_wire::messages::DescribeQuorumResponse;
+    use vltava_wire::messages::describe_quorum::{
+        PartitionDataResponse, ReplicaState, TopicDataResponse,
+    };
+
+    fn quorum(leader: i32, ends: &[(i32, i64)]) -> DescribeQuorumResponse {
+        let replica = |(id, end): &(i32, i64)| ReplicaState {
+            replica_id: *id,
+            log_end_offset: *end,
+            ..Default::default()
+        };
+        let partition = PartitionDataResponse {
+            leader_id: leader,
+            leader_epoch: 7,
+            high_watermark: 90,
+            current_voters: ends.iter().map(replica).collect(),
+            ..Default::default()
+        };
+        let topic = TopicDataResponse { partitions: vec![partition], ..Default::default() };
+        DescribeQuorumResponse { topics: vec![topic], ..Default::default() }
+    }
+
+    fn places(ids: &[i32]) -> BTreeMap<i32, String> {
+        ids.iter().map(|id| (*id, format!("h:{id}"))).collect()
+    }
+
+    #[test]
+    fn a_majority_with_its_leader_holds() {
+        let quorum = quorum(3002, &[(3001, 95), (3002, 100), (3003, 80)]);
+        let reachable = [(3001, true), (3002, true), (3003, false)].into();
+        let status = assemble(quorum, &places(&[3001, 3002, 3003]), &reachable, Vec::new());
+        let modes: Vec<&str> = status.coordinators.iter().map(|one| one.mode).collect();
+        assert_eq!(modes, ["follower", "leader", "unreachable"]);
+        assert!(status.holds);
+        let lags: Vec<Option<i64>> = status.coordinators.iter().map(|one| one.lag).collect();
+        assert_eq!(lags, [Some(5), Some(0), Some(20)]);
+        assert_eq!((status.leader_id, status.epoch), (Some(3002), Some(7)));
+    }
+
+    #[test]
+    fn without_an_answer_the_reachable_follow_nobody() {
+        let reachable = [(3001, true), (3002, false)].into();
+        let none = DescribeQuorumResponse::default();
+        let status = assemble(none, &places(&[3001, 3002]), &reachable, Vec::new());
+        let modes: Vec<&str> = status.coordinators.iter().map(|one| one.mode).collect();
+        assert_eq!(modes, ["follower", "unreachable"]);
+        assert!(!status.holds);
+        assert_eq!(status.leader_id, None);
+    }
+
+    #[test]
+    fn coordinators_are_called_as_the_local_cluster_calls_them() {
+        assert_eq!(name(3001), "coordinator-1");
+        assert_eq!(name(1), "node 1");
+    }
+}

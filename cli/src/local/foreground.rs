@@ -1,0 +1,113 @@
+//! `up` in the foreground: the nodes' log lines, until Ctrl-C or until no node runs any more.
+
+use std::collections::BTreeMap;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, ExitStatus};
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::error::CliError;
+use crate::local::data_dir::DataDir;
+use crate::local::logs::{LOOK, Watched};
+use crate::local::node_name::NodeName;
+use crate::local::state::ClusterState;
+use crate::local::{process, shutdown};
+use crate::output;
+
+/// Signals that end `up`: Ctrl-C, a polite end, and the terminal's going away.
+pub(crate) struct Ends {
+    interrupt: Signal,
+    terminate: Signal,
+    hang_up: Signal,
+}
+
+impl Ends {
+    /// Handles these signals from now on, instead of ending at once.
+    ///
+    /// # Errors
+    /// [`CliError::Signals`] if the process may not handle them.
+    pub(crate) fn new() -> Result<Self, CliError> {
+        let listen = |kind| signal(kind).map_err(CliError::Signals);
+        Ok(Self {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+            hang_up: listen(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for one of them.
+    pub(crate) async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+            _ = self.hang_up.recv() => {}
+        }
+    }
+}
+
+/// Shows the nodes' log lines until it is told to end, then stops the cluster in order. A second
+/// signal kills what still runs.
+pub(crate) async fn run(
+    dir: &DataDir,
+    state: &ClusterState,
+    mut children: BTreeMap<NodeName, Child>,
+    mut watched: Watched,
+    ends: &mut Ends,
+) -> Result<(), CliError> {
+    loop {
+        tokio::select! {
+            () = ends.next() => break,
+            () = tokio::time::sleep(LOOK) => {
+                // Who closed the output still has a cluster, which must be stopped.
+                if matches!(watched.show(), Err(CliError::BrokenPipe)) {
+                    break;
+                }
+                report_ended(&mut children)?;
+                if !state.nodes.keys().any(|name| process::is_running(dir, *name)) {
+                    return output::line("no node runs any more");
+                }
+            }
+        }
+    }
+    let _ = output::line("stopping");
+    let result = tokio::select! {
+        result = shutdown::all(dir, state) => result,
+        () = ends.next() => kill_all(dir, state).await,
+    };
+    let _ = watched.show();
+    result
+}
+
+async fn kill_all(dir: &DataDir, state: &ClusterState) -> Result<(), CliError> {
+    for name in state.nodes.keys() {
+        if shutdown::kill(dir, *name).await? {
+            output::line(format_args!("{name} killed"))?;
+        }
+    }
+    Ok(())
+}
+
+/// Says which of our own processes have ended, and lets the system forget them.
+fn report_ended(children: &mut BTreeMap<NodeName, Child>) -> Result<(), CliError> {
+    let mut ended = Vec::new();
+    for (name, child) in children.iter_mut() {
+        if let Ok(Some(status)) = child.try_wait() {
+            ended.push((*name, status));
+        }
+    }
+    for (name, status) in ended {
+        children.remove(&name);
+        output::line(format_args!("{name} ended: {}", how(status)))?;
+    }
+    Ok(())
+}
+
+fn how(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(0), _) => "stopped".to_owned(),
+        (Some(code), _) => format!("exit code {code}"),
+        (None, Some(9)) => "killed (SIGKILL)".to_owned(),
+        (None, Some(15)) => "SIGTERM".to_owned(),
+        (None, signal) => format!("signal {}", signal.unwrap_or_default()),
+    }
+}

@@ -1,0 +1,207 @@
+//! Nodes as processes: started, found again, signalled, waited for.
+//!
+//! A node's process is known by its pid, its start time and the boot of the machine, so that another
+//! process that has got the same pid since is never taken for it.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal};
+
+use crate::error::CliError;
+use crate::local::data_dir::{DataDir, write_whole};
+use crate::local::node_name::NodeName;
+
+/// How often a process that is to end is looked at.
+const LOOK: Duration = Duration::from_millis(5);
+/// A log beyond this is put aside when its node starts anew.
+const LOG_MAX_BYTES: u64 = 64 * 1024 * 1024;
+
+/// A process that cannot be mistaken for another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ProcessId {
+    pid: i32,
+    /// When it started, in clock ticks since the boot.
+    started: u64,
+    boot: String,
+}
+
+impl ProcessId {
+    /// The process with this pid, if it lives.
+    fn of(pid: i32) -> Option<Self> {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let started = start_of_living(&stat)?;
+        Some(Self { pid, started, boot: boot_id() })
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let mut words = text.split_whitespace();
+        let pid = words.next()?.parse().ok().filter(|pid| *pid > 0)?;
+        let started = words.next()?.parse().ok()?;
+        Some(Self { pid, started, boot: words.next()?.to_owned() })
+    }
+
+    fn is_alive(&self) -> bool {
+        Self::of(self.pid).as_ref() == Some(self)
+    }
+}
+
+/// When a process started, from `/proc/PID/stat` (see proc(5)); `None` if it has ended and only
+/// waits for its parent to notice.
+fn start_of_living(stat: &str) -> Option<u64> {
+    // The second field is a name in parentheses, which may hold anything.
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut fields = fields.split_whitespace();
+    let state = fields.next()?;
+    let started = fields.nth(18)?.parse().ok()?;
+    (!matches!(state, "Z" | "X" | "x")).then_some(started)
+}
+
+fn boot_id() -> String {
+    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    text.trim().to_owned()
+}
+
+/// How a node is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NodeStatus {
+    /// Its process lives.
+    Running(i32),
+    /// It was stopped, or never started.
+    Stopped,
+    /// Its process ended without having been stopped by us.
+    Dead,
+}
+
+/// How a node is at this moment.
+pub(crate) fn status(dir: &DataDir, name: NodeName) -> NodeStatus {
+    let Ok(text) = fs::read_to_string(dir.pid_file(name)) else { return NodeStatus::Stopped };
+    match ProcessId::parse(&text).filter(ProcessId::is_alive) {
+        Some(process) => NodeStatus::Running(process.pid),
+        None => NodeStatus::Dead,
+    }
+}
+
+/// Whether a node's process lives.
+pub(crate) fn is_running(dir: &DataDir, name: NodeName) -> bool {
+    matches!(status(dir, name), NodeStatus::Running(_))
+}
+
+/// Starts a node's process, apart from the terminal, with its output in the node's log.
+///
+/// # Errors
+/// [`CliError::StartNode`] if the system refuses.
+pub(crate) fn start(dir: &DataDir, name: NodeName) -> Result<Child, CliError> {
+    let failed = |source| CliError::StartNode { node: name, source };
+    let log = open_log(&dir.log_file(name)).map_err(failed)?;
+    let errors = log.try_clone().map_err(failed)?;
+    let program = std::env::current_exe().map_err(failed)?;
+    let mut command = Command::new(program);
+    command
+        .arg(name.kind())
+        .arg("--config")
+        .arg(dir.config_file(name))
+        .current_dir(dir.node(name))
+        .stdin(Stdio::null())
+        .stdout(log)
+        .stderr(errors)
+        // Ctrl-C of the terminal must reach `up` alone, which stops nodes in order.
+        .process_group(0);
+    for (variable, _) in std::env::vars_os() {
+        // The manifest decides about nodes here, not what some image would read.
+        let text = variable.to_string_lossy();
+        if text.starts_with("KAFKA_") || text == "CLUSTER_ID" || text == "HOSTNAME_COMMAND" {
+            command.env_remove(&variable);
+        }
+    }
+    let mut child = command.spawn().map_err(failed)?;
+    match i32::try_from(child.id()).ok().and_then(ProcessId::of) {
+        Some(ProcessId { pid, started, boot }) => {
+            write_whole(&dir.pid_file(name), &format!("{pid} {started} {boot}\n"))?;
+        }
+        None => {
+            // It ended at once; who waits for it reads the reason in its log.
+            let _ = child.wait();
+            write_whole(&dir.pid_file(name), "ended\n")?;
+        }
+    }
+    Ok(child)
+}
+
+fn open_log(path: &Path) -> io::Result<File> {
+    if fs::metadata(path).is_ok_and(|log| log.len() > LOG_MAX_BYTES) {
+        fs::rename(path, path.with_extension("log.1"))?;
+    }
+    File::options().create(true).append(true).open(path)
+}
+
+/// Sends a signal to a node's process; `false` if it does not run.
+///
+/// # Errors
+/// [`CliError::Signal`] if the system refuses.
+pub(crate) fn signal(dir: &DataDir, name: NodeName, signal: Signal) -> Result<bool, CliError> {
+    let NodeStatus::Running(pid) = status(dir, name) else { return Ok(false) };
+    let Some(pid) = Pid::from_raw(pid) else { return Ok(false) };
+    match rustix::process::kill_process(pid, signal) {
+        Ok(()) => Ok(true),
+        Err(rustix::io::Errno::SRCH) => Ok(false),
+        Err(error) => Err(CliError::Signal { node: name, source: error.into() }),
+    }
+}
+
+/// Waits until a node's process has ended; `false` if it lives on after the time.
+pub(crate) async fn ended(dir: &DataDir, name: NodeName, within: Duration) -> bool {
+    let deadline = Instant::now() + within;
+    while is_running(dir, name) {
+        if Instant::now() >= deadline {
+            return false;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    true
+}
+
+/// Forgets a node's process, which has been stopped on purpose.
+pub(crate) fn forget(dir: &DataDir, name: NodeName) -> Result<(), CliError> {
+    let path = dir.pid_file(name);
+    match fs::remove_file(&path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(CliError::WriteFile { path, source })
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ProcessId, start_of_living};
+
+    #[test]
+    fn this_process_lives_and_is_itself() {
+        let pid = i32::try_from(std::process::id()).expect("pids are small");
+        let me = ProcessId::of(pid).expect("this process lives");
+        assert!(me.is_alive());
+        let text = format!("{} {} {}", me.pid, me.started, me.boot);
+        assert_eq!(ProcessId::parse(&text).as_ref(), Some(&me));
+        let other = ProcessId { started: me.started + 1, ..me };
+        assert!(!other.is_alive(), "another process had the pid before");
+    }
+
+    #[test]
+    fn a_name_with_parentheses_does_not_confuse() {
+        let tail = "1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 777 20";
+        assert_eq!(start_of_living(&format!("5 (a) b) (c)) S {tail}")), Some(777));
+        assert_eq!(start_of_living(&format!("5 (gone) Z {tail}")), None);
+    }
+
+    #[test]
+    fn a_pid_file_that_makes_no_sense_is_no_process() {
+        for bad in ["", "ended", "0 1 x", "-1 1 x", "1", "1 x y"] {
+            assert_eq!(ProcessId::parse(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! Stopping a cluster in order: brokers hand over while coordinators can still hear them.
+
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use crate::error::CliError;
+use crate::local::data_dir::DataDir;
+use crate::local::node_name::NodeName;
+use crate::local::process;
+use crate::local::state::ClusterState;
+use crate::output;
+
+/// How long nodes have to end in good order; a broker with many partitions closes many files.
+pub(crate) const GRACE: Duration = Duration::from_secs(30);
+/// How long a killed process takes at most to be gone.
+const GONE: Duration = Duration::from_secs(10);
+
+/// Stops all nodes: first the brokers, then the coordinators. One that does not end in time is
+/// killed.
+///
+/// # Errors
+/// [`CliError::DidNotEnd`] if one lives on even so.
+pub(crate) async fn all(dir: &DataDir, state: &ClusterState) -> Result<(), CliError> {
+    for brokers in [true, false] {
+        let nodes: Vec<NodeName> =
+            state.nodes.keys().copied().filter(|name| name.is_broker() == brokers).collect();
+        together(dir, &nodes).await?;
+    }
+    Ok(())
+}
+
+/// Stops some nodes at once.
+pub(crate) async fn together(dir: &DataDir, nodes: &[NodeName]) -> Result<(), CliError> {
+    let mut told = Vec::new();
+    for name in nodes {
+        if process::signal(dir, *name, Signal::TERM)? {
+            told.push(*name);
+        } else {
+            process::forget(dir, *name)?;
+        }
+    }
+    let deadline = tokio::time::Instant::now() + GRACE;
+    for name in told {
+        let left = deadline.saturating_duration_since(tokio::time::Instant::now());
+        if process::ended(dir, name, left).await {
+            process::forget(dir, name)?;
+            output::line(format_args!("{name} stopped"))?;
+        } else {
+            kill(dir, name).await?;
+            output::line(format_args!("{name} did not end in {} s: killed", GRACE.as_secs()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Kills a node; `false` if it did not run.
+pub(crate) async fn kill(dir: &DataDir, name: NodeName) -> Result<bool, CliError> {
+    if !process::signal(dir, name, Signal::KILL)? {
+        return Ok(false);
+    }
+    if process::ended(dir, name, GONE).await {
+        return Ok(true);
+    }
+    Err(CliError::DidNotEnd { node: name, seconds: GONE.as_secs() })
+}

@@ -1,0 +1,156 @@
+//! `vltava up`: a manifest becomes a running cluster, or a running cluster what its manifest says.
+
+use std::collections::BTreeMap;
+use std::process::Child;
+use std::time::{Duration, Instant};
+
+use crate::args::UpArgs;
+use crate::error::CliError;
+use crate::local::assign::{Assigned, assign};
+use crate::local::control::check_ports;
+use crate::local::data_dir::DataDir;
+use crate::local::foreground::{self, Ends};
+use crate::local::logs::Watched;
+use crate::local::manifest_file::{self, Manifest};
+use crate::local::node_name::NodeName;
+use crate::local::ports::FreePorts;
+use crate::local::state::ClusterState;
+use crate::local::{process, readiness, settings, shutdown, topics};
+use crate::output;
+
+/// Runs a cluster.
+///
+/// # Errors
+/// If the manifest is impossible, a port is taken, the folder is of another cluster, or a node does
+/// not become ready. Nothing that did not run before runs then.
+pub async fn run(dir: &DataDir, args: &UpArgs) -> Result<(), CliError> {
+    let mut ends = Ends::new()?;
+    let manifest = manifest_file::read(dir, args.file.as_deref())?;
+    dir.create()?;
+    let lock = dir.lock().await?;
+    let within = Duration::from_secs(args.timeout);
+    let up = Up::prepare(dir, &manifest)?;
+    let watched = Watched::new(dir, &up.all(), true);
+    let mut children = BTreeMap::new();
+    let started = tokio::select! {
+        result = up.start(&manifest, within, &mut children) => result,
+        () = ends.next() => Err(CliError::Refused("interrupted".to_owned())),
+    };
+    if let Err(error) = started {
+        up.undo().await;
+        return Err(error);
+    }
+    up.show()?;
+    output::line("ready")?;
+    drop(lock);
+    if args.detach {
+        return Ok(());
+    }
+    foreground::run(dir, &up.state, children, watched, &mut ends).await
+}
+
+/// A cluster on its way up.
+struct Up<'a> {
+    dir: &'a DataDir,
+    state: ClusterState,
+    surplus: Vec<NodeName>,
+    /// Nodes that do not run yet.
+    down: Vec<NodeName>,
+}
+
+impl<'a> Up<'a> {
+    /// Decides about everything that can be refused, before anything is written or started.
+    fn prepare(dir: &'a DataDir, manifest: &Manifest) -> Result<Self, CliError> {
+        let old = ClusterState::read(dir)?;
+        let taken = old.iter().flat_map(|old| old.nodes.values()).flat_map(|node| {
+            let listeners = node.listeners.values().map(|address| address.port);
+            listeners.chain([node.admin_port])
+        });
+        let mut ports = FreePorts::new(rand::random(), taken.collect());
+        let Assigned { state, surplus } =
+            assign(&manifest.cluster, old, &mut ports, &mut rand::random::<u128>)?;
+        let running = |name: &NodeName| process::is_running(dir, *name);
+        let down: Vec<NodeName> =
+            state.nodes.keys().copied().filter(|name| !running(name)).collect();
+        check_ports(&state, &down)?;
+        Ok(Self { dir, state, surplus, down })
+    }
+
+    fn all(&self) -> Vec<NodeName> {
+        self.state.nodes.keys().copied().collect()
+    }
+
+    /// Starts what does not run, all at once, and makes the cluster what the manifest says.
+    async fn start(
+        &self,
+        manifest: &Manifest,
+        within: Duration,
+        children: &mut BTreeMap<NodeName, Child>,
+    ) -> Result<(), CliError> {
+        let dir = self.dir;
+        if !self.surplus.is_empty() {
+            topics::check_surplus(dir, &self.surplus).await?;
+        }
+        let before = manifest_file::last_applied(dir);
+        self.state.write(dir)?;
+        let changed = settings::write_all(dir, &self.state, &manifest.cluster)?;
+        for name in &self.down {
+            children.insert(*name, process::start(dir, *name)?);
+        }
+        let begun = Instant::now();
+        readiness::wait(dir, &self.state, &self.all(), within, |name| {
+            if self.down.contains(&name) {
+                let took = begun.elapsed().as_millis();
+                output::line(format_args!("{name} is up ({took} ms)"))?;
+            }
+            Ok(())
+        })
+        .await?;
+        self.note_founded(manifest)?;
+        for name in changed.iter().filter(|name| !self.down.contains(name)) {
+            output::line(format_args!(
+                "{name}: its settings changed; they count once it was restarted: `vltava stop \
+                 {name} && vltava start {name}`"
+            ))?;
+        }
+        let left = within.saturating_sub(begun.elapsed());
+        topics::remove_surplus(dir, &self.state, &self.surplus).await?;
+        topics::apply(&self.state, &manifest.cluster.spec, before.as_ref(), left).await?;
+        manifest_file::remember(dir, &manifest.cluster)
+    }
+
+    /// Once the quorum exists nobody may found another one in its place, so the instruction goes.
+    fn note_founded(&self, manifest: &Manifest) -> Result<(), CliError> {
+        if self.state.founded {
+            return Ok(());
+        }
+        let founded = ClusterState { founded: true, ..self.state.clone() };
+        founded.write(self.dir)?;
+        settings::write_all(self.dir, &founded, &manifest.cluster).map(|_| ())
+    }
+
+    /// Stops what was started, since the cluster did not become ready.
+    async fn undo(&self) {
+        for brokers in [true, false] {
+            let nodes: Vec<NodeName> =
+                self.down.iter().copied().filter(|name| name.is_broker() == brokers).collect();
+            // The reason why it is undone is told; what goes wrong here is less.
+            let _ = shutdown::together(self.dir, &nodes).await;
+        }
+    }
+
+    fn show(&self) -> Result<(), CliError> {
+        let rows: Vec<[String; 4]> = self
+            .state
+            .nodes
+            .iter()
+            .map(|(name, node)| {
+                let admin = format!("http://127.0.0.1:{}", node.admin_port);
+                [name.to_string(), name.id().to_string(), node.shown().join(" "), admin]
+            })
+            .collect();
+        output::line("")?;
+        output::table(["NODE", "ID", "LISTENERS", "METRICS AND PROBES"], &rows)?;
+        output::line("")
+    }
+}
