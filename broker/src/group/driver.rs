@@ -240,11 +240,16 @@ impl Driver {
 
     async fn wait_for_commits(self: Arc<Self>, mut commits: mpsc::UnboundedReceiver<Commit>) {
         while let Some((ticket, committed)) = commits.recv().await {
-            if let Err(error) = committed.await {
-                tracing::info!(partition = %self.partition, %error, "no longer coordinator");
-                return self.close();
+            match committed.await {
+                // The high watermark has passed the records, however few replicas are left now.
+                Ok(()) | Err(AppendError::NotEnoughReplicas) => {
+                    self.tell(Event::Committed(ticket));
+                }
+                Err(error) => {
+                    tracing::info!(partition = %self.partition, %error, "no longer coordinator");
+                    return self.close();
+                }
             }
-            self.tell(Event::Committed(ticket));
         }
     }
 

@@ -36,8 +36,9 @@ pub enum ReadError {
 pub struct Appended {
     /// The offset of its first record.
     pub base_offset: Offset,
-    /// Done once the high watermark has passed the batch; an error says that this broker will
-    /// never learn of it (it does not lead any more, or its log failed).
+    /// Done once the high watermark has passed the batch; [`AppendError::NotEnoughReplicas`] if
+    /// it has, but fewer replicas are in sync by then than the topic demands. Any other error
+    /// says that this broker will never learn of it: it does not lead any more, or its log failed.
     pub committed: BoxFuture<'static, Result<(), AppendError>>,
 }
 
