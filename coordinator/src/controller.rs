@@ -36,10 +36,10 @@ mod unregister_broker;
 use std::time::Duration;
 
 use vltava_config::{Values, keys};
-use vltava_metadata::{ApplyError, Changes, Image, MetadataRecord, ResourceType};
+use vltava_metadata::{ApplyError, Changes, Image, METADATA_VERSION, MetadataRecord, ResourceType};
 use vltava_net::ConnectionId;
 use vltava_quorum::Instant;
-use vltava_wire::records::metadata::NoOpRecord;
+use vltava_wire::records::metadata::{FeatureLevelRecord, NoOpRecord};
 use vltava_wire::{BrokerEpoch, ErrorCode, NodeId, Offset};
 
 pub use decision::{Decision, Failure, FenceReason, Happening};
@@ -172,7 +172,9 @@ impl Controller {
     /// The driver appends what it returns, and asks again.
     pub fn next_chore(&mut self, moment: Moment) -> Option<Decision<()>> {
         let now = moment.now;
-        self.active.as_ref()?;
+        if self.active.as_ref()?.image.metadata_version() == 0 {
+            return Some(self.found());
+        }
         if let Some((broker, reason)) = self.next_lost_broker(now) {
             return self.fence_lost_broker(broker, reason);
         }
@@ -187,10 +189,23 @@ impl Controller {
         Some(Decision::of(vec![NoOpRecord::default().into()], ()))
     }
 
+    /// The first record of a cluster: the bootstrap snapshot is on the founders' disks alone, but
+    /// what it says must be in the log for everybody.
+    fn found(&self) -> Decision<()> {
+        let record = FeatureLevelRecord {
+            name: METADATA_VERSION.into(),
+            feature_level: self.settings.founding_level,
+        };
+        Decision::of(vec![record.into()], ())
+    }
+
     /// When [`next_chore`](Self::next_chore) may have something; `None` while on standby.
     pub fn next_deadline(&self) -> Option<Instant> {
         let active = self.active.as_ref()?;
         let idle = self.settings.idle_interval.map(|idle| active.appended_at + idle);
+        if active.image.metadata_version() == 0 {
+            return Some(active.appended_at);
+        }
         let balance = active.unbalanced.then_some(active.balance_at);
         let sessions = self.sessions.next_deadline(|id| active.image.is_unfenced(id));
         [idle, balance, sessions].into_iter().flatten().min()

@@ -35,6 +35,12 @@ impl<R> Decision<R> {
         Self { atomic: false, ..Self::of(records, response) }
     }
 
+    /// The same with another answer.
+    pub fn map<S>(self, answer: impl FnOnce(R) -> S) -> Decision<S> {
+        let Self { records, atomic, response, happenings } = self;
+        Decision { records, atomic, response: answer(response), happenings }
+    }
+
     /// Adds what people should hear of.
     pub fn telling(mut self, happenings: impl IntoIterator<Item = Happening>) -> Self {
         self.happenings.extend(happenings);

@@ -120,8 +120,9 @@ impl Controller {
         let supports = request.features.iter().find(|feature| feature.name == METADATA_VERSION);
         match supports {
             Some(feature)
-                if level < feature.min_supported_version
-                    || level > feature.max_supported_version =>
+                if level != 0
+                    && (level < feature.min_supported_version
+                        || level > feature.max_supported_version) =>
             {
                 let message = format!("the cluster has metadata.version {level}");
                 Err(Failure::new(ErrorCode::UNSUPPORTED_VERSION, message))

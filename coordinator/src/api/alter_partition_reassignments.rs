@@ -1,0 +1,27 @@
+//! AlterPartitionReassignments (45): replicas move (KIP-455).
+
+use std::sync::Arc;
+
+use vltava_net::Reply;
+use vltava_wire::messages::{
+    AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse,
+};
+
+use super::{Call, Context};
+
+pub(super) fn handle(context: &Arc<Context>, call: Call) -> Reply {
+    let request = match call.decode::<AlterPartitionReassignmentsRequest>() {
+        Ok(request) => request,
+        Err(close) => return close.into(),
+    };
+    context.operate(
+        call,
+        request,
+        |request, controller, _| controller.alter_partition_reassignments(request),
+        |_request, failure| AlterPartitionReassignmentsResponse {
+            error_code: failure.code,
+            error_message: failure.text(),
+            ..AlterPartitionReassignmentsResponse::default()
+        },
+    )
+}

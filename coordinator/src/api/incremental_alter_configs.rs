@@ -1,0 +1,34 @@
+//! IncrementalAlterConfigs (44): single keys are set at run time (KIP-339).
+
+use std::sync::Arc;
+
+use vltava_net::Reply;
+use vltava_wire::messages::incremental_alter_configs::AlterConfigsResourceResponse;
+use vltava_wire::messages::{IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse};
+
+use super::{Call, Context};
+
+pub(super) fn handle(context: &Arc<Context>, call: Call) -> Reply {
+    let request = match call.decode::<IncrementalAlterConfigsRequest>() {
+        Ok(request) => request,
+        Err(close) => return close.into(),
+    };
+    context.operate(
+        call,
+        request,
+        |request, controller, _| controller.incremental_alter_configs(request),
+        |request, failure| IncrementalAlterConfigsResponse {
+            responses: request
+                .resources
+                .iter()
+                .map(|resource| AlterConfigsResourceResponse {
+                    error_code: failure.code,
+                    error_message: failure.text(),
+                    resource_type: resource.resource_type,
+                    resource_name: resource.resource_name.clone(),
+                })
+                .collect(),
+            ..IncrementalAlterConfigsResponse::default()
+        },
+    )
+}

@@ -1,0 +1,114 @@
+//! What the loop is told, and by whom.
+
+use std::fmt;
+
+use tokio::sync::{mpsc, oneshot};
+use vltava_log::FlushResult;
+use vltava_metadata::{Image, MetadataRecord, SnapshotId};
+use vltava_net::ConnectionId;
+use vltava_quorum::{FlushPoint, Machine, Request, RequestId, Response};
+use vltava_wire::{BrokerEpoch, NodeId};
+
+use crate::clock::Clock;
+use crate::controller::{Controller, Decision, Failure, Happening, Moment};
+use crate::store::StoreError;
+
+/// Hears once what was decided is committed, or will not be.
+pub(crate) type Waiter = Box<dyn FnOnce(Result<(), Failure>) + Send>;
+
+/// A decision on its way, its answer put aside.
+pub(crate) struct Decided {
+    pub(crate) batches: Vec<Vec<MetadataRecord>>,
+    pub(crate) happenings: Vec<Happening>,
+    /// Who waits; nobody, if the answer was given already.
+    pub(crate) waiter: Option<Waiter>,
+}
+
+impl Decided {
+    /// Nothing is to be done any more.
+    pub(crate) fn nothing() -> Self {
+        Self { batches: Vec::new(), happenings: Vec::new(), waiter: None }
+    }
+
+    /// A decision that nobody asked for.
+    pub(crate) fn chore(decision: Decision<()>) -> Self {
+        Self::waited_for(decision, |()| None)
+    }
+
+    /// A decision, and who waits for its answer.
+    pub(crate) fn waited_for<R>(
+        decision: Decision<R>,
+        waiter: impl FnOnce(R) -> Option<Waiter>,
+    ) -> Self {
+        let batches = decision.batches().map(<[MetadataRecord]>::to_vec).collect();
+        let Decision { happenings, response, .. } = decision;
+        Self { batches, happenings, waiter: waiter(response) }
+    }
+}
+
+/// Decides with the controller at hand.
+pub(crate) type Operation = Box<dyn FnOnce(&mut Controller, Moment) -> Decided + Send>;
+
+/// What can be looked at from outside of the loop.
+pub(crate) struct View<'a> {
+    pub(crate) machine: &'a Machine,
+    pub(crate) committed: &'a Image,
+    pub(crate) clock: Clock,
+}
+
+/// What came of a request to another coordinator.
+#[derive(Debug)]
+pub(crate) enum PeerEvent {
+    Answered {
+        id: RequestId,
+        response: Response,
+    },
+    Failed {
+        id: RequestId,
+    },
+    /// A connection to it was closed.
+    Lost {
+        peer: NodeId,
+    },
+}
+
+/// What the loop is told.
+pub(crate) enum Message {
+    /// A request to the quorum's machine.
+    Quorum { connection: ConnectionId, request: Request, answer: oneshot::Sender<Response> },
+    /// A request to the controller.
+    Operate(Operation),
+    /// A broker speaks on this connection.
+    Spoke { connection: ConnectionId, broker: NodeId, epoch: BrokerEpoch },
+    /// A connection was closed.
+    Closed(ConnectionId),
+    /// Another coordinator answered, or did not.
+    Peer(PeerEvent),
+    /// A question about what is.
+    Inspect(Box<dyn FnOnce(&View<'_>) + Send>),
+    /// A flush is done.
+    Flushed { result: FlushResult, point: FlushPoint },
+    /// A snapshot was written, of so many bytes.
+    SnapshotWritten { id: SnapshotId, outcome: Result<u64, StoreError> },
+    /// The node shuts down.
+    Stop,
+}
+
+/// The way to the loop. It does not block: what is in it is bounded by what connections may have in
+/// flight, and by the few requests that the machine has out itself.
+#[derive(Clone)]
+pub(crate) struct Inbox(pub(crate) mpsc::UnboundedSender<Message>);
+
+impl Inbox {
+    /// Tells the loop something. Once the loop has ended nobody hears it: who waits for an answer
+    /// sees that its other end is gone.
+    pub(crate) fn tell(&self, message: Message) {
+        let _ = self.0.send(message);
+    }
+}
+
+impl fmt::Debug for Inbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Inbox")
+    }
+}

@@ -1,0 +1,301 @@
+//! A coordinator as a whole: folder, loop, listeners, admin port; how it starts and how it ends.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus_client::registry::Registry;
+use rand::Rng;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot, watch};
+use vltava_config::{Loaded, Values, keys};
+use vltava_log::{Disk, RealDisk};
+use vltava_net::admin::{Admin, Health};
+use vltava_net::{
+    BindError, BoundListener, Budget, CancellationToken, Limits, ListenerConfig, NetMetrics,
+    ProcessMetrics, Server, logging, shutdown,
+};
+use vltava_quorum::Endpoint;
+use vltava_wire::{NodeId, Uuid};
+
+use crate::api::{Context, Service};
+use crate::clock::Clock;
+use crate::driver::{DriverError, Inbox, Message, Plan};
+use crate::folder::{Folder, FolderError};
+use crate::metrics::StatusMetrics;
+use crate::peers::Peers;
+use crate::registration::Registration;
+use crate::status::Status;
+
+/// How long a coordinator that stops waits for its connections to end.
+const CONNECTIONS_LIMIT: Duration = Duration::from_secs(2);
+
+/// Bytes of the loop's stack.
+const LOOP_STACK_BYTES: usize = 512 * 1024;
+
+/// Why a coordinator ended, or did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The log cannot be set up.
+    #[error("the log cannot be set up")]
+    Logging(#[source] logging::LogError),
+    /// The machine gives no threads.
+    #[error("the runtime cannot be started")]
+    Runtime(#[source] std::io::Error),
+    /// The process may not handle signals.
+    #[error("signals cannot be handled")]
+    Signals(#[source] std::io::Error),
+    /// A listener cannot be opened.
+    #[error("a listener cannot be opened")]
+    Bind(#[source] BindError),
+    /// The data folder cannot be used.
+    #[error("the data folder cannot be used")]
+    Folder(#[source] FolderError),
+    /// The loop cannot start, or ended by itself.
+    #[error("the coordinator cannot go on")]
+    Driver(#[source] DriverError),
+    /// The loop ended without a word: it panicked.
+    #[error("the coordinator's loop has crashed")]
+    Crashed,
+}
+
+/// Runs a coordinator until a signal ends it.
+///
+/// # Errors
+/// Whatever keeps it from starting, or makes it end by itself.
+pub fn run(loaded: Loaded) -> Result<(), RunError> {
+    logging::LogConfig::from_env(logging::LogOutput::Stderr)
+        .and_then(|config| config.init())
+        .map_err(RunError::Logging)?;
+    for notice in &loaded.notices {
+        match notice.debug {
+            true => tracing::debug!("{notice}"),
+            false => tracing::warn!("{notice}"),
+        }
+    }
+    vltava_net::raise_descriptor_limit();
+    // One thread serves all sockets: a coordinator has few, and small ones.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(RunError::Runtime)?;
+    runtime.block_on(async {
+        let signal = shutdown::signalled();
+        let coordinator = Coordinator::start(&loaded.values).await?;
+        coordinator.run_until(signal).await
+    })
+}
+
+/// A coordinator that runs.
+#[derive(Debug)]
+pub struct Coordinator {
+    node: NodeId,
+    inbox: Inbox,
+    status: watch::Receiver<Status>,
+    /// How the loop ended.
+    ended: oneshot::Receiver<Result<(), DriverError>>,
+    server: Server<Service>,
+    stop: CancellationToken,
+}
+
+impl Coordinator {
+    /// Starts a coordinator within the present runtime. Dropping it does not end it.
+    ///
+    /// # Errors
+    /// Whatever keeps it from starting.
+    pub async fn start(values: &Values) -> Result<Self, RunError> {
+        let stop = CancellationToken::new();
+        let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+        let random = rand::rng().random();
+        let folder =
+            Folder::open(&disk, values, random, Clock::wall_ms()).map_err(RunError::Folder)?;
+        let (node, cluster_id) = (folder.replica.id, folder.cluster_id.clone());
+        let bound = bind(values).await?;
+        let admin = bind_admin(values).await?;
+        let endpoints = advertised(values, &bound);
+        let (sender, messages) = mpsc::unbounded_channel();
+        let inbox = Inbox(sender);
+        let peers = Peers::new(
+            Handle::current(),
+            inbox.clone(),
+            cluster_id.clone(),
+            node,
+            peer_timeout(values),
+        );
+        let plan = Plan {
+            values,
+            folder: &folder,
+            disk,
+            endpoints: endpoints.clone(),
+            peers: peers.clone(),
+            inbox: inbox.clone(),
+            messages,
+        };
+        let (driver, status) = plan.prepare().map_err(RunError::Driver)?;
+        tracing::info!(
+            %node, cluster = %cluster_id, directory = %folder.replica.directory_id,
+            "the coordinator starts"
+        );
+        let ended = spawn_loop(driver, folder)?;
+        let incarnation = Uuid::from_random(rand::rng().random());
+        let registration = Registration { node, incarnation, endpoints };
+        tokio::spawn(registration.keep(status.clone(), inbox.clone(), peers));
+        let context = Arc::new(Context {
+            node,
+            cluster_id,
+            values: values.clone(),
+            inbox: inbox.clone(),
+            status: status.clone(),
+        });
+        let server = serve(values, bound, admin, context, &status, &stop)?;
+        Ok(Self { node, inbox, status, ended, server, stop })
+    }
+
+    /// The latest news, now and later.
+    pub fn status(&self) -> watch::Receiver<Status> {
+        self.status.clone()
+    }
+
+    /// The coordinator's id.
+    pub fn node(&self) -> NodeId {
+        self.node
+    }
+
+    /// Serves until `signal` comes, and ends in order: another coordinator leads first, then the
+    /// log is closed, then the connections end.
+    ///
+    /// # Errors
+    /// If the loop ended by itself.
+    pub async fn run_until(
+        self,
+        signal: impl Future<Output = std::io::Result<&'static str>>,
+    ) -> Result<(), RunError> {
+        let Self { inbox, mut ended, server, stop, .. } = self;
+        let outcome = tokio::select! {
+            outcome = &mut ended => outcome,
+            signal = signal => {
+                let signal = signal.map_err(RunError::Signals)?;
+                tracing::info!("the coordinator stops: {signal}");
+                inbox.tell(Message::Stop);
+                ended.await
+            }
+        };
+        stop.cancel();
+        // Connections that do not end in time end with the process.
+        let _ = tokio::time::timeout(CONNECTIONS_LIMIT, server.stopped()).await;
+        match outcome {
+            Ok(outcome) => outcome.map_err(RunError::Driver),
+            Err(_) => Err(RunError::Crashed),
+        }
+    }
+}
+
+/// Starts the loop on a thread of its own, which holds the folder's lock as long as it runs.
+fn spawn_loop(
+    driver: crate::driver::Driver,
+    folder: Folder,
+) -> Result<oneshot::Receiver<Result<(), DriverError>>, RunError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .map_err(RunError::Runtime)?;
+    let (ending, ended) = oneshot::channel();
+    let run = move || {
+        let outcome = runtime.block_on(driver.run());
+        drop(folder);
+        // Who would hear it is gone already when the process ends.
+        let _ = ending.send(outcome);
+    };
+    std::thread::Builder::new()
+        .name("loop".to_owned())
+        .stack_size(LOOP_STACK_BYTES)
+        .spawn(run)
+        .map_err(RunError::Runtime)?;
+    Ok(ended)
+}
+
+fn serve(
+    values: &Values,
+    bound: Vec<BoundListener>,
+    admin: Option<BoundListener>,
+    context: Arc<Context>,
+    status: &watch::Receiver<Status>,
+    stop: &CancellationToken,
+) -> Result<Server<Service>, RunError> {
+    let mut registry = Registry::default();
+    ProcessMetrics::register(&mut registry);
+    registry.register_collector(Box::new(StatusMetrics(status.clone())));
+    let limits = limits(values);
+    let budget = usize::try_from(values.get(keys::VLTAVA_MEMORY_BUDGET_BYTES));
+    let budget = Budget::new(budget.unwrap_or(usize::MAX), limits.request_max_bytes);
+    let metrics = NetMetrics::register(&mut registry, &budget);
+    if let Some(listener) = admin {
+        let news = status.clone();
+        let live = Box::new(|| Health::Good("the process answers".to_owned()));
+        let ready = Box::new(move || readiness(&news.borrow()));
+        tokio::spawn(Admin { registry, live, ready }.serve(listener, stop.clone()));
+    }
+    let service = Arc::new(Service(context));
+    Server::start(bound, limits, budget, metrics, service, stop.clone()).map_err(RunError::Bind)
+}
+
+/// A coordinator does its work once it leads, or follows a leader.
+fn readiness(status: &Status) -> Health {
+    let epoch = status.leader.epoch;
+    match status.leader.leader {
+        _ if status.is_active => Health::Good(format!("active, in epoch {epoch}")),
+        Some(leader) if status.high_watermark.is_some() => {
+            Health::Good(format!("follows {leader}, in epoch {epoch}"))
+        }
+        Some(leader) => Health::Bad(format!("about to follow {leader}, in epoch {epoch}")),
+        None => Health::Bad(format!("no leader is known in epoch {epoch}")),
+    }
+}
+
+async fn bind(values: &Values) -> Result<Vec<BoundListener>, RunError> {
+    let names = values.controller_listener_names();
+    let mut bound = Vec::new();
+    for listener in values.listeners().into_iter().filter(|it| names.contains(&it.name)) {
+        let address = &listener.address;
+        let config = ListenerConfig::new(&listener.name, &address.host, address.port).protected();
+        bound.push(config.bind().await.map_err(RunError::Bind)?);
+    }
+    Ok(bound)
+}
+
+async fn bind_admin(values: &Values) -> Result<Option<BoundListener>, RunError> {
+    let Some(address) = values.admin_listener() else { return Ok(None) };
+    let config = ListenerConfig::new("ADMIN", &address.host, address.port);
+    config.bind().await.map(Some).map_err(RunError::Bind)
+}
+
+/// Where others reach this node: as configured, with ports that were chosen when it was bound.
+fn advertised(values: &Values, bound: &[BoundListener]) -> Vec<Endpoint> {
+    let endpoint = |listener: vltava_config::Listener| {
+        let own = bound.iter().find(|bound| **bound.name() == *listener.name)?;
+        let port = match listener.address.port {
+            0 => own.local_addr().port(),
+            port => port,
+        };
+        Some(Endpoint { name: listener.name.into(), host: listener.address.host.into(), port })
+    };
+    values.advertised_listeners().into_iter().filter_map(endpoint).collect()
+}
+
+/// An answer may wait for records as long as a fetch may, and then takes its time.
+fn peer_timeout(values: &Values) -> Duration {
+    let request = values.get(keys::CONTROLLER_QUORUM_REQUEST_TIMEOUT_MS);
+    let fetch = values.get(keys::CONTROLLER_QUORUM_FETCH_TIMEOUT_MS);
+    Duration::from_millis(u64::try_from(request.saturating_add(fetch)).unwrap_or(0))
+}
+
+fn limits(values: &Values) -> Limits {
+    let count = |number: i32| usize::try_from(number).unwrap_or(usize::MAX);
+    let idle = values.get(keys::CONNECTIONS_MAX_IDLE_MS);
+    Limits {
+        request_max_bytes: count(values.get(keys::SOCKET_REQUEST_MAX_BYTES)),
+        connections_max: count(values.get(keys::MAX_CONNECTIONS)),
+        connections_per_ip_max: count(values.get(keys::MAX_CONNECTIONS_PER_IP)),
+        idle_max: Duration::from_millis(u64::try_from(idle).unwrap_or(u64::MAX)),
+        ..Limits::default()
+    }
+}
