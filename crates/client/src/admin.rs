@@ -1,0 +1,24 @@
+//! What people do to a cluster: a method of [`Cluster`](crate::Cluster) each.
+//!
+//! Each goes to the node that can answer it, and is tried again where that may help. Where a
+//! call names several things, each has its own outcome.
+
+mod cluster;
+mod configs;
+mod groups;
+mod records;
+mod topics;
+
+pub use cluster::LogDir;
+pub use configs::{AlterOp, ConfigEntry, ConfigResource, ResourceType};
+pub use groups::{GroupDescription, GroupListing, GroupMember, PartitionOffsets};
+pub use records::{ListedOffset, OffsetSpec};
+pub use topics::{CreatedTopic, Election, NewTopic};
+
+use crate::error::ClientError;
+
+/// What became of each of several things, by name.
+pub type Outcomes<T> = Vec<(String, Result<T, ClientError>)>;
+
+/// How long the cluster may take to carry out a request before it says so, in milliseconds.
+const TIMEOUT_MS: i32 = 15_000;

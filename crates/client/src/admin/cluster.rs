@@ -1,0 +1,137 @@
+//! The cluster as a whole: its nodes, its quorum, its disks, what is moved.
+
+use vltava_wire::Str;
+use vltava_wire::messages::alter_partition_reassignments::{
+    ReassignablePartition, ReassignableTopic,
+};
+use vltava_wire::messages::describe_log_dirs::DescribeLogDirsTopic;
+use vltava_wire::messages::describe_quorum::{PartitionData, TopicData};
+use vltava_wire::messages::{
+    AlterPartitionReassignmentsRequest, DescribeClusterResponse, DescribeLogDirsRequest,
+    DescribeQuorumRequest, DescribeQuorumResponse, UnregisterBrokerRequest,
+};
+
+use super::TIMEOUT_MS;
+use crate::cluster::Cluster;
+use crate::error::ClientError;
+
+/// The topic of the metadata log (KIP-595).
+const METADATA_TOPIC: Str = Str::from_static("__cluster_metadata");
+
+/// A log directory of a broker.
+#[derive(Clone, Debug)]
+pub struct LogDir {
+    /// The broker.
+    pub node: i32,
+    /// The directory.
+    pub path: Str,
+    /// Why it is not in use, if it is not.
+    pub error: Option<vltava_wire::ErrorCode>,
+    /// Bytes of its file system; −1 if not known.
+    pub total_bytes: i64,
+    /// Bytes that are free there; −1 if not known.
+    pub usable_bytes: i64,
+    /// What lies in it.
+    pub topics: Vec<DescribeLogDirsTopic>,
+}
+
+impl Cluster {
+    /// The nodes of the cluster, fenced ones included where the cluster shows them.
+    ///
+    /// # Errors
+    /// If no node answers.
+    pub async fn describe_cluster(&self) -> Result<DescribeClusterResponse, ClientError> {
+        self.retry(|| self.describe()).await
+    }
+
+    /// The metadata quorum: leader, voters, observers, how far each is.
+    ///
+    /// # Errors
+    /// If no node answers that knows.
+    pub async fn describe_quorum(&self) -> Result<DescribeQuorumResponse, ClientError> {
+        let request = DescribeQuorumRequest {
+            topics: vec![TopicData {
+                topic_name: METADATA_TOPIC,
+                partitions: vec![PartitionData { partition_index: 0 }],
+            }],
+        };
+        let what = || "the quorum".to_owned();
+        self.call_controller(&request, |response| {
+            ClientError::check(what, response.error_code, response.error_message.as_deref())?;
+            let partitions = response.topics.iter().flat_map(|topic| &topic.partitions);
+            partitions.into_iter().try_for_each(|partition| {
+                ClientError::check(what, partition.error_code, partition.error_message.as_deref())
+            })
+        })
+        .await
+    }
+
+    /// The log directories of one broker.
+    ///
+    /// # Errors
+    /// If it does not answer.
+    pub async fn describe_log_dirs(&self, node: i32) -> Result<Vec<LogDir>, ClientError> {
+        let request = DescribeLogDirsRequest { topics: None };
+        let request = &request;
+        let response = self
+            .retry(|| async move {
+                let response = self.node(node).await?.call(request).await?;
+                let what = || format!("log directories of broker {node}");
+                ClientError::check(what, response.error_code, None).map(|()| response)
+            })
+            .await?;
+        let dirs = response.results.into_iter().map(|dir| LogDir {
+            node,
+            path: dir.log_dir,
+            error: dir.error_code.is_err().then_some(dir.error_code),
+            total_bytes: dir.total_bytes,
+            usable_bytes: dir.usable_bytes,
+            topics: dir.topics,
+        });
+        Ok(dirs.collect())
+    }
+
+    /// Takes a broker that is gone for good off the cluster's books.
+    ///
+    /// # Errors
+    /// If there is no such broker, or no node answers.
+    pub async fn unregister_broker(&self, broker_id: i32) -> Result<(), ClientError> {
+        let request = UnregisterBrokerRequest { broker_id };
+        self.call_controller(&request, |response| {
+            let message = response.error_message.as_deref();
+            ClientError::check(|| format!("broker {broker_id}"), response.error_code, message)
+        })
+        .await
+        .map(|_| ())
+    }
+
+    /// Moves a partition to other brokers; `None` stops a move that goes on.
+    ///
+    /// # Errors
+    /// If the move is refused, or no node answers. Success means that it has begun.
+    pub async fn reassign_partition(
+        &self,
+        topic: &str,
+        partition: i32,
+        replicas: Option<Vec<i32>>,
+    ) -> Result<(), ClientError> {
+        let request = AlterPartitionReassignmentsRequest {
+            timeout_ms: TIMEOUT_MS,
+            topics: vec![ReassignableTopic {
+                name: topic.into(),
+                partitions: vec![ReassignablePartition { partition_index: partition, replicas }],
+            }],
+            ..AlterPartitionReassignmentsRequest::default()
+        };
+        let what = || format!("{topic}-{partition}");
+        self.call_controller(&request, |response| {
+            ClientError::check(what, response.error_code, response.error_message.as_deref())?;
+            let partitions = response.responses.iter().flat_map(|topic| &topic.partitions);
+            partitions.into_iter().try_for_each(|result| {
+                ClientError::check(what, result.error_code, result.error_message.as_deref())
+            })
+        })
+        .await
+        .map(|_| ())
+    }
+}
