@@ -28,8 +28,8 @@ pub enum CliError {
     #[error(transparent)]
     Config(ConfigError),
     /// A node failed.
-    #[error("the node failed: {0}")]
-    RunNode(Box<dyn std::error::Error + Send + Sync>),
+    #[error("the node failed")]
+    RunNode(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// A file of the data folder, or the manifest, cannot be read.
     #[error("cannot read {path}", path = path.display())]
     ReadFile {

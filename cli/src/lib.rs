@@ -13,6 +13,7 @@ pub mod args;
 pub mod cluster;
 pub mod error;
 pub mod local;
+pub mod node;
 pub mod output;
 
 use args::{Cli, Command};
@@ -33,6 +34,8 @@ pub fn main() -> ExitCode {
 fn run(cli: Cli) -> Result<(), CliError> {
     match cli.command {
         // A node builds a runtime of its own.
+        Command::Broker(args) => node::broker(&args),
+        Command::Coordinator(args) => node::coordinator(&args),
         command => {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()

@@ -11,7 +11,7 @@ use crate::error::CliError;
 /// [`CliError::Config`] if its settings cannot be used, [`CliError::RunNode`] if it failed.
 pub fn broker(args: &NodeArgs) -> Result<(), CliError> {
     let loaded = load(Role::Broker, args)?;
-    vltava_broker::run(loaded.values, loaded.notices).map_err(CliError::RunNode)
+    vltava_broker::run(loaded).map_err(|error| CliError::RunNode(error.into()))
 }
 
 /// Runs a coordinator until it is told to stop.
@@ -20,7 +20,7 @@ pub fn broker(args: &NodeArgs) -> Result<(), CliError> {
 /// [`CliError::Config`] if its settings cannot be used, [`CliError::RunNode`] if it failed.
 pub fn coordinator(args: &NodeArgs) -> Result<(), CliError> {
     let loaded = load(Role::Coordinator, args)?;
-    vltava_coordinator::run(loaded.values, loaded.notices).map_err(CliError::RunNode)
+    vltava_coordinator::run(loaded).map_err(|error| CliError::RunNode(error.into()))
 }
 
 fn load(role: Role, args: &NodeArgs) -> Result<Loaded, CliError> {
