@@ -352,12 +352,20 @@ impl Partition {
         }
     }
 
-    /// Queues a flush if the oldest unflushed record has waited for `flush.ms`.
+    /// Queues a flush of what should have been flushed by now: the oldest record has waited for
+    /// `flush.ms`, or a flush was not completed as the disk was full.
     pub fn flush_if_due(&self, now: Instant) {
         let mut state = self.state();
-        let FlushPolicy::After { ms, .. } = state.settings.flush else { return };
         let waited = state.dirty_since.map(|since| now.saturating_duration_since(since));
-        if waited.is_some_and(|waited| waited.as_millis() >= ms.max(0) as u128) {
+        let is_due = match state.settings.flush {
+            FlushPolicy::Each => {
+                state.log().is_ok_and(|it| it.flushed_offset() < it.log_end_offset())
+            }
+            FlushPolicy::After { ms, .. } => {
+                waited.is_some_and(|waited| waited.as_millis() >= ms.max(0) as u128)
+            }
+        };
+        if is_due {
             self.queue_flush(&mut state);
         }
     }
@@ -365,14 +373,10 @@ impl Partition {
     /// Takes the log out of use after an error that leaves it unusable; others only pass.
     pub(super) fn note_failure(&self, state: &mut State, error: &PartitionError) {
         let PartitionError::Log(error) = error else { return };
-        let is_dir_failure = match &**error {
-            LogError::Disk(disk) => !disk.is_full(),
-            LogError::Failed { .. } => true,
-            LogError::Corrupt { .. } | LogError::RecordsMissing { .. } => false,
-            LogError::OffsetOutOfRange { .. } => return,
-        };
-        let full_only = matches!(&**error, LogError::Disk(disk) if disk.is_full());
-        if full_only {
+        let Storage::Online(log) = &state.storage else { return };
+        let is_dir_failure = log.failure().is_some();
+        let is_lost = matches!(**error, LogError::Corrupt { .. } | LogError::RecordsMissing { .. });
+        if !is_dir_failure && !is_lost {
             return;
         }
         let reason: Arc<str> = describe(&**error).into();

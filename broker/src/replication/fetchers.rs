@@ -44,15 +44,15 @@ pub struct Fetchers {
 
 impl Inner {
     fn task(&mut self, at: (NodeId, usize)) -> &mpsc::UnboundedSender<Command> {
-        if !self.tasks.contains_key(&at) {
+        let (start, not_started) = (&self.start, &mut self.not_started);
+        self.tasks.entry(at).or_insert_with(|| {
             let (sender, receiver) = mpsc::unbounded_channel();
-            self.tasks.insert(at, sender);
-            match &self.start {
+            match start {
                 Some(start) => start.spawn(at.0, receiver),
-                None => self.not_started.push((at.0, receiver)),
+                None => not_started.push((at.0, receiver)),
             }
-        }
-        &self.tasks[&at]
+            sender
+        })
     }
 
     /// A task that has ended hears nothing; it ends only with the broker.
