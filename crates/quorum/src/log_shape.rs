@@ -144,9 +144,11 @@ impl LogShape {
         self.voters.iter().rev().find(|(offset, _)| *offset < end).map(|(_, set)| set)
     }
 
-    /// Which voters of an epoch's log stand where, oldest first.
-    pub fn voters_history(&self) -> impl Iterator<Item = &(Offset, VoterSet)> {
-        self.voters.iter()
+    /// The voter sets that may count, the latest first: back to the one that is committed, if all
+    /// below `committed` is.
+    pub(crate) fn voters_until(&self, committed: Offset) -> impl Iterator<Item = &VoterSet> {
+        let settled = self.voters.iter().rposition(|(offset, _)| *offset < committed);
+        self.voters[settled.unwrap_or(0)..].iter().rev().map(|(_, set)| set)
     }
 
     /// The epoch of the record at `offset`, if it is in the log.

@@ -77,6 +77,8 @@ pub struct Failure {
     pub at_us: u64,
     /// What else had happened until then.
     pub stats: Stats,
+    /// How each node stood, a line each.
+    pub nodes: Vec<String>,
 }
 
 impl Failure {
@@ -92,18 +94,22 @@ impl Failure {
 ///
 /// # Errors
 /// What happened, and how to repeat it.
-pub fn run(recipe: Recipe) -> Result<Stats, Failure> {
+pub fn run(recipe: Recipe) -> Result<Stats, Box<Failure>> {
     let mut world = World::new(recipe);
     match live(&mut world) {
         Ok(()) => Ok(world.stats),
-        Err(what) => Err(Failure { recipe, what, at_us: world.now, stats: world.stats }),
+        Err(what) => {
+            let nodes = world.nodes.iter().map(ToString::to_string).collect();
+            let (at_us, stats) = (world.now, world.stats);
+            Err(Box::new(Failure { recipe, what, at_us, stats, nodes }))
+        }
     }
 }
 
 /// Tries seed after seed, from that of `first` on, until one finds the bug; at most
 /// [`Bug::seeds_max`](crate::planted::Bug::seeds_max) of them.
 #[cfg(feature = "planted")]
-pub fn find(bug: crate::planted::Bug, first: Recipe) -> Option<Failure> {
+pub fn find(bug: crate::planted::Bug, first: Recipe) -> Option<Box<Failure>> {
     let seeds = first.seed..first.seed.saturating_add(bug.seeds_max());
     seeds.into_iter().find_map(|seed| run(Recipe { seed, planted: Some(bug), ..first }).err())
 }

@@ -76,8 +76,9 @@ fn survey(options: &Options) -> ExitCode {
                 total.add(&stats);
             }
             Err(failure) => {
-                let text = format!("{failure}\n{}\nagain: {}", failure.stats, failure.command());
-                return complain(&text);
+                let nodes = failure.nodes.join("\n");
+                let (stats, again) = (&failure.stats, failure.command());
+                return complain(&format!("{failure}\n{nodes}\n{stats}\nagain: {again}"));
             }
         }
     }

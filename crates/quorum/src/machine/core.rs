@@ -107,9 +107,20 @@ impl Core {
         self.config.can_vote && self.log.voters().contains(self.config.local)
     }
 
+    /// Whether this node may lead: it votes, or it did so until a change that may not be committed.
+    ///
+    /// A leader that removed itself may be the only one that has the change in its log. If the
+    /// others still need its vote by the set before, nobody but it can be elected (Ongaro's
+    /// dissertation, §4.2.2). It resigns once the change is committed.
+    pub(super) fn is_electable(&self) -> bool {
+        let committed = self.high_watermark.unwrap_or_default();
+        let voters = self.log.voters_until(committed);
+        self.config.can_vote && voters.into_iter().any(|set| set.contains(self.config.local))
+    }
+
     /// Whether this node may ask for votes.
     pub(super) fn may_stand(&self) -> bool {
-        self.is_voter() && self.running == Running::Yes
+        self.is_electable() && self.running == Running::Yes
     }
 
     /// Whether this node led the epoch that it is in before it was restarted.

@@ -44,7 +44,9 @@ impl Election {
         let local = core.config.local;
         let mut ballots: BTreeMap<_, _> =
             core.log.voters().keys().map(|key| (key, Ballot::Due(now))).collect();
-        ballots.insert(local, Ballot::Granted);
+        if let Some(own) = ballots.get_mut(&local) {
+            *own = Ballot::Granted;
+        }
         Self { ballots, deadline: now + core.election_wait(), lost_until: None }
     }
 

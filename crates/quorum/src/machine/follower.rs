@@ -124,7 +124,7 @@ impl Machine {
     pub(super) fn suspect(&mut self, now: Instant) {
         let wait = self.core.short_wait();
         let Role::Follower(follower) = &mut self.role else { return };
-        if !self.core.is_voter() {
+        if !self.core.is_electable() {
             follower.give_up_at = now;
         } else if !follower.suspected {
             follower.heard = false;

@@ -51,7 +51,7 @@ impl Core {
     }
 
     fn discovery_pause(&self) -> Duration {
-        let least = if self.is_voter() { VOTER_PAUSE } else { OBSERVER_PAUSE };
+        let least = if self.is_electable() { VOTER_PAUSE } else { OBSERVER_PAUSE };
         least.max(self.config.retry_backoff)
     }
 

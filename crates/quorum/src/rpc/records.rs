@@ -15,6 +15,9 @@ use crate::voter_set::{Endpoint, ReplicaKey, Voter, VoterSet};
 /// the endpoints of all voters.
 const CONTROL_BATCH_MAX: usize = 1024 * 1024;
 
+/// The version of `LeaderChangeMessage` that is written: Apache's tools read no other.
+const LEADER_CHANGE_VERSION: i16 = 0;
+
 /// Checks batches and describes them to the machine. A batch that the end cuts off is dropped.
 ///
 /// # Errors
@@ -57,7 +60,7 @@ pub fn control_record_to_wire(record: &ControlRecord) -> WireControl {
                 voter_directory_id: key.directory_id,
             };
             WireControl::LeaderChange(LeaderChangeMessage {
-                version: 1,
+                version: LEADER_CHANGE_VERSION,
                 leader_id: leader.get(),
                 voters: voters.iter().map(voter).collect(),
                 granting_voters: granting_voters.iter().map(voter).collect(),

@@ -298,20 +298,22 @@ impl Disk {
 
     /// What a process that starts finds; drops the log if the latest snapshot is ahead of it.
     pub(crate) fn recover(&mut self) -> LogShape {
-        let Some((earliest, file)) = self.snapshots.first_key_value() else {
-            let mut shape = LogShape::empty();
-            self.restore(&mut shape);
+        let start = self.image.start;
+        let mut snapshots = self.snapshots.iter();
+        let earliest = snapshots.find(|(id, _)| id.end_offset.get() == start);
+        let mut shape = earliest.map_or_else(LogShape::empty, |(id, file)| {
+            LogShape::from_snapshot(*id, file.voters.clone())
+        });
+        self.restore(&mut shape);
+        let latest = self.snapshots.last_key_value();
+        let Some((latest, voters)) = latest.map(|(id, file)| (*id, file.voters.clone())) else {
             return shape;
         };
-        let mut shape = LogShape::from_snapshot(*earliest, file.voters.clone());
-        self.restore(&mut shape);
-        let (latest, file) = self.snapshots.last_key_value().expect("there is a snapshot");
-        if shape.is_behind(*latest) {
-            let (latest, voters) = (*latest, file.voters.clone());
+        if shape.is_behind(latest) {
             self.start_at(latest);
             return LogShape::from_snapshot(latest, voters);
         }
-        shape.restore_snapshot(*latest);
+        shape.restore_snapshot(latest);
         shape
     }
 

@@ -311,7 +311,8 @@ impl World {
         if end > self.oracle.committed() && self.nodes[index].is_leader() {
             let disks = |key| {
                 let mut nodes = self.nodes.iter();
-                nodes.find(|node| node.key() == key).map(|node| &node.disk)
+                let node = nodes.find(|node| node.key() == key);
+                node.map(|node| &node.disk).or(self.lost_disks.get(&key))
             };
             if let Some(process) = &self.nodes[index].process {
                 self.oracle.commits(&process.machine, high_watermark, disks)?;

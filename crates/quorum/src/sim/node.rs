@@ -1,6 +1,7 @@
 //! One simulated node: its disk, its clock, and the process on it while it runs.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use vltava_wire::{NodeId, Uuid};
@@ -143,6 +144,24 @@ impl Node {
     pub(crate) fn is_leader(&self) -> bool {
         let role = self.process.as_ref().map(|process| process.machine.role());
         role == Some(crate::RoleName::Leader)
+    }
+}
+
+impl fmt::Display for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { port, incarnation, .. } = self;
+        write!(f, "{}, port {port}, process {incarnation}: ", self.key())?;
+        let Some(process) = &self.process else { return f.write_str("down") };
+        let machine = &process.machine;
+        let (state, log) = (machine.quorum_state(), machine.log());
+        write!(f, "{:?}, {state:?}, log {} to {}", machine.role(), log.start(), log.end())?;
+        write!(f, " of epoch {}, {} flushed", log.last_epoch(), log.flushed())?;
+        write!(f, ", high watermark {:?}, voters", machine.high_watermark())?;
+        for voter in machine.voters().iter() {
+            let port = voter.endpoints.first().map_or(0, |endpoint| endpoint.port);
+            write!(f, " {} port {port}", voter.key)?;
+        }
+        Ok(())
     }
 }
 

@@ -1,10 +1,13 @@
 //! What goes wrong in the world: links, processes, power, disks; and people who change the voters.
 //!
 //! Trouble stays within what the quorum promises to survive: of each voter set that could elect a
-//! leader, a majority keeps its disks, and is found where the set says that it listens.
+//! leader, a majority keeps its disks, and is found where the set says that it listens. Voters are
+//! added only while all are sound, and no disk is lost while voters change: the rest of the old
+//! set may then need the vote of the added one, which can hold a longer log of a lost leader.
 
 use std::collections::BTreeMap;
 
+use super::disk::Disk;
 use super::network::Quality;
 use super::oracle::Checked;
 use super::world::{Action, World};
@@ -14,6 +17,9 @@ use crate::voter_set::{ReplicaKey, VoterSet};
 
 /// How long a node is down at the longest, in µs.
 const DOWN_US_MAX: u64 = 4_000_000;
+/// How long after a request to add a voter no disk is lost, in µs; the request's patience, at the
+/// rate of the slowest clock.
+const ADDING_US: u64 = 5_000_000;
 /// How long a process is stopped at the longest, in µs.
 const PAUSE_US_MAX: u64 = 5_000_000;
 
@@ -168,7 +174,9 @@ impl World {
         self.cut_power(index);
         self.stats.replaced_disks += 1;
         let directory_id = self.new_directory(self.nodes[index].id);
-        self.nodes[index].disk = super::disk::Disk::new(directory_id);
+        let lost_key = self.nodes[index].key();
+        let lost = std::mem::replace(&mut self.nodes[index].disk, Disk::new(directory_id));
+        self.lost_disks.insert(lost_key, lost);
     }
 
     /// A coordinator is restarted, and listens elsewhere.
@@ -208,12 +216,19 @@ impl World {
 
     /// Whether a node can lose its disk, or move, and every set still has a majority.
     fn may_lose(&self, index: usize) -> bool {
-        let node = &self.nodes[index];
-        self.electing_sets().iter().all(|set| {
-            let with = set.with(node.voter());
-            self.keeps_majority(set, Some(node.key()))
-                && self.keeps_majority(&with, Some(node.key()))
-        })
+        let key = self.nodes[index].key();
+        let sets = self.electing_sets();
+        let settled = sets.iter().all(|set| Some(set) == sets.first());
+        let adding = self.added_at.is_some_and(|at| self.now < at + ADDING_US);
+        settled && !adding && sets.iter().all(|set| self.keeps_majority(set, Some(key)))
+    }
+
+    /// Whether a voter can be added: all others are where they are said to be, with their disks.
+    pub(crate) fn may_add(&mut self) -> bool {
+        let sets = self.electing_sets();
+        let sound = sets.iter().all(|set| set.keys().all(|key| self.is_sound(key, set)));
+        self.added_at = if sound { Some(self.now) } else { self.added_at };
+        sound
     }
 
     /// A person removes a voter, one that lost its disk first, or adds one.
@@ -232,11 +247,12 @@ impl World {
             .collect();
         let keys: Vec<ReplicaKey> = voters.keys().collect();
         let removed = lost.or(self.dice.pick(&keys));
-        if let Some(added) = self.dice.pick(&absent).filter(|_| self.dice.clone().chance(600)) {
+        let add = lost.is_none() && self.dice.chance(600);
+        if let Some(added) = self.dice.pick(&absent).filter(|_| add) {
             let timeout_ms = self.dice.between(100, 3_000) as u32;
             let ack_when_committed = self.dice.chance(500);
             let voter = self.nodes[added].voter();
-            if !self.keeps_majority(&voters.with(voter.clone()), None) {
+            if !self.may_add() {
                 return Ok(());
             }
             let add = AddVoterRequest { voter, timeout_ms, ack_when_committed };

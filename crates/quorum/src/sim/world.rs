@@ -13,7 +13,7 @@ use super::oracle::{Checked, Oracle};
 use super::stats::Stats;
 use crate::event::{Event, ProposalId, RequestId, Token};
 use crate::message::Request;
-use crate::voter_set::{Endpoint, VoterSet};
+use crate::voter_set::{Endpoint, ReplicaKey, VoterSet};
 
 /// The first id of a coordinator.
 const COORDINATOR_ID: i32 = 3_001;
@@ -23,7 +23,7 @@ const RINGS_MAX: u32 = 100;
 /// What is going to happen.
 #[derive(Clone, Debug)]
 pub(crate) enum Action {
-    Deliver(Packet),
+    Deliver(Box<Packet>),
     Ring { node: usize, incarnation: u64, timer: u64 },
     Synced { node: usize, incarnation: u64 },
     Fail { node: usize, incarnation: u64, id: RequestId },
@@ -70,7 +70,11 @@ pub(crate) struct World {
     /// How many records lie between two snapshots.
     pub(crate) snapshot_every: i64,
     pub(crate) disks: u64,
+    /// Disks that were replaced. What a voter acknowledged from one counts, as it did have it.
+    pub(crate) lost_disks: BTreeMap<ReplicaKey, Disk>,
     pub(crate) payloads: u64,
+    /// When a leader was last asked to add a voter.
+    pub(crate) added_at: Option<u64>,
     queue: BTreeMap<(u64, u64), Action>,
     queued: u64,
     rings: u32,
@@ -112,7 +116,9 @@ impl World {
             sync_us,
             snapshot_every,
             disks: 0,
+            lost_disks: BTreeMap::new(),
             payloads: 0,
+            added_at: None,
             queue: BTreeMap::new(),
             queued: 0,
             rings: 0,
@@ -205,7 +211,7 @@ impl World {
 
     fn happen(&mut self, action: Action) -> Checked {
         match action {
-            Action::Deliver(packet) => self.deliver(packet),
+            Action::Deliver(packet) => self.deliver(*packet),
             Action::Ring { node, incarnation, timer } => {
                 let process = self.nodes[node].process.as_ref();
                 let current = process.is_some_and(|process| process.timer == timer);
@@ -279,7 +285,8 @@ impl World {
 
     fn deliver(&mut self, packet: Packet) -> Checked {
         let Packet { from, from_incarnation, to, to_incarnation, message } = packet;
-        if self.network.is_cut(from, to) {
+        let adds = matches!(&message, Message::Request { request: Request::AddVoter(_), .. });
+        if self.network.is_cut(from, to) || (adds && !self.may_add()) {
             return Ok(());
         }
         let node = &mut self.nodes[to];
@@ -322,7 +329,7 @@ impl World {
             _ => self.stats.duplicated += 1,
         }
         for wait in times {
-            self.schedule(self.now + wait, Action::Deliver(packet.clone()));
+            self.schedule(self.now + wait, Action::Deliver(Box::new(packet.clone())));
         }
     }
 
