@@ -1,12 +1,11 @@
 //! What can be asked of a cluster, wherever it runs, by the Kafka protocol.
 //!
-//! [`session`] finds the cluster's nodes; one file a command asks and prints.
+//! [`bootstrap`] finds the cluster; one file a command asks and prints.
 
+pub(crate) mod bootstrap;
 pub mod config;
+//C
 pub mod group;
-pub(crate) mod offsets;
+//P
 pub mod quorum;
-pub(crate) mod session;
-pub(crate) mod settings;
 pub mod topic;
-pub(crate) mod topics;

@@ -1,8 +1,11 @@
 //! `vltava config`: describe and alter the settings of brokers and topics.
 
-use crate::args::{ConfigArgs, ConfigCommand, Entity, EntityArgs, Pair};
-use crate::cluster::session::{PATIENCE, Session, retried};
-use crate::cluster::settings::{self, OF_TABLE, Resource, Setting};
+use serde::Serialize;
+use vltava_client::{ConfigEntry, ConfigResource, ResourceType};
+
+use crate::args::{ConfigArgs, ConfigCommand, Entity, EntityArgs};
+use crate::cluster::bootstrap;
+use crate::cluster::topic::changes;
 use crate::error::CliError;
 use crate::local::DataDir;
 use crate::output;
@@ -12,15 +15,12 @@ use crate::output;
 /// # Errors
 /// If the cluster cannot be reached, or refuses.
 pub async fn run(dir: &DataDir, args: ConfigArgs) -> Result<(), CliError> {
-    let session = Session::open(dir, &args.bootstrap)?;
+    let cluster = bootstrap::open(dir, &args.bootstrap)?;
     match args.command {
         ConfigCommand::Describe { entity, all, json } => {
-            let settings = settings::describe(&session, &resource(entity)?).await?;
-            let shown = settings
-                .into_iter()
-                .filter(|setting| all || setting.source_code != OF_TABLE)
-                .collect();
-            show(shown, json)
+            let entries = cluster.describe_configs(&resource(entity)?, false).await?;
+            let shown = entries.into_iter().filter(|entry| all || !entry.is_default());
+            show(shown.map(Setting::from).collect(), json)
         }
         ConfigCommand::Alter { entity, set, reset } => {
             if set.is_empty() && reset.is_empty() {
@@ -28,20 +28,21 @@ pub async fn run(dir: &DataDir, args: ConfigArgs) -> Result<(), CliError> {
                 return Err(CliError::Refused(what));
             }
             let resource = resource(entity)?;
-            let set: Vec<(String, String)> =
-                set.into_iter().map(|Pair { key, value }| (key, value)).collect();
-            let attempt = || settings::alter(&session, &resource, set.clone(), reset.clone());
-            retried(PATIENCE, attempt).await?;
-            output::line(format_args!("altered {}", resource.shown()))
+            cluster.alter_configs(&resource, &changes(&set, &reset), false).await?;
+            output::line(match (resource.kind, resource.name.as_str()) {
+                (ResourceType::Topic, name) => format!("altered topic {name}"),
+                (ResourceType::Broker, "") => "altered all brokers".to_owned(),
+                (ResourceType::Broker, id) => format!("altered broker {id}"),
+            })
         }
     }
 }
 
-fn resource(entity: EntityArgs) -> Result<Resource, CliError> {
+fn resource(entity: EntityArgs) -> Result<ConfigResource, CliError> {
     let name = entity.name.unwrap_or_default();
     match entity.kind {
-        Entity::Topic => Ok(Resource::Topic(name)),
-        Entity::Brokers if name.is_empty() => Ok(Resource::AllBrokers),
+        Entity::Topic => Ok(ConfigResource::topic(&name)),
+        Entity::Brokers if name.is_empty() => Ok(ConfigResource::all_brokers()),
         Entity::Brokers => Err(CliError::Refused(format!(
             "`brokers` means all of them; for one, write `broker {name}`"
         ))),
@@ -50,7 +51,29 @@ fn resource(entity: EntityArgs) -> Result<Resource, CliError> {
             let id = name.strip_prefix("broker-").unwrap_or(&name).parse().map_err(|_| {
                 CliError::Refused(format!("`{name}` is no broker; name it by its id"))
             })?;
-            Ok(Resource::Broker(id))
+            Ok(ConfigResource::broker(id))
+        }
+    }
+}
+
+/// One setting, as `--json` shows it.
+#[derive(Serialize)]
+struct Setting {
+    name: String,
+    value: Option<String>,
+    source: &'static str,
+    read_only: bool,
+    sensitive: bool,
+}
+
+impl From<ConfigEntry> for Setting {
+    fn from(entry: ConfigEntry) -> Self {
+        Self {
+            source: entry.source_name(),
+            name: entry.name.to_string(),
+            value: entry.value.map(|value| value.to_string()),
+            read_only: entry.read_only,
+            sensitive: entry.sensitive,
         }
     }
 }

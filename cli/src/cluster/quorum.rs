@@ -4,16 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Serialize;
-use vltava_client::{ClientError, ConnectOptions, Connection};
+use vltava_client::{ClientError, Cluster, ConnectOptions, Connection};
 use vltava_crd::FIRST_COORDINATOR_ID;
-use vltava_wire::messages::describe_cluster::DescribeClusterBroker;
 use vltava_wire::messages::describe_quorum::{PartitionData, TopicData};
-use vltava_wire::messages::{
-    DescribeClusterRequest, DescribeQuorumRequest, DescribeQuorumResponse,
-};
+use vltava_wire::messages::{DescribeQuorumRequest, DescribeQuorumResponse};
 
 use crate::args::{Bootstrap, QuorumArgs, QuorumCommand};
-use crate::cluster::session::{Session, check};
+use crate::cluster::bootstrap;
 use crate::error::CliError;
 use crate::local::{ClusterState, DataDir};
 use crate::output;
@@ -22,6 +19,8 @@ use crate::output;
 const METADATA_TOPIC: &str = "__cluster_metadata";
 /// How long a coordinator may take to answer before it counts as unreachable.
 const REACH: Duration = Duration::from_secs(1);
+/// How long brokers may look for a leader before the coordinators are asked themselves.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Runs the command.
 ///
@@ -73,7 +72,7 @@ struct Broker {
 }
 
 async fn gather(dir: &DataDir, bootstrap: &Bootstrap) -> Result<Status, CliError> {
-    let session = Session::open(dir, bootstrap)?;
+    let cluster = bootstrap::open(dir, bootstrap)?;
     // What the folder knows helps where no broker answers.
     let local: BTreeMap<i32, String> = match bootstrap.servers.is_empty() {
         true => {
@@ -82,7 +81,7 @@ async fn gather(dir: &DataDir, bootstrap: &Bootstrap) -> Result<Status, CliError
         }
         false => BTreeMap::new(),
     };
-    let answer = describe(&session, &local).await;
+    let answer = describe(&cluster, &local).await;
     let (quorum, failure) = match answer {
         Ok(quorum) => (quorum, None),
         Err(error) => (DescribeQuorumResponse::default(), Some(error)),
@@ -92,7 +91,7 @@ async fn gather(dir: &DataDir, bootstrap: &Bootstrap) -> Result<Status, CliError
         return Err(error.into());
     }
     let reachable = reach(&addresses).await;
-    let brokers = brokers(&session).await.unwrap_or_default();
+    let brokers = brokers(&cluster).await.unwrap_or_default();
     Ok(assemble(quorum, &addresses, &reachable, brokers))
 }
 
@@ -105,28 +104,45 @@ fn request() -> DescribeQuorumRequest {
 
 /// Asks the brokers, which ask the leader; and if none answers, the coordinators themselves.
 async fn describe(
-    session: &Session,
+    cluster: &Cluster,
     local: &BTreeMap<i32, String>,
 ) -> Result<DescribeQuorumResponse, ClientError> {
-    let mut result = session.ask(&request()).await.and_then(sound);
+    let by_brokers = cluster
+        .retry_within(PATIENCE, || async { sound(cluster.any().await?.call(&request()).await?) });
+    let mut result = by_brokers.await;
     for address in local.values() {
         if result.is_ok() {
             break;
         }
-        if let Ok(answer) = session.ask_at(address, &request(), i16::MAX).await.and_then(sound) {
+        if let Ok(answer) = directly(address).await {
             result = Ok(answer);
         }
     }
     result
 }
 
+async fn directly(address: &str) -> Result<DescribeQuorumResponse, ClientError> {
+    let connection = Connection::connect(address, &quick()).await?;
+    sound(connection.call(&request()).await?)
+}
+
+fn quick() -> ConnectOptions {
+    ConnectOptions { connect_timeout: REACH, ..ConnectOptions::named("vltava-cli") }
+}
+
+/// The answer, unless it holds an error.
 fn sound(answer: DescribeQuorumResponse) -> Result<DescribeQuorumResponse, ClientError> {
-    check(|| "the quorum".to_owned(), answer.error_code, answer.error_message.as_ref())?;
-    for partition in answer.topics.iter().flat_map(|topic| &topic.partitions) {
-        let message = partition.error_message.as_ref();
-        check(|| "the quorum".to_owned(), partition.error_code, message)?;
+    let whole = (answer.error_code, answer.error_message.clone());
+    let partitions = answer.topics.iter().flat_map(|topic| &topic.partitions);
+    let parts = partitions.map(|part| (part.error_code, part.error_message.clone()));
+    match std::iter::once(whole).chain(parts).find(|(code, _)| code.is_err()) {
+        None => Ok(answer),
+        Some((code, message)) => Err(ClientError::Refused {
+            what: "the quorum".to_owned(),
+            code,
+            message: message.map(|message| message.to_string()),
+        }),
     }
-    Ok(answer)
 }
 
 /// Where each coordinator listens: as the quorum says, else as the folder says.
@@ -147,31 +163,21 @@ async fn reach(addresses: &BTreeMap<i32, String>) -> BTreeMap<i32, bool> {
     let mut tasks = tokio::task::JoinSet::new();
     for (id, address) in addresses {
         let (id, address) = (*id, address.clone());
-        tasks.spawn(async move {
-            let options =
-                ConnectOptions { connect_timeout: REACH, ..ConnectOptions::named("vltava-cli") };
-            (id, Connection::connect(&address, &options).await.is_ok())
-        });
+        tasks.spawn(async move { (id, Connection::connect(&address, &quick()).await.is_ok()) });
     }
     tasks.join_all().await.into_iter().collect()
 }
 
-async fn brokers(session: &Session) -> Result<Vec<Broker>, ClientError> {
-    let request = DescribeClusterRequest {
-        endpoint_type: 1,
-        include_fenced_brokers: true,
-        ..Default::default()
-    };
-    let answer = session.ask(&request).await?;
-    check(|| "the brokers".to_owned(), answer.error_code, answer.error_message.as_ref())?;
-    let broker = |broker: DescribeClusterBroker| Broker {
+async fn brokers(cluster: &Cluster) -> Result<Vec<Broker>, ClientError> {
+    let answer = cluster.retry_within(REACH, || cluster.describe()).await?;
+    let broker = |broker: &vltava_wire::messages::describe_cluster::DescribeClusterBroker| Broker {
         id: broker.broker_id,
         address: format!("{}:{}", broker.host, broker.port),
         fenced: broker.is_fenced,
         log_end_offset: None,
         lag: None,
     };
-    let mut brokers: Vec<Broker> = answer.brokers.into_iter().map(broker).collect();
+    let mut brokers: Vec<Broker> = answer.brokers.iter().map(broker).collect();
     brokers.sort_by_key(|broker| broker.id);
     Ok(brokers)
 }

@@ -3,36 +3,40 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use vltava_wire::messages::metadata::{MetadataResponsePartition, MetadataResponseTopic};
+use vltava_client::{AlterOp, Cluster, ConfigResource, NewTopic, Partition, Topic};
 
 use crate::args::{Pair, TopicArgs, TopicCommand};
-use crate::cluster::session::{PATIENCE, Session, retried};
-use crate::cluster::settings::{self, Resource};
-use crate::cluster::topics::{self, NewTopic, name_of, replicas_of};
+use crate::cluster::bootstrap::{self, only};
 use crate::error::CliError;
 use crate::local::DataDir;
 use crate::output;
+
+/// Where a topic's own settings come from, as the protocol numbers it.
+const OF_TOPIC: i8 = 1;
 
 /// Runs the command.
 ///
 /// # Errors
 /// If the cluster cannot be reached, or refuses.
 pub async fn run(dir: &DataDir, args: TopicArgs) -> Result<(), CliError> {
-    let session = Session::open(dir, &args.bootstrap)?;
+    let cluster = bootstrap::open(dir, &args.bootstrap)?;
     match args.command {
         TopicCommand::Create { topic, partitions, replication_factor, config } => {
-            let config = pairs(config);
-            let new = NewTopic { name: topic, partitions, replication_factor, config };
-            create(&session, &new).await
+            let (partitions, replicas) =
+                (partitions.unwrap_or(-1), replication_factor.unwrap_or(-1));
+            let configs = config.into_iter().map(|Pair { key, value }| (key, value)).collect();
+            create(&cluster, NewTopic { configs, ..NewTopic::new(&topic, partitions, replicas) })
+                .await
         }
-        TopicCommand::List { internal, json } => list(&session, internal, json).await,
-        TopicCommand::Describe { topics, json } => describe(&session, &topics, json).await,
+        TopicCommand::List { internal, json } => list(&cluster, internal, json).await,
+        TopicCommand::Describe { topics, json } => describe(&cluster, &topics, json).await,
         TopicCommand::Alter { topic, partitions, config, reset } => {
-            alter(&session, topic, partitions, config, reset).await
+            alter(&cluster, &topic, partitions, &config, &reset).await
         }
         TopicCommand::Delete { topics } => {
-            for name in topics {
-                retried(PATIENCE, || topics::delete(&session, &name)).await?;
+            let names: Vec<&str> = topics.iter().map(String::as_str).collect();
+            for (name, outcome) in cluster.delete_topics(&names).await? {
+                outcome?;
                 output::line(format_args!("deleted topic {name}"))?;
             }
             Ok(())
@@ -40,15 +44,13 @@ pub async fn run(dir: &DataDir, args: TopicArgs) -> Result<(), CliError> {
     }
 }
 
-fn pairs(config: Vec<Pair>) -> BTreeMap<String, String> {
-    config.into_iter().map(|Pair { key, value }| (key, value)).collect()
-}
-
-async fn create(session: &Session, new: &NewTopic) -> Result<(), CliError> {
-    let made = retried(PATIENCE, || topics::create_one(session, new)).await?;
-    let (partitions, replicas) = (made.num_partitions, made.replication_factor);
-    let name = &new.name;
-    // A broker may keep to itself what it chose.
+async fn create(cluster: &Cluster, new: NewTopic) -> Result<(), CliError> {
+    let name = new.name.clone();
+    let made = only(cluster.create_topics(&[new], false).await?)?;
+    cluster.retry(|| cluster.metadata(Some(&[]), false)).await?;
+    bootstrap::visible(cluster, &[&name]).await;
+    let (partitions, replicas) = (made.partitions, made.replication_factor);
+    // A cluster may keep to itself what it chose.
     if partitions < 0 || replicas < 0 {
         return output::line(format_args!("created topic {name}"));
     }
@@ -70,22 +72,37 @@ struct Listed {
     internal: bool,
 }
 
-async fn list(session: &Session, internal: bool, json: bool) -> Result<(), CliError> {
-    let metadata = session.metadata(None).await?;
-    let listed: Vec<Listed> = topics::sorted(metadata)?
+async fn list(cluster: &Cluster, internal: bool, json: bool) -> Result<(), CliError> {
+    let topics = cluster.list_topics().await?;
+    let listed: Vec<Listed> = topics
         .iter()
-        .filter(|topic| internal || !topic.is_internal)
+        .filter(|topic| internal || !topic.internal)
         .map(|topic| Listed {
-            name: name_of(topic),
+            name: topic.name.to_string(),
             partitions: topic.partitions.len(),
             replication_factor: replicas_of(topic),
-            internal: topic.is_internal,
+            internal: topic.internal,
         })
         .collect();
     if json {
         return output::json(&listed);
     }
     listed.iter().try_for_each(|topic| output::line(&topic.name))
+}
+
+/// How many replicas a topic's partitions have; the fewest, where they differ.
+pub(crate) fn replicas_of(topic: &Topic) -> usize {
+    topic.partitions.iter().map(|partition| partition.replicas.len()).min().unwrap_or_default()
+}
+
+/// What a topic sets for itself.
+pub(crate) async fn own_config(
+    cluster: &Cluster,
+    topic: &str,
+) -> Result<BTreeMap<String, String>, CliError> {
+    let entries = cluster.describe_configs(&ConfigResource::topic(topic), false).await?;
+    let own = entries.into_iter().filter(|entry| entry.source == OF_TOPIC);
+    Ok(own.filter_map(|entry| Some((entry.name.to_string(), entry.value?.to_string()))).collect())
 }
 
 /// A topic with all that is known about it.
@@ -96,54 +113,55 @@ struct Described {
     internal: bool,
     replication_factor: usize,
     config: BTreeMap<String, String>,
-    partitions: Vec<Partition>,
+    partitions: Vec<DescribedPartition>,
 }
 
 #[derive(Serialize)]
-struct Partition {
+struct DescribedPartition {
     partition: i32,
-    leader: i32,
+    leader: Option<i32>,
     leader_epoch: i32,
     replicas: Vec<i32>,
     isr: Vec<i32>,
     offline: Vec<i32>,
 }
 
-impl From<MetadataResponsePartition> for Partition {
-    fn from(partition: MetadataResponsePartition) -> Self {
+impl From<Partition> for DescribedPartition {
+    fn from(partition: Partition) -> Self {
         Self {
-            partition: partition.partition_index,
-            leader: partition.leader_id,
+            partition: partition.index,
+            leader: partition.leader,
             leader_epoch: partition.leader_epoch,
-            replicas: partition.replica_nodes,
-            isr: partition.isr_nodes,
-            offline: partition.offline_replicas,
+            replicas: partition.replicas,
+            isr: partition.isr,
+            offline: partition.offline,
         }
     }
 }
 
-async fn describe(session: &Session, names: &[String], json: bool) -> Result<(), CliError> {
-    let metadata = session.metadata((!names.is_empty()).then_some(names)).await?;
+async fn describe(cluster: &Cluster, names: &[String], json: bool) -> Result<(), CliError> {
+    let topics = if names.is_empty() {
+        cluster.list_topics().await?
+    } else {
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let outcomes = cluster.describe_topics(&names).await?;
+        outcomes.into_iter().map(|(_, outcome)| outcome).collect::<Result<Vec<Topic>, _>>()?
+    };
     let mut described = Vec::new();
-    for topic in topics::sorted(metadata)? {
-        let config = settings::own_of_topic(session, &name_of(&topic)).await?;
-        described.push(with_config(topic, config));
+    for topic in topics {
+        described.push(Described {
+            config: own_config(cluster, &topic.name).await?,
+            replication_factor: replicas_of(&topic),
+            name: topic.name.to_string(),
+            topic_id: topic.id.to_string(),
+            internal: topic.internal,
+            partitions: topic.partitions.into_iter().map(DescribedPartition::from).collect(),
+        });
     }
     if json {
         return output::json(&described);
     }
     described.iter().try_for_each(show)
-}
-
-fn with_config(topic: MetadataResponseTopic, config: BTreeMap<String, String>) -> Described {
-    Described {
-        name: name_of(&topic),
-        topic_id: topic.topic_id.to_string(),
-        internal: topic.is_internal,
-        replication_factor: replicas_of(&topic),
-        config,
-        partitions: topic.partitions.into_iter().map(Partition::from).collect(),
-    }
 }
 
 fn show(topic: &Described) -> Result<(), CliError> {
@@ -161,10 +179,7 @@ fn show(topic: &Described) -> Result<(), CliError> {
         .partitions
         .iter()
         .map(|partition| {
-            let leader = match partition.leader {
-                -1 => "none".to_owned(),
-                id => id.to_string(),
-            };
+            let leader = partition.leader.map_or_else(|| "none".to_owned(), |id| id.to_string());
             [
                 String::new(),
                 partition.partition.to_string(),
@@ -183,26 +198,31 @@ fn ids(ids: &[i32]) -> String {
 }
 
 async fn alter(
-    session: &Session,
-    topic: String,
+    cluster: &Cluster,
+    topic: &str,
     partitions: Option<i32>,
-    config: Vec<Pair>,
-    reset: Vec<String>,
+    set: &[Pair],
+    reset: &[String],
 ) -> Result<(), CliError> {
-    if partitions.is_none() && config.is_empty() && reset.is_empty() {
+    if partitions.is_none() && set.is_empty() && reset.is_empty() {
         return Err(CliError::Refused(
             "there is nothing to change; name --partitions, --config or --reset".to_owned(),
         ));
     }
     if let Some(to) = partitions {
-        retried(PATIENCE, || topics::grow(session, &topic, to)).await?;
+        only(cluster.create_partitions(&[(topic, to)], false).await?)?;
         output::line(format_args!("topic {topic} has {} now", counted(to, "partition")))?;
     }
-    if config.is_empty() && reset.is_empty() {
+    if set.is_empty() && reset.is_empty() {
         return Ok(());
     }
-    let set = pairs(config);
-    let resource = Resource::Topic(topic);
-    retried(PATIENCE, || settings::alter(session, &resource, set.clone(), reset.clone())).await?;
-    output::line(format_args!("altered {}", resource.shown()))
+    let changes = changes(set, reset);
+    cluster.alter_configs(&ConfigResource::topic(topic), &changes, false).await?;
+    output::line(format_args!("altered topic {topic}"))
+}
+
+/// What is set and what is taken back, as the cluster is told.
+pub(crate) fn changes<'a>(set: &'a [Pair], reset: &'a [String]) -> Vec<(&'a str, AlterOp)> {
+    let set = set.iter().map(|pair| (pair.key.as_str(), AlterOp::Set(pair.value.clone())));
+    set.chain(reset.iter().map(|key| (key.as_str(), AlterOp::Delete))).collect()
 }

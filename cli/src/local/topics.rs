@@ -1,18 +1,15 @@
 //! The topics of a manifest, and brokers that it no longer has, on the running cluster.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use vltava_client::ClientError;
+use vltava_client::{AlterOp, ClientError, Cluster, ConfigResource, NewTopic, Topic};
 use vltava_crd::plan::{Create, PresentTopic, TopicPlan, topics as plan_topics};
 use vltava_crd::{KafkaCluster, KafkaClusterSpec};
 use vltava_wire::ErrorCode;
-use vltava_wire::messages::metadata::MetadataResponseTopic;
-use vltava_wire::messages::{MetadataResponse, UnregisterBrokerRequest};
 
-use crate::cluster::session::{Session, check, retried};
-use crate::cluster::settings::{self, Resource};
-use crate::cluster::topics::{self, NewTopic};
+use crate::cluster::bootstrap::{self, only};
+use crate::cluster::topic::{own_config, replicas_of};
 use crate::error::CliError;
 use crate::local::data_dir::DataDir;
 use crate::local::node_name::NodeName;
@@ -20,6 +17,8 @@ use crate::local::shutdown;
 use crate::local::state::ClusterState;
 use crate::output;
 
+/// How often brokers are asked whether all of them are there.
+const ASK: Duration = Duration::from_millis(10);
 /// How long brokers that are to go are asked about.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -34,66 +33,79 @@ pub(crate) async fn apply(
     before: Option<&KafkaCluster>,
     within: Duration,
 ) -> Result<(), CliError> {
-    let session = Session::to(state.bootstrap());
+    let cluster = bootstrap::to(&state.bootstrap())?;
     let brokers = state.nodes.keys().filter(|name| name.is_broker()).count();
-    let metadata = retried(within, || registered(&session, brokers)).await?;
-    let declared = !spec.topics.is_empty();
-    let present = if declared { present(&session, spec, metadata).await? } else { BTreeMap::new() };
+    let deadline = Instant::now() + within;
+    let topics = registered(&cluster, brokers, deadline).await?;
+    let present = present(&cluster, spec, &topics).await?;
     let plan = plan_topics(spec, before.map(|cluster| &cluster.spec), &present);
-    carry_out(&session, &plan, within).await
+    carry_out(&cluster, &plan, deadline).await
 }
 
-/// The cluster's metadata, once all brokers are part of it.
-async fn registered(session: &Session, brokers: usize) -> Result<MetadataResponse, ClientError> {
-    let metadata = session.metadata(None).await?;
-    if metadata.brokers.len() < brokers {
-        return Err(ClientError::NoNode {
-            tried: format!("waiting for {brokers} brokers"),
-            last: format!("{} are registered", metadata.brokers.len()),
-        });
-    }
-    Ok(metadata)
-}
-
-/// The declared topics that exist, with what they set for themselves.
-async fn present(
-    session: &Session,
-    spec: &KafkaClusterSpec,
-    metadata: MetadataResponse,
-) -> Result<BTreeMap<String, PresentTopic>, CliError> {
-    let mut present = BTreeMap::new();
-    for topic in topics::sorted(metadata)? {
-        let name = topics::name_of(&topic);
-        if !spec.topics.iter().any(|declared| declared.name == name) {
-            present.insert(name, PresentTopic::default());
-            continue;
+/// The cluster's topics, once all brokers are part of it.
+async fn registered(
+    cluster: &Cluster,
+    brokers: usize,
+    deadline: Instant,
+) -> Result<Vec<Topic>, CliError> {
+    loop {
+        let found = match cluster.metadata(None, false).await {
+            Ok(answer) if answer.brokers.len() >= brokers => {
+                return Ok(answer.topics.iter().map(Topic::from).collect());
+            }
+            Ok(answer) => format!("{} of {brokers} brokers are registered", answer.brokers.len()),
+            Err(error) => error.to_string(),
+        };
+        if Instant::now() >= deadline {
+            return Err(CliError::Refused(format!("the cluster is not whole: {found}")));
         }
+        tokio::time::sleep(ASK).await;
+    }
+}
+
+/// The topics that exist, and what the declared ones among them set for themselves.
+async fn present(
+    cluster: &Cluster,
+    spec: &KafkaClusterSpec,
+    topics: &[Topic],
+) -> Result<BTreeMap<String, PresentTopic>, CliError> {
+    let count = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
+    let mut present = BTreeMap::new();
+    for topic in topics {
+        let name = topic.name.to_string();
+        let declared = spec.topics.iter().any(|declared| declared.name == name);
+        let config = if declared { own_config(cluster, &name).await? } else { BTreeMap::new() };
         let found = PresentTopic {
-            partitions: i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX),
-            replication_factor: i32::try_from(topics::replicas_of(&topic)).unwrap_or(i32::MAX),
-            config: settings::own_of_topic(session, &name).await?,
+            partitions: count(topic.partitions.len()),
+            replication_factor: count(replicas_of(topic)),
+            config,
         };
         present.insert(name, found);
     }
     Ok(present)
 }
 
-async fn carry_out(session: &Session, plan: &TopicPlan, within: Duration) -> Result<(), CliError> {
-    create(session, &plan.create, within).await?;
+async fn carry_out(cluster: &Cluster, plan: &TopicPlan, deadline: Instant) -> Result<(), CliError> {
+    create(cluster, &plan.create, deadline).await?;
     for grow in &plan.grow {
-        retried(within, || topics::grow(session, &grow.name, grow.to)).await?;
+        only(cluster.create_partitions(&[(&grow.name, grow.to)], false).await?)?;
         let (from, to) = (grow.from, grow.to);
         output::line(format_args!("topic {}: {from} partitions became {to}", grow.name))?;
     }
     for alter in &plan.alter {
-        let resource = Resource::Topic(alter.name.clone());
-        let attempt =
-            || settings::alter(session, &resource, alter.set.clone(), alter.reset.clone());
-        retried(within, attempt).await?;
+        let set = alter.set.iter().map(|(key, value)| (key.as_str(), AlterOp::Set(value.clone())));
+        let reset = alter.reset.iter().map(|key| (key.as_str(), AlterOp::Delete));
+        let changes: Vec<(&str, AlterOp)> = set.chain(reset).collect();
+        cluster.alter_configs(&ConfigResource::topic(&alter.name), &changes, false).await?;
         let set = alter.set.iter().map(|(key, value)| format!("{key}={value}"));
         let reset = alter.reset.iter().map(|key| format!("{key} as the brokers say"));
         let changes: Vec<String> = set.chain(reset).collect();
         output::line(format_args!("topic {}: {}", alter.name, changes.join(", ")))?;
+    }
+    let changed = plan.create.iter().map(|create| create.name.as_str());
+    let changed: Vec<&str> = changed.chain(plan.grow.iter().map(|grow| &*grow.name)).collect();
+    if !changed.is_empty() {
+        bootstrap::visible(cluster, &changed).await;
     }
     for reassign in &plan.reassign {
         output::notice(format_args!(
@@ -112,40 +124,39 @@ async fn carry_out(session: &Session, plan: &TopicPlan, within: Duration) -> Res
 }
 
 /// Creates topics, all in one request, again while brokers are still being let in.
-async fn create(session: &Session, wanted: &[Create], within: Duration) -> Result<(), CliError> {
+async fn create(cluster: &Cluster, wanted: &[Create], deadline: Instant) -> Result<(), CliError> {
     let mut left: Vec<NewTopic> = wanted
         .iter()
         .map(|create| NewTopic {
-            name: create.name.clone(),
-            partitions: Some(create.partitions),
-            replication_factor: i16::try_from(create.replication_factor).ok(),
-            config: create.config.clone(),
+            configs: create.config.clone(),
+            ..NewTopic::new(
+                &create.name,
+                create.partitions,
+                i16::try_from(create.replication_factor).unwrap_or(i16::MAX),
+            )
         })
         .collect();
-    let deadline = tokio::time::Instant::now() + within;
     while !left.is_empty() {
-        let answers = retried(within, || topics::create(session, &left)).await?;
         let mut again = Vec::new();
-        for answer in answers {
-            let Some(topic) = left.iter().find(|topic| answer.name == topic.name.as_str()) else {
-                continue;
-            };
-            let soon = answer.error_code.is_retriable()
-                || answer.error_code == ErrorCode::INVALID_REPLICATION_FACTOR;
-            if soon && tokio::time::Instant::now() < deadline {
-                again.push(topic.clone());
-            } else if answer.error_code != ErrorCode::TOPIC_ALREADY_EXISTS {
-                let what = || format!("topic {}", answer.name);
-                check(what, answer.error_code, answer.error_message.as_ref())?;
-                output::line(format_args!("topic {} created", answer.name))?;
+        for (name, outcome) in cluster.create_topics(&left, false).await? {
+            match outcome {
+                Ok(_) => output::line(format_args!("topic {name} created"))?,
+                Err(error) if is_soon(&error) && Instant::now() < deadline => again.push(name),
+                Err(error) if error.code() == Some(ErrorCode::TOPIC_ALREADY_EXISTS) => {}
+                Err(error) => return Err(error.into()),
             }
         }
-        left = again;
+        left.retain(|topic| again.contains(&topic.name));
         if !left.is_empty() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            tokio::time::sleep(ASK).await;
         }
     }
     Ok(())
+}
+
+/// Whether a refusal may end by itself: brokers that are still fenced take no replicas.
+fn is_soon(error: &ClientError) -> bool {
+    error.is_retriable() || error.code() == Some(ErrorCode::INVALID_REPLICATION_FACTOR)
 }
 
 /// Sees to it that brokers which are to go hold no replica.
@@ -154,8 +165,8 @@ async fn create(session: &Session, wanted: &[Create], within: Duration) -> Resul
 /// [`CliError::Refused`] if one does, or if the cluster cannot be asked because it does not run.
 pub(crate) async fn check_surplus(dir: &DataDir, surplus: &[NodeName]) -> Result<(), CliError> {
     let state = ClusterState::existing(dir, false)?;
-    let session = Session::to(state.bootstrap());
-    let asked = retried(PATIENCE, || session.metadata(None)).await;
+    let cluster = bootstrap::to(&state.bootstrap())?;
+    let asked = cluster.retry_within(PATIENCE, || cluster.metadata(None, false)).await;
     let metadata = asked.map_err(|_| {
         CliError::Refused(format!(
             "{} cannot be taken out while the cluster does not run; start it with the manifest as \
@@ -164,10 +175,11 @@ pub(crate) async fn check_surplus(dir: &DataDir, surplus: &[NodeName]) -> Result
         ))
     })?;
     for name in surplus {
-        let holds = |topic: &&MetadataResponseTopic| {
-            topic.partitions.iter().any(|partition| partition.replica_nodes.contains(&name.id()))
-        };
-        let held: Vec<String> = metadata.topics.iter().filter(holds).map(topics::name_of).collect();
+        let topics = metadata.topics.iter().map(Topic::from);
+        let held: Vec<String> = topics
+            .filter(|topic| topic.partitions.iter().any(|one| one.replicas.contains(&name.id())))
+            .map(|topic| topic.name.to_string())
+            .collect();
         if !held.is_empty() {
             return Err(CliError::Refused(format!(
                 "{name} holds replicas of {}; move them to other brokers before it can go, or keep \
@@ -189,14 +201,9 @@ pub(crate) async fn remove_surplus(
         return Ok(());
     }
     shutdown::together(dir, surplus).await?;
-    let session = Session::to(state.bootstrap());
+    let cluster = bootstrap::to(&state.bootstrap())?;
     for name in surplus {
-        let attempt = || async {
-            let request = UnregisterBrokerRequest { broker_id: name.id() };
-            let answer = session.ask(&request).await?;
-            check(|| name.to_string(), answer.error_code, answer.error_message.as_ref())
-        };
-        retried(PATIENCE, attempt).await?;
+        cluster.unregister_broker(name.id()).await?;
         let folder = dir.node(*name);
         output::line(format_args!("{name} is taken out; {} is kept", folder.display()))?;
     }

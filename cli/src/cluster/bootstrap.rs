@@ -1,0 +1,93 @@
+//! Which cluster a command means, and what its brokers already know.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use vltava_client::{ClientError, Cluster, ClusterOptions, ConnectOptions};
+use vltava_wire::messages::metadata::MetadataRequestTopic;
+use vltava_wire::messages::{MetadataRequest, MetadataResponse};
+
+use crate::args::Bootstrap;
+use crate::error::CliError;
+use crate::local::{ClusterState, DataDir};
+
+/// How long opening one connection may take: a command has other brokers to ask.
+const CONNECT: Duration = Duration::from_secs(3);
+/// The first pause before something is asked again. A person waits for the answer.
+const PAUSE: Duration = Duration::from_millis(10);
+const PAUSE_MAX: Duration = Duration::from_millis(500);
+/// How long a new topic takes at most to be known to every broker that lives.
+const VISIBLE: Duration = Duration::from_secs(10);
+
+/// The cluster that was named, or else that of the data folder.
+///
+/// # Errors
+/// [`CliError::NoCluster`] if none was named and the folder has none.
+pub(crate) fn open(dir: &DataDir, bootstrap: &Bootstrap) -> Result<Cluster, CliError> {
+    if bootstrap.servers.is_empty() {
+        return to(&ClusterState::existing(dir, true)?.bootstrap());
+    }
+    to(&bootstrap.servers)
+}
+
+/// The cluster with these brokers.
+///
+/// # Errors
+/// If one of them is no `host:port`.
+pub(crate) fn to(servers: &[String]) -> Result<Cluster, CliError> {
+    let connect =
+        ConnectOptions { connect_timeout: CONNECT, ..ConnectOptions::named("vltava-cli") };
+    let options = ClusterOptions {
+        connect,
+        backoff_min: PAUSE,
+        backoff_max: PAUSE_MAX,
+        ..ClusterOptions::default()
+    };
+    Ok(Cluster::new(&servers.join(","), options)?)
+}
+
+/// Waits until every broker knows these topics and a leader for each of their partitions, so that
+/// whichever a client asks next can serve it. Gives up in silence: the topics are there.
+pub(crate) async fn visible(cluster: &Cluster, names: &[&str]) {
+    let deadline = Instant::now() + VISIBLE;
+    let mut waiting: BTreeSet<i32> = cluster.nodes().iter().map(|node| node.id).collect();
+    while !waiting.is_empty() && Instant::now() < deadline {
+        let mut still = BTreeSet::new();
+        for id in waiting {
+            // A broker that has died meanwhile need not know anything.
+            if matches!(ask(cluster, id, names).await, Ok(answer) if !knows(&answer)) {
+                still.insert(id);
+            }
+        }
+        waiting = still;
+        if !waiting.is_empty() {
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+}
+
+async fn ask(cluster: &Cluster, id: i32, names: &[&str]) -> Result<MetadataResponse, ClientError> {
+    let topic = |name: &&str| MetadataRequestTopic {
+        name: Some((*name).into()),
+        ..MetadataRequestTopic::default()
+    };
+    let request = MetadataRequest {
+        topics: Some(names.iter().map(topic).collect()),
+        allow_auto_topic_creation: false,
+        ..MetadataRequest::default()
+    };
+    cluster.node(id).await?.call(&request).await
+}
+
+fn knows(answer: &MetadataResponse) -> bool {
+    answer.topics.iter().all(|topic| {
+        let led = topic.partitions.iter().all(|partition| partition.leader_id >= 0);
+        topic.error_code.is_ok() && led && !topic.partitions.is_empty()
+    })
+}
+
+/// The value of the only outcome of a call that named one thing.
+pub(crate) fn only<T>(outcomes: Vec<(String, Result<T, ClientError>)>) -> Result<T, ClientError> {
+    let missing = || ClientError::Invalid("the cluster's answer is empty".to_owned());
+    outcomes.into_iter().next().ok_or_else(missing)?.1
+}
