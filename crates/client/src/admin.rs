@@ -12,6 +12,7 @@ mod topics;
 pub use cluster::LogDir;
 pub use configs::{AlterOp, ConfigEntry, ConfigResource, ResourceType};
 pub use groups::{GroupDescription, GroupListing, GroupMember, PartitionOffsets};
+pub(crate) use groups::{check_commit, check_group, commit_request};
 pub use records::{ListedOffset, OffsetSpec};
 pub use topics::{CreatedTopic, Election, NewTopic};
 

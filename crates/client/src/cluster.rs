@@ -18,6 +18,10 @@ use crate::error::ClientError;
 use crate::options::ConnectOptions;
 use crate::topic::Topic;
 
+/// How long a topic that no node knows is asked for: one that was just created reaches all nodes
+/// sooner, and one that does not exist should be said so soon.
+const UNKNOWN_MAX: Duration = Duration::from_secs(5);
+
 /// Whom the bootstrap addresses belong to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Speaks {
@@ -236,12 +240,16 @@ impl Cluster {
     where
         F: Future<Output = Result<T, ClientError>>,
     {
-        let deadline = Instant::now() + after;
+        let start = Instant::now();
+        let deadline = start + after;
         let mut backoff = self.inner.options.backoff_min;
         loop {
             let error = match tokio::time::timeout_at(deadline, attempt()).await {
                 Ok(Ok(value)) => return Ok(value),
                 Ok(Err(error)) if !error.is_retriable() => return Err(error),
+                Ok(Err(error)) if is_unknown(&error) && start.elapsed() > UNKNOWN_MAX => {
+                    return Err(error);
+                }
                 Ok(Err(error)) => error,
                 Err(_) => ClientError::Invalid("no answer at all".to_owned()),
             };
@@ -413,10 +421,20 @@ impl Cluster {
     /// # Errors
     /// If the topic does not exist, or no node answers. One attempt.
     pub async fn topic(&self, name: &str) -> Result<Arc<Topic>, ClientError> {
+        self.topic_or(name, false).await
+    }
+
+    /// As [`topic`](Self::topic); a topic that does not exist is created, if the cluster is
+    /// configured so, and is there a little later.
+    pub(crate) async fn topic_or_new(&self, name: &str) -> Result<Arc<Topic>, ClientError> {
+        self.topic_or(name, true).await
+    }
+
+    async fn topic_or(&self, name: &str, create: bool) -> Result<Arc<Topic>, ClientError> {
         if let Some(topic) = self.inner.view.read().topics.get(name) {
             return Ok(topic.clone());
         }
-        let response = self.metadata(Some(&[name]), false).await?;
+        let response = self.metadata(Some(&[name]), create).await?;
         let code = response.topics.first().map_or(ErrorCode::NONE, |topic| topic.error_code);
         ClientError::check(|| format!("topic {name}"), code, None)?;
         let known = self.inner.view.read().topics.get(name).cloned();
@@ -505,6 +523,11 @@ impl Cluster {
         })
         .await
     }
+}
+
+fn is_unknown(error: &ClientError) -> bool {
+    let code = error.code();
+    code == Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION) || code == Some(ErrorCode::UNKNOWN_TOPIC_ID)
 }
 
 /// An error and its causes in one line.
