@@ -100,7 +100,9 @@ impl Entry for TimeEntry {
     fn may_follow(self, previous: Option<Self>) -> bool {
         let risen = match previous {
             Some(p) => self.timestamp > p.timestamp && self.relative_offset > p.relative_offset,
-            None => self.timestamp >= 0,
+            // Zeros are what a power cut may leave, and so are taken for no entry at the start,
+            // too: nothing is lost but the index of a timestamp 0.
+            None => self.timestamp > 0,
         };
         risen && self.relative_offset <= i32::MAX as u32
     }
@@ -198,15 +200,23 @@ impl<E: Entry> Index<E> {
         self.last
     }
 
-    /// Appends an entry, unless it does not rise. It stays in memory until enough wait there.
-    pub(crate) fn append(&mut self, folder: &Folder, entry: E) {
-        if !entry.may_follow(self.last) {
-            return;
+    /// Appends an entry, unless it does not rise. It stays in memory for the time being.
+    pub(crate) fn append(&mut self, entry: E) {
+        if entry.may_follow(self.last) {
+            self.pending.push(entry);
+            self.last = Some(entry);
         }
-        self.pending.push(entry);
-        self.last = Some(entry);
-        if self.pending.len().is_multiple_of(PENDING_MAX) {
-            // A failure costs memory only: the entries stay here, and the next time writes them.
+    }
+
+    /// Whether enough entries wait in memory to be written.
+    pub(crate) fn is_due(&self) -> bool {
+        !self.pending.is_empty() && self.pending.len().is_multiple_of(PENDING_MAX)
+    }
+
+    /// Writes the entries that wait. A failure costs memory only: they stay where they are, and
+    /// the next time writes them.
+    pub(crate) fn write_pending(&mut self, folder: &Folder) {
+        if !self.pending.is_empty() {
             _ = self.write(folder);
         }
     }

@@ -236,9 +236,13 @@ impl Segment {
         }
         if self.bytes_since_entry > u64::from(index_interval_bytes) {
             let position = u32::try_from(placed.position).expect("a segment is below 4 GiB");
-            self.offsets.append(folder, OffsetEntry { relative_offset, position });
+            self.offsets.append(OffsetEntry { relative_offset, position });
             if let Some(entry) = self.max_timestamp {
-                self.times.append(folder, entry);
+                self.times.append(entry);
+            }
+            if self.offsets.is_due() {
+                self.times.write_pending(folder);
+                self.offsets.write_pending(folder);
             }
             self.bytes_since_entry = 0;
         }
@@ -261,7 +265,7 @@ impl Segment {
             return Ok(());
         }
         if let Some(entry) = self.max_timestamp {
-            self.times.append(folder, entry);
+            self.times.append(entry);
         }
         self.offsets.seal(folder)?;
         self.times.seal(folder)?;

@@ -44,6 +44,8 @@ struct History {
     now_ms: i64,
     /// The log start that the owner has persisted.
     start_persisted: Offset,
+    /// Records are only appended and flushed, so that one segment grows far.
+    calm: bool,
     /// Whether to tell each step.
     trace: bool,
 }
@@ -58,8 +60,9 @@ pub fn run(seed: u64, skipped: Option<SyncKind>) -> Result<(), String> {
     faulty.skip_sync(skipped);
     let mut random = Random(seed);
     faulty.set_short_writes(random.one_in(2));
+    let calm = random.one_in(4);
     let config = LogConfig {
-        segment_bytes: [1500, 4000, 40_000][random.below(3) as usize],
+        segment_bytes: if calm { 1 << 20 } else { [1500, 4000, 40_000][random.below(3) as usize] },
         segment_ms: if random.one_in(3) { 3000 } else { i64::MAX },
         index_interval_bytes: [0, 200, 1000][random.below(3) as usize],
         producer_snapshot_interval_bytes: [500, 3000, 1 << 30][random.below(3) as usize],
@@ -77,6 +80,7 @@ pub fn run(seed: u64, skipped: Option<SyncKind>) -> Result<(), String> {
         epoch: 0,
         now_ms: 1_000_000,
         start_persisted: Offset::ZERO,
+        calm,
         trace: std::env::var("VLTAVA_SEED").is_ok(),
     };
     history.reopen()?;
@@ -100,6 +104,8 @@ impl History {
     fn step(&mut self) -> Result<(), String> {
         self.now_ms += self.random.below(300) as i64;
         match self.random.below(100) {
+            // What would cut the segment, or seal its indexes.
+            74..91 if self.calm => self.persist()?,
             0..40 => self.append_as_leader()?,
             40..50 => self.append_as_follower()?,
             50..68 => self.flush()?,
@@ -151,7 +157,9 @@ impl History {
             origin: AppendOrigin::Client,
             now_ms: self.now_ms,
         };
-        for _ in 0..=self.random.below(8) {
+        // Large segments are to grow so far that their indexes are written meanwhile.
+        let batches_max = if self.calm { 40 } else { 8 };
+        for _ in 0..=self.random.below(batches_max) {
             let builder = self.builder(Offset::ZERO);
             let mut batch = self.batch(builder);
             let end = self.log().log_end_offset();
@@ -222,7 +230,7 @@ impl History {
         // Whatever happens beside a flush, it promises what was there when it began, or less.
         match self.random.below(6) {
             0 => self.append_as_leader()?,
-            1 => {
+            1 if !self.calm => {
                 self.truncate()?;
                 promised = promised.min(self.log().flushed_offset());
             }

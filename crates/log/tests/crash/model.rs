@@ -88,12 +88,10 @@ impl Model {
         if end < self.flushed || end > self.log_end.max(self.end()) {
             return Err(format!("ends at {end}, flushed {}, end {}", self.flushed, self.end()));
         }
-        let is_boundary = end >= self.end()
-            || end == self.first
-            || self.batches.iter().any(|kept| kept.header.next_offset() == end);
-        // A segment may start after a gap, and be all that is there of what follows it.
-        let is_gap = !is_boundary && self.batches.iter().any(|kept| kept.header.base_offset == end);
-        if !is_boundary && !is_gap {
+        // It may also end in a gap, where a segment starts.
+        let is_within =
+            |kept: &Kept| kept.header.base_offset < end && end < kept.header.next_offset();
+        if self.batches.iter().any(is_within) {
             return Err(format!("ends at {end}, within a batch"));
         }
         if start < start_min.max(self.deleted_to.min(end)) || start > self.start_max.min(end) {
