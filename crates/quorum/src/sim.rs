@@ -181,6 +181,10 @@ impl World {
         if sound.len() <= voters.majority() {
             return Ok(());
         }
+        // While nobody writes, the absent voter's log is as good as any, and only the pre-vote keeps
+        // it from being elected.
+        self.writing = false;
+        self.pass(CALM_US)?;
         self.network.cut_both(leader, absent);
         self.pass(ABSENCE_US)?;
         self.network.mend();
@@ -197,6 +201,7 @@ impl World {
                 node.key()
             ));
         }
+        self.writing = true;
         self.recover(RECOVERY_US_MAX)
     }
 }

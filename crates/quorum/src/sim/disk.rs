@@ -324,15 +324,17 @@ impl Disk {
         }
     }
 
-    /// All voter sets that are on the disk, by the offset from which they count.
-    pub(crate) fn voter_sets(&self) -> Vec<(i64, VoterSet)> {
-        let snapshots = self.snapshots.iter();
-        let in_snapshots =
-            snapshots.map(|(id, file)| (id.end_offset.get() - 1, file.voters.clone()));
-        let in_log = self.image.batches.iter().filter_map(|batch| {
-            batch.voters.as_ref().map(|voters| (batch.end() - 1, voters.clone()))
-        });
-        in_snapshots.chain(in_log).collect()
+    /// The voter sets of snapshots, by the offset from which they count at the latest.
+    pub(crate) fn voters_in_snapshots(&self) -> impl Iterator<Item = (i64, &VoterSet)> {
+        self.snapshots.iter().map(|(id, file)| (id.end_offset.get() - 1, &file.voters))
+    }
+
+    /// The voter sets in the log, by their offset and what is recorded there.
+    pub(crate) fn voters_in_log(&self) -> impl Iterator<Item = (i64, (i32, u64), &VoterSet)> {
+        self.image.batches.iter().filter_map(|batch| {
+            let voters = batch.voters.as_ref()?;
+            Some((batch.end() - 1, (batch.epoch, *batch.payloads.last()?), voters))
+        })
     }
 
     /// The snapshot that holds the most.

@@ -154,11 +154,11 @@ impl World {
         let node = &mut self.nodes[index];
         let Some(process) = &mut node.process else { return Ok(Vec::new()) };
         match effect {
-            Effect::BecameLeader { epoch_start_offset, .. } => {
+            Effect::BecameLeader { .. } => {
                 self.stats.leaders += 1;
                 let machine = &process.machine;
                 let incarnation = node.incarnation;
-                self.oracle.leads(machine, incarnation, &node.disk, epoch_start_offset)?;
+                self.oracle.leads(machine, incarnation, &node.disk)?;
             }
             Effect::LostLeadership { .. } => process.proposals.clear(),
             Effect::Committed { high_watermark } => return self.commit(index, high_watermark),
@@ -327,7 +327,7 @@ impl World {
                     process.applied
                 ));
             };
-            self.oracle.applies(key, process.applied, record)?;
+            self.oracle.applies(&process.machine, process.applied, record)?;
             process.state = digest(process.state, record.0, record.1);
             process.applied += 1;
         }

@@ -21,6 +21,8 @@ pub(crate) type Checked<T = ()> = Result<T, String>;
 pub(crate) struct Oracle {
     /// Epoch and payload of every committed record.
     committed: Vec<(i32, u64)>,
+    /// In which epoch each of them was committed, as far as the first node knew that learnt of it.
+    committed_in: Vec<i32>,
     /// The digest of the first so many committed records.
     digests: Vec<u64>,
     leaders: BTreeMap<i32, (ReplicaKey, u64)>,
@@ -33,6 +35,7 @@ impl Oracle {
     pub(crate) fn new() -> Self {
         Self {
             committed: Vec::new(),
+            committed_in: Vec::new(),
             digests: vec![0],
             leaders: BTreeMap::new(),
             votes: BTreeMap::new(),
@@ -45,6 +48,11 @@ impl Oracle {
         self.committed.len() as i64
     }
 
+    /// Whether this is the committed record at `offset`.
+    pub(crate) fn is_committed(&self, offset: i64, record: (i32, u64)) -> bool {
+        self.committed.get(offset as usize) == Some(&record)
+    }
+
     /// A replica let others see that it is in this epoch; it can never be in an older one again.
     pub(crate) fn shows_epoch(&mut self, key: ReplicaKey, epoch: i32) -> Checked {
         let shown = self.shown.entry(key).or_insert(epoch);
@@ -55,30 +63,18 @@ impl Oracle {
         Ok(())
     }
 
-    /// A node became leader: alone in its epoch, and with all that is committed in its log.
-    pub(crate) fn leads(
-        &mut self,
-        machine: &Machine,
-        incarnation: u64,
-        disk: &Disk,
-        at: Offset,
-    ) -> Checked {
+    /// A node became leader: alone in its epoch, and with all in its log that was committed in
+    /// epochs before. (The last vote may reach it late, when a later epoch has begun.)
+    pub(crate) fn leads(&mut self, machine: &Machine, incarnation: u64, disk: &Disk) -> Checked {
         let epoch = machine.leader().epoch.get();
         let leader = (machine.local(), incarnation);
         if let Some((other, _)) = self.leaders.insert(epoch, leader) {
             return Err(format!("epoch {epoch} has two leaders, {other} and {}", leader.0));
         }
-        if at.get() < self.committed() {
-            let committed = self.committed();
-            return Err(format!(
-                "{} leads epoch {epoch} with a log to {at}, but {committed} are committed",
-                leader.0
-            ));
-        }
-        let start = machine.log().start().get();
-        for (offset, expected) in self.committed.iter().enumerate().skip(start as usize) {
-            let found = disk.image().record(offset as i64);
-            if found != Some(*expected) {
+        let before = self.committed_in.partition_point(|committed_in| *committed_in < epoch);
+        let start = machine.log().start().get() as usize;
+        for offset in start.min(before)..before {
+            if disk.image().record(offset as i64) != Some(self.committed[offset]) {
                 return Err(format!("{} leads epoch {epoch} without record {offset}", leader.0));
             }
         }
@@ -102,7 +98,13 @@ impl Oracle {
     }
 
     /// A node applies the committed record at `offset`: the same one as everybody.
-    pub(crate) fn applies(&mut self, key: ReplicaKey, offset: i64, record: (i32, u64)) -> Checked {
+    pub(crate) fn applies(
+        &mut self,
+        machine: &Machine,
+        offset: i64,
+        record: (i32, u64),
+    ) -> Checked {
+        let key = machine.local();
         match self.committed.get(offset as usize) {
             Some(committed) if *committed == record => Ok(()),
             Some(committed) => Err(format!(
@@ -111,6 +113,7 @@ impl Oracle {
             None => {
                 let last = *self.digests.last().expect("the digest of no records is there");
                 self.committed.push(record);
+                self.committed_in.push(machine.quorum_state().epoch.get());
                 self.digests.push(digest(last, record.0, record.1));
                 Ok(())
             }

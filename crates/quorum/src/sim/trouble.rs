@@ -187,19 +187,23 @@ impl World {
         }
     }
 
-    /// The voter sets by which a leader could be elected: the one that is committed, and any that
-    /// is in some log after it.
+    /// The voter sets by which a leader could be elected: the one that is committed, and any other
+    /// that is in some log.
     fn electing_sets(&self) -> Vec<VoterSet> {
-        let committed = self.oracle.committed();
-        let mut sets: BTreeMap<i64, Vec<VoterSet>> = BTreeMap::new();
+        let mut committed: BTreeMap<i64, &VoterSet> = BTreeMap::new();
+        let mut open = Vec::new();
         for node in self.nodes.iter().filter(|node| node.can_vote) {
-            for (offset, voters) in node.disk.voter_sets() {
-                sets.entry(offset).or_default().push(voters);
+            committed.extend(node.disk.voters_in_snapshots());
+            for (offset, record, voters) in node.disk.voters_in_log() {
+                if self.oracle.is_committed(offset, record) {
+                    committed.insert(offset, voters);
+                } else {
+                    open.push(voters.clone());
+                }
             }
         }
-        let current = sets.range(..committed.max(0)).next_back().map(|(offset, _)| *offset);
-        let first = current.unwrap_or(-1);
-        sets.range(first..).flat_map(|(_, sets)| sets.clone()).collect()
+        open.extend(committed.pop_last().map(|(_, voters)| voters.clone()));
+        open
     }
 
     /// Whether this voter is where the set says, with the disk that it was added with.

@@ -64,6 +64,8 @@ pub(crate) struct World {
     pub(crate) now: u64,
     /// Whether there is trouble; else the world is calm.
     pub(crate) trouble: bool,
+    /// Whether clients write.
+    pub(crate) writing: bool,
     pub(crate) auto_join: bool,
     /// How long a sync takes at the longest, in µs.
     pub(crate) sync_us: u64,
@@ -112,6 +114,7 @@ impl World {
             stats: Stats::default(),
             now: 0,
             trouble: false,
+            writing: true,
             auto_join,
             sync_us,
             snapshot_every,
@@ -344,7 +347,7 @@ impl World {
         let Some(epoch) = process.map(|process| process.machine.leader().epoch) else {
             return Ok(());
         };
-        if self.nodes[leader].paused {
+        if self.nodes[leader].paused || !self.writing {
             return Ok(());
         }
         self.tokens += 1;
