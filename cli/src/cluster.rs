@@ -4,8 +4,8 @@
 
 pub(crate) mod bootstrap;
 pub mod config;
-//C
+pub mod consume;
 pub mod group;
-//P
+pub mod produce;
 pub mod quorum;
 pub mod topic;

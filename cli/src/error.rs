@@ -171,6 +171,15 @@ pub enum CliError {
     /// Signals to this process cannot be handled.
     #[error("cannot wait for signals")]
     Signals(#[source] io::Error),
+    /// A record was not taken.
+    #[error("line {line}")]
+    Produce {
+        /// Which line of the input, counted from 1.
+        line: u64,
+        /// Why.
+        #[source]
+        source: ClientError,
+    },
     /// The cluster did not answer as hoped.
     #[error(transparent)]
     Cluster(#[from] ClientError),

@@ -58,8 +58,10 @@ async fn dispatch(data_dir: &std::path::Path, command: Command) -> Result<(), Cl
         Command::Down(args) => local::control::down(&dir, &args).await,
         Command::Quorum(args) => cluster::quorum::run(&dir, &args).await,
         Command::Topic(args) => cluster::topic::run(&dir, args).await,
+        Command::Produce(args) => cluster::produce::run(&dir, &args).await,
+        Command::Consume(args) => cluster::consume::run(&dir, &args).await,
         Command::Group(args) => cluster::group::run(&dir, args).await,
         Command::Config(args) => cluster::config::run(&dir, args).await,
-        _ => Ok(()),
+        Command::Broker(_) | Command::Coordinator(_) => Ok(()),
     }
 }

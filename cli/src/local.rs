@@ -19,4 +19,5 @@ mod topics;
 pub mod up;
 
 pub use data_dir::DataDir;
+pub(crate) use foreground::Ends;
 pub use state::ClusterState;

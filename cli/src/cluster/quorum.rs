@@ -259,10 +259,12 @@ fn show(status: &Status) -> Result<(), CliError> {
         output::line(format_args!("{} -> Mode: {}", coordinator.name, coordinator.mode))?;
     }
     let number = |number: Option<i64>| number.map_or("-".to_owned(), |number| number.to_string());
+    let up = status.coordinators.iter().filter(|one| one.mode != "unreachable").count();
     let holds = if status.holds { "holds" } else { "does NOT hold" };
     output::line("")?;
     output::line(format_args!(
-        "the quorum {holds}: epoch {}, high watermark {}",
+        "the quorum {holds}: {up} of {} can be reached, epoch {}, high watermark {}",
+        status.coordinators.len(),
         number(status.epoch.map(i64::from)),
         number(status.high_watermark),
     ))?;
@@ -277,6 +279,9 @@ fn show(status: &Status) -> Result<(), CliError> {
         })
         .collect();
     output::table(["COORDINATOR", "ID", "ADDRESS", "LOG END", "LAG"], &rows)?;
+    if status.brokers.is_empty() {
+        return Ok(());
+    }
     output::line("")?;
     let rows: Vec<[String; 5]> = status
         .brokers

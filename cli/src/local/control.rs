@@ -20,13 +20,12 @@ const READY: Duration = Duration::from_secs(60);
 pub async fn stop(dir: &DataDir, names: &[String]) -> Result<(), CliError> {
     let (state, nodes) = find(dir, names)?;
     let _lock = dir.lock().await?;
-    drop(state);
     for name in &nodes {
         if !process::is_running(dir, *name) {
             output::line(format_args!("{name} does not run"))?;
         }
     }
-    shutdown::together(dir, &nodes).await
+    shutdown::together(dir, &state, &nodes).await
 }
 
 /// Kills nodes at once.

@@ -105,6 +105,15 @@ impl DataDir {
         }
     }
 
+    /// Removes the folder again if no cluster was made in it.
+    pub(crate) fn remove_unused(&self) {
+        if !self.has_cluster() && self.is_unused() {
+            // What is left behind harms nobody.
+            let _ = fs::remove_file(self.lock_file());
+            let _ = fs::remove_dir(&self.root);
+        }
+    }
+
     /// Waits until no other command changes the cluster.
     ///
     /// # Errors

@@ -11,8 +11,11 @@ use crate::local::process;
 use crate::local::state::ClusterState;
 use crate::output;
 
-/// How long nodes have to end in good order; a broker with many partitions closes many files.
-pub(crate) const GRACE: Duration = Duration::from_secs(30);
+/// How long nodes have to end in good order: a broker waits half a minute for others to lead its
+/// partitions, and then closes its files.
+const GRACE: Duration = Duration::from_secs(45);
+/// How long brokers have where no quorum can tell others to lead.
+const GRACE_WITHOUT_QUORUM: Duration = Duration::from_secs(5);
 /// How long a killed process takes at most to be gone.
 const GONE: Duration = Duration::from_secs(10);
 
@@ -25,13 +28,26 @@ pub(crate) async fn all(dir: &DataDir, state: &ClusterState) -> Result<(), CliEr
     for brokers in [true, false] {
         let nodes: Vec<NodeName> =
             state.nodes.keys().copied().filter(|name| name.is_broker() == brokers).collect();
-        together(dir, &nodes).await?;
+        together(dir, state, &nodes).await?;
     }
     Ok(())
 }
 
+/// Whether most coordinators run.
+fn has_quorum(dir: &DataDir, state: &ClusterState) -> bool {
+    let coordinators: Vec<&NodeName> =
+        state.nodes.keys().filter(|name| !name.is_broker()).collect();
+    let up = coordinators.iter().filter(|name| process::is_running(dir, ***name)).count();
+    up * 2 > coordinators.len()
+}
+
 /// Stops some nodes at once.
-pub(crate) async fn together(dir: &DataDir, nodes: &[NodeName]) -> Result<(), CliError> {
+pub(crate) async fn together(
+    dir: &DataDir,
+    state: &ClusterState,
+    nodes: &[NodeName],
+) -> Result<(), CliError> {
+    let grace = if has_quorum(dir, state) { GRACE } else { GRACE_WITHOUT_QUORUM };
     let mut told = Vec::new();
     for name in nodes {
         if process::signal(dir, *name, Signal::TERM)? {
@@ -40,7 +56,7 @@ pub(crate) async fn together(dir: &DataDir, nodes: &[NodeName]) -> Result<(), Cl
             process::forget(dir, *name)?;
         }
     }
-    let deadline = tokio::time::Instant::now() + GRACE;
+    let deadline = tokio::time::Instant::now() + grace;
     for name in told {
         let left = deadline.saturating_duration_since(tokio::time::Instant::now());
         if process::ended(dir, name, left).await {
@@ -48,7 +64,7 @@ pub(crate) async fn together(dir: &DataDir, nodes: &[NodeName]) -> Result<(), Cl
             output::line(format_args!("{name} stopped"))?;
         } else {
             kill(dir, name).await?;
-            output::line(format_args!("{name} did not end in {} s: killed", GRACE.as_secs()))?;
+            output::line(format_args!("{name} did not end in {} s: killed", grace.as_secs()))?;
         }
     }
     Ok(())

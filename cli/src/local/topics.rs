@@ -200,7 +200,7 @@ pub(crate) async fn remove_surplus(
     if surplus.is_empty() {
         return Ok(());
     }
-    shutdown::together(dir, surplus).await?;
+    shutdown::together(dir, state, surplus).await?;
     let cluster = bootstrap::to(&state.bootstrap())?;
     for name in surplus {
         cluster.unregister_broker(name.id()).await?;

@@ -29,7 +29,7 @@ pub async fn run(dir: &DataDir, args: &UpArgs) -> Result<(), CliError> {
     dir.create()?;
     let lock = dir.lock().await?;
     let within = Duration::from_secs(args.timeout);
-    let up = Up::prepare(dir, &manifest)?;
+    let up = Up::prepare(dir, &manifest).inspect_err(|_| dir.remove_unused())?;
     let watched = Watched::new(dir, &up.all(), true);
     let mut children = BTreeMap::new();
     let started = tokio::select! {
@@ -135,7 +135,7 @@ impl<'a> Up<'a> {
             let nodes: Vec<NodeName> =
                 self.down.iter().copied().filter(|name| name.is_broker() == brokers).collect();
             // The reason why it is undone is told; what goes wrong here is less.
-            let _ = shutdown::together(self.dir, &nodes).await;
+            let _ = shutdown::together(self.dir, &self.state, &nodes).await;
         }
     }
 

@@ -1,0 +1,126 @@
+//! `vltava consume`: prints the records of a topic.
+
+use std::time::{Duration, Instant};
+
+use vltava_client::{
+    AutoOffsetReset, Cluster, ConsumedRecord, Consumer, ConsumerOptions, PartitionOffsets,
+};
+
+use crate::args::ConsumeArgs;
+use crate::cluster::bootstrap;
+use crate::error::CliError;
+use crate::local::{DataDir, Ends};
+use crate::output;
+
+/// How long one look for records takes when none come.
+const POLL: Duration = Duration::from_secs(1);
+/// How often a group's offsets are committed. What was printed since may be printed again by
+/// another member if this one dies.
+const COMMIT: Duration = Duration::from_secs(1);
+
+/// Prints records until it is interrupted, or has printed as many as it should.
+///
+/// # Errors
+/// If the topic does not exist, or the cluster cannot be reached.
+pub async fn run(dir: &DataDir, args: &ConsumeArgs) -> Result<(), CliError> {
+    let mut ends = Ends::new()?;
+    let cluster = bootstrap::open(dir, &args.bootstrap)?;
+    let mut consumer = consumer(&cluster, args).await?;
+    let mut printed = Printed::new(args);
+    let result = loop {
+        if printed.is_enough() {
+            break Ok(());
+        }
+        let step = tokio::select! {
+            polled = consumer.poll(POLL) => polled.map_err(CliError::from),
+            () = ends.next() => break Ok(()),
+        };
+        let step = step.and_then(|records| printed.print(&records, args));
+        if let Err(error) = step {
+            break Err(error);
+        }
+        if printed.is_due() {
+            printed.commit(&mut consumer).await?;
+        }
+    };
+    printed.commit(&mut consumer).await?;
+    consumer.close().await?;
+    result
+}
+
+async fn consumer(cluster: &Cluster, args: &ConsumeArgs) -> Result<Consumer, CliError> {
+    let auto_offset_reset = match args.from_beginning {
+        true => AutoOffsetReset::Earliest,
+        false => AutoOffsetReset::Latest,
+    };
+    let options = ConsumerOptions { auto_offset_reset, ..ConsumerOptions::default() };
+    let topic = cluster.retry(|| cluster.topic(&args.topic)).await?;
+    if let Some(group) = &args.group {
+        return Ok(Consumer::subscribed(cluster.clone(), options, group, &[&args.topic]));
+    }
+    let partitions = topic.partitions.iter();
+    let all = partitions.map(|partition| ((args.topic.clone(), partition.index), None));
+    Ok(Consumer::assigned(cluster.clone(), options, all))
+}
+
+/// What has been printed, and what of it has been committed.
+struct Printed {
+    left: Option<u64>,
+    in_group: bool,
+    uncommitted: PartitionOffsets,
+    committed_at: Instant,
+}
+
+impl Printed {
+    fn new(args: &ConsumeArgs) -> Self {
+        Self {
+            left: args.max_messages,
+            in_group: args.group.is_some(),
+            uncommitted: PartitionOffsets::new(),
+            committed_at: Instant::now(),
+        }
+    }
+
+    fn is_enough(&self) -> bool {
+        self.left == Some(0)
+    }
+
+    fn print(&mut self, records: &[ConsumedRecord], args: &ConsumeArgs) -> Result<(), CliError> {
+        let most = self.left.and_then(|left| usize::try_from(left).ok()).unwrap_or(usize::MAX);
+        let records = &records[..records.len().min(most)];
+        let mut text = Vec::new();
+        for record in records {
+            if let Some(delimiter) = &args.key_delimiter {
+                text.extend_from_slice(record.key.as_deref().unwrap_or_default());
+                text.extend_from_slice(delimiter.as_bytes());
+            }
+            text.extend_from_slice(record.value.as_deref().unwrap_or_default());
+            text.push(b'\n');
+        }
+        output::bytes(&text)?;
+        self.left = self.left.map(|left| left - records.len() as u64);
+        for record in records.iter().filter(|_| self.in_group) {
+            let place = (record.topic.to_string(), record.partition);
+            self.uncommitted.insert(place, record.offset + 1);
+        }
+        Ok(())
+    }
+
+    fn is_due(&self) -> bool {
+        !self.uncommitted.is_empty() && self.committed_at.elapsed() >= COMMIT
+    }
+
+    /// Commits what was printed. If the group has gone on without this member, others print it
+    /// again, which is said.
+    async fn commit(&mut self, consumer: &mut Consumer) -> Result<(), CliError> {
+        if self.uncommitted.is_empty() {
+            return Ok(());
+        }
+        if let Err(error) = consumer.commit_offsets(&self.uncommitted).await {
+            output::notice(format_args!("what was printed last is not committed: {error}"));
+        }
+        self.uncommitted.clear();
+        self.committed_at = Instant::now();
+        Ok(())
+    }
+}
