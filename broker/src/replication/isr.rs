@@ -231,8 +231,15 @@ impl Isr {
 
     fn on_committed(&mut self, committed: Committed) -> Option<Proposal> {
         if committed.partition_epoch > self.committed.partition_epoch {
-            self.committed = committed;
+            let before = std::mem::replace(&mut self.committed, committed);
             self.pending = None;
+            // Who was taken out (fenced, most often: dead) holds nothing back until it fetches
+            // again, however recently it had caught up.
+            for node in before.isr.iter().filter(|node| !self.committed.isr.contains(node)) {
+                if let Some(follower) = self.followers.get_mut(node) {
+                    follower.eligible = false;
+                }
+            }
         } else if committed == self.committed {
             // The coordinator found nothing to change.
             self.pending = None;
@@ -283,13 +290,23 @@ impl Isr {
     /// leader's. `None` if one has not fetched yet.
     ///
     /// The watermark waits for the maximal ISR, and for a follower that has caught up and may
-    /// join: else it could run ahead of that follower for ever.
-    pub fn acknowledged(&self, own: LeaderOffsets, now: Instant) -> Option<Offset> {
+    /// join, as `is_active` says of its registration now: else it could run ahead of that
+    /// follower for ever.
+    pub fn acknowledged(
+        &self,
+        own: LeaderOffsets,
+        now: Instant,
+        is_active: impl Fn(NodeId, BrokerEpoch) -> bool,
+    ) -> Option<Offset> {
         let mut least = own.durable;
         for (node, follower) in &self.followers {
             let member =
                 self.committed.isr.contains(node) || self.pending == Some(Pending::Expand(*node));
-            let joins = || follower.eligible && follower.is_caught_up(own.end, now, self.lag_max);
+            let joins = || {
+                follower.eligible
+                    && follower.is_caught_up(own.end, now, self.lag_max)
+                    && follower.broker_epoch.is_some_and(|epoch| is_active(*node, epoch))
+            };
             if member || joins() {
                 least = least.min(follower.offset?);
             }
