@@ -102,6 +102,13 @@ impl Log {
         self.segments.len()
     }
 
+    /// Whether so many bytes more fit the last segment by its size; if not, appending them syncs
+    /// it and makes another one, which takes as long as the disk takes.
+    pub fn fits_segment(&self, bytes: usize) -> bool {
+        let size = self.active().size().saturating_add(bytes as u64);
+        size <= u64::from(self.config.segment_bytes)
+    }
+
     /// Whether the log has failed; if so, with what.
     pub fn failure(&self) -> Option<&str> {
         self.failure.as_deref()
