@@ -97,8 +97,6 @@ pub enum FolderError {
 /// A data folder that this process has for itself.
 #[derive(Debug)]
 pub(crate) struct Folder {
-    /// The data folder.
-    pub(crate) path: PathBuf,
     /// The folder of the metadata log.
     pub(crate) log: PathBuf,
     /// The cluster's id.
@@ -143,7 +141,7 @@ impl Folder {
         let directory =
             meta.directory_id.ok_or_else(|| FolderError::NoDirectoryId(path.clone()))?;
         let replica = ReplicaKey::new(node, directory);
-        Ok(Self { path, log, cluster_id: meta.cluster_id.into(), replica, _lock: lock })
+        Ok(Self { log, cluster_id: meta.cluster_id.into(), replica, _lock: lock })
     }
 }
 

@@ -81,7 +81,7 @@ impl Peers {
         let (inner, node) = (Arc::clone(&self.inner), to.node);
         self.inner.runtime.spawn(async move {
             let event = match inner.call(&address, lane, node, request).await {
-                Ok(response) => PeerEvent::Answered { id, response },
+                Ok(response) => PeerEvent::Answered { id, response: Box::new(response) },
                 Err(error) => {
                     tracing::debug!(%address, "a coordinator did not answer: {error}");
                     PeerEvent::Failed { id }

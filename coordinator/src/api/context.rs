@@ -115,7 +115,7 @@ impl Context {
         call: Call,
         request: Result<QuorumRequest, RpcError>,
         to_wire: impl FnOnce(QuorumResponse) -> R::Response + Send + 'static,
-        refuse: impl FnOnce(ErrorCode) -> R::Response,
+        refuse: impl FnOnce(ErrorCode) -> R::Response + Send + 'static,
     ) -> Reply {
         let request = match request {
             Ok(request) => request,
@@ -127,7 +127,8 @@ impl Context {
         Reply::later(async move {
             match outcome.await {
                 Ok(response) => Answer::to::<R>(&call.header, &to_wire(response)),
-                Err(_) => Answer::close("the node is shutting down"),
+                // The loop has ended; whoever leads now has to be asked.
+                Err(_) => Answer::to::<R>(&call.header, &refuse(ErrorCode::NOT_LEADER_OR_FOLLOWER)),
             }
         })
     }

@@ -132,8 +132,8 @@ impl State {
 }
 
 impl Active {
-    /// Log directories of a broker failed (KIP-858): what lies in them is out of sync, and cannot be
-    /// led from there.
+    /// Log directories of a broker failed (KIP-858): what lies in them is out of sync, and cannot
+    /// be led from there.
     fn take_directories_offline(
         &self,
         broker: &BrokerRegistration,

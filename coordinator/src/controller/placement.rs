@@ -1,8 +1,8 @@
 //! Where new replicas go: leaders spread over all brokers, replicas over racks (KIP-36, KIP-631).
 //!
 //! Racks take turns, and so do the brokers within a rack. The first replica, which leads, is on an
-//! unfenced broker; fenced ones come last in their rack. Every few partitions the order is shuffled,
-//! so that followers of one broker are not always the same.
+//! unfenced broker; fenced ones come last in their rack. Every few partitions the order is
+//! shuffled, so that followers of one broker are not always the same.
 
 use std::collections::BTreeMap;
 

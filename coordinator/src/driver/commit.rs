@@ -1,4 +1,4 @@
-//! What follows from a commit: the image moves on, answers go out, and a new leader begins to serve.
+//! What follows from a commit: the image moves on, answers go out, a new leader begins to serve.
 
 use vltava_wire::{ErrorCode, LeaderEpoch, Offset};
 

@@ -59,10 +59,10 @@ impl Driver {
             Effect::RespondSnapshot { token, response, max_bytes } => {
                 self.respond_snapshot(token, response, max_bytes)?;
             }
-            Effect::LeaderChanged(leader) => {
-                let id = leader.leader.map_or(-1, |id| id.get());
-                tracing::info!(epoch = leader.epoch.get(), leader = id, "the quorum's leader");
-            }
+            Effect::LeaderChanged(info) => match info.leader {
+                Some(leader) => tracing::info!(epoch = %info.epoch, %leader, "the quorum is led"),
+                None => tracing::info!(epoch = %info.epoch, "the quorum seeks a leader"),
+            },
             Effect::BecameLeader { epoch, epoch_start_offset } => {
                 self.leading = Some(Leading { epoch, start: epoch_start_offset });
                 if let Some(high_watermark) = self.machine.high_watermark() {

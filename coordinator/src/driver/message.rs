@@ -4,7 +4,7 @@ use std::fmt;
 
 use tokio::sync::{mpsc, oneshot};
 use vltava_log::FlushResult;
-use vltava_metadata::{Image, MetadataRecord, SnapshotId};
+use vltava_metadata::{MetadataRecord, SnapshotId};
 use vltava_net::ConnectionId;
 use vltava_quorum::{FlushPoint, Machine, Request, RequestId, Response};
 use vltava_wire::{BrokerEpoch, NodeId};
@@ -52,7 +52,6 @@ pub(crate) type Operation = Box<dyn FnOnce(&mut Controller, Moment) -> Decided +
 /// What can be looked at from outside of the loop.
 pub(crate) struct View<'a> {
     pub(crate) machine: &'a Machine,
-    pub(crate) committed: &'a Image,
     pub(crate) clock: Clock,
 }
 
@@ -61,7 +60,7 @@ pub(crate) struct View<'a> {
 pub(crate) enum PeerEvent {
     Answered {
         id: RequestId,
-        response: Response,
+        response: Box<Response>,
     },
     Failed {
         id: RequestId,

@@ -32,13 +32,13 @@ impl Driver {
             }
             Message::Closed(connection) => self.connection_closed(connection),
             Message::Peer(event) => self.step(match event {
-                PeerEvent::Answered { id, response } => Event::Response { id, response },
+                PeerEvent::Answered { id, response } => Event::Response { id, response: *response },
                 PeerEvent::Failed { id } => Event::RequestFailed { id },
                 PeerEvent::Lost { peer } => Event::ConnectionLost { peer },
             }),
             Message::Inspect(question) => {
-                let Self { machine, committed, clock, .. } = self;
-                question(&View { machine, committed, clock: *clock });
+                let Self { machine, clock, .. } = self;
+                question(&View { machine, clock: *clock });
                 Ok(())
             }
             Message::Flushed { result, point } => {

@@ -1,0 +1,139 @@
+//! Coordinators as processes: they found a quorum, die, return, and forget nothing.
+
+#[path = "cluster/nodes.rs"]
+mod nodes;
+
+use std::time::Duration;
+
+use nodes::{Broker, Quorum};
+use vltava_wire::ErrorCode;
+
+/// A death is noticed by the closed connection; a timeout would take longer.
+const FAILOVER_MAX: Duration = Duration::from_millis(1_500);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_active_coordinator_dies_and_another_goes_on_with_all_that_was_answered() {
+    let mut quorum = Quorum::start(3).await;
+    let first = quorum.active().await;
+    let brokers = Broker::start_all(&quorum, &[1, 2, 3]).await;
+    assert_eq!(quorum.create_topic("before", 3).await, ErrorCode::NONE);
+
+    quorum.kill(first);
+    let died = std::time::Instant::now();
+    let second = quorum.active().await;
+    assert_ne!(second, first);
+    assert!(died.elapsed() < FAILOVER_MAX, "took {:?}", died.elapsed());
+    assert_eq!(quorum.create_topic("after", 3).await, ErrorCode::NONE);
+    assert_eq!(quorum.create_topic("before", 3).await, ErrorCode::TOPIC_ALREADY_EXISTS);
+    quorum.eventually(second, "vltava_fenced_brokers", 0).await;
+
+    quorum.start_node(first);
+    quorum.eventually(first, "vltava_topics", 2).await;
+    quorum.agree().await;
+    drop(brokers);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_whole_quorum_is_killed_and_returns_with_everything() {
+    let mut quorum = Quorum::start(3).await;
+    quorum.active().await;
+    let brokers = Broker::start_all(&quorum, &[1, 2, 3]).await;
+    for round in 0..3 {
+        let name = format!("topic-{round}");
+        assert_eq!(quorum.create_topic(&name, 3).await, ErrorCode::NONE);
+        (0..3).for_each(|node| quorum.kill(node));
+        (0..3).for_each(|node| quorum.start_node(node));
+        let active = quorum.active().await;
+        quorum.eventually(active, "vltava_topics", round + 1).await;
+    }
+    quorum.agree().await;
+    drop(brokers);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_that_dies_is_fenced_within_the_grace_also_with_the_active_coordinator() {
+    let mut quorum = Quorum::start(3).await;
+    let active = quorum.active().await;
+    let mut brokers = Broker::start_all(&quorum, &[1, 2, 3]).await;
+    let last = brokers.pop().expect("three brokers");
+    let next = brokers.pop().expect("three brokers");
+
+    let died = std::time::Instant::now();
+    drop(last);
+    quorum.eventually(active, "vltava_fenced_brokers", 1).await;
+    assert!(died.elapsed() < FAILOVER_MAX, "took {:?}", died.elapsed());
+
+    let died = std::time::Instant::now();
+    drop(next);
+    quorum.kill(active);
+    let active = quorum.active().await;
+    quorum.eventually(active, "vltava_fenced_brokers", 2).await;
+    assert!(died.elapsed() < FAILOVER_MAX * 2, "took {:?}", died.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_coordinator_with_an_empty_folder_observes_from_a_snapshot_on() {
+    let mut quorum = Quorum::start_with(
+        3,
+        &[
+            ("metadata.log.max.record.bytes.between.snapshots", "2000"),
+            ("metadata.max.retention.bytes", "1"),
+        ],
+    )
+    .await;
+    let active = quorum.active().await;
+    let brokers = Broker::start_all(&quorum, &[1, 2, 3]).await;
+    for topic in 0..20 {
+        assert_eq!(quorum.create_topic(&format!("topic-{topic}"), 3).await, ErrorCode::NONE);
+    }
+    quorum.until(active, "a snapshot", |quorum| quorum.snapshots(active) > 0).await;
+    let observer = quorum.add_observer();
+    quorum.eventually(observer, "vltava_topics", 20).await;
+    quorum.agree().await;
+    assert_eq!(quorum.voters(active).await, 3);
+    // A voter that was away for long finds its way back by the snapshot, too.
+    let away = (active + 1) % 3;
+    quorum.kill(away);
+    for topic in 20..40 {
+        assert_eq!(quorum.create_topic(&format!("topic-{topic}"), 3).await, ErrorCode::NONE);
+    }
+    quorum.start_node(away);
+    quorum.eventually(away, "vltava_topics", 40).await;
+    quorum.agree().await;
+    drop(brokers);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_coordinator_that_is_told_to_stop_hands_over_and_ends_well() {
+    let mut quorum = Quorum::start(3).await;
+    let first = quorum.active().await;
+    let stopped = std::time::Instant::now();
+    assert!(quorum.stop(first).await.success());
+    let second = quorum.active().await;
+    assert_ne!(second, first);
+    assert!(stopped.elapsed() < Duration::from_secs(3), "took {:?}", stopped.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_coordinator_alone_is_a_quorum() {
+    let mut quorum = Quorum::start(1).await;
+    assert_eq!(quorum.active().await, 0);
+    let brokers = Broker::start_all(&quorum, &[1]).await;
+    assert_eq!(quorum.create_topic("t", 1).await, ErrorCode::NONE);
+    quorum.kill(0);
+    quorum.start_node(0);
+    quorum.active().await;
+    quorum.eventually(0, "vltava_topics", 1).await;
+    drop(brokers);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_folder_of_another_cluster_is_refused_with_the_reason() {
+    let mut quorum = Quorum::start(1).await;
+    quorum.active().await;
+    assert!(quorum.stop(0).await.success());
+    let error = quorum.refusal(0, "vltava.cluster.id", "AAAAAAAAQACAAAAAAAAACQ").await;
+    assert!(error.contains("belongs to the cluster"), "{error}");
+    let error = quorum.refusal(0, "node.id", "3009").await;
+    assert!(error.contains("3009"), "{error}");
+}

@@ -1,0 +1,359 @@
+//! Processes of coordinators in a folder of their own, and brokers that only send heartbeats.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use vltava_client::{ConnectOptions, Connection};
+use vltava_wire::messages::broker_registration::Listener;
+use vltava_wire::messages::create_topics::CreatableTopic;
+use vltava_wire::messages::describe_quorum::{PartitionData, TopicData};
+use vltava_wire::messages::{
+    BrokerHeartbeatRequest, BrokerRegistrationRequest, CreateTopicsRequest, DescribeQuorumRequest,
+};
+use vltava_wire::{ErrorCode, Uuid};
+
+const CLUSTER: &str = "AAAAAAAAQACAAAAAAAAACA";
+
+/// How long anything may take that is waited for.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The pause between two looks.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Coordinators, by index; those that were added later do not vote.
+pub struct Quorum {
+    folder: tempfile::TempDir,
+    ports: Vec<u16>,
+    admin_ports: Vec<u16>,
+    voters: usize,
+    extra: Vec<(String, String)>,
+    processes: Vec<Option<Child>>,
+}
+
+fn free_ports(count: usize) -> Vec<u16> {
+    let bound: Vec<TcpListener> =
+        (0..count).map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port")).collect();
+    bound.iter().map(|it| it.local_addr().expect("an address").port()).collect()
+}
+
+impl Quorum {
+    /// Founds a quorum.
+    pub async fn start(voters: usize) -> Self {
+        Self::start_with(voters, &[]).await
+    }
+
+    /// Founds a quorum with settings.
+    pub async fn start_with(voters: usize, extra: &[(&str, &str)]) -> Self {
+        let ports = free_ports(2 * (voters + 1));
+        let mut quorum = Self {
+            folder: tempfile::tempdir().expect("a folder"),
+            admin_ports: ports[voters + 1..].to_vec(),
+            ports: ports[..=voters].to_vec(),
+            voters,
+            extra: extra.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect(),
+            processes: Vec::new(),
+        };
+        for node in 0..voters {
+            quorum.processes.push(None);
+            quorum.start_node(node);
+        }
+        quorum
+    }
+
+    fn data(&self, node: usize) -> PathBuf {
+        self.folder.path().join(format!("coordinator-{node}"))
+    }
+
+    fn settings(&self, node: usize) -> Vec<(String, String)> {
+        let address = |node: usize| format!("127.0.0.1:{}", self.ports[node]);
+        let voters = 0..self.voters;
+        let servers: Vec<String> = voters.clone().map(address).collect();
+        let founders: Vec<String> = voters
+            .map(|node| {
+                let directory = Uuid::from_random(1 + node as u128);
+                format!("{}@{}:{directory}", 3001 + node, address(node))
+            })
+            .collect();
+        let mut settings = vec![
+            ("node.id", (3001 + node).to_string()),
+            ("listeners", format!("CONTROLLER://{}", address(node))),
+            ("controller.listener.names", "CONTROLLER".to_owned()),
+            ("listener.security.protocol.map", "CONTROLLER:PLAINTEXT".to_owned()),
+            ("controller.quorum.bootstrap.servers", servers.join(",")),
+            ("vltava.cluster.id", CLUSTER.to_owned()),
+            ("vltava.admin.listener", format!("127.0.0.1:{}", self.admin_ports[node])),
+            ("log.dirs", self.data(node).display().to_string()),
+            ("broker.heartbeat.interval.ms", "500".to_owned()),
+            ("broker.session.timeout.ms", "9000".to_owned()),
+        ];
+        if node < self.voters {
+            settings.push(("vltava.initial.controllers", founders.join(",")));
+        }
+        let own = settings.into_iter().map(|(key, value)| (key.to_owned(), value));
+        own.chain(self.extra.iter().cloned()).collect()
+    }
+
+    fn command(&self, node: usize, changed: &[(&str, &str)]) -> Command {
+        let path = self.folder.path().join(format!("coordinator-{node}.properties"));
+        let mut text = String::new();
+        for (key, value) in self.settings(node) {
+            let changed = changed.iter().find(|(other, _)| *other == key);
+            let value = changed.map_or(value.as_str(), |(_, value)| value);
+            text.push_str(&format!("{key}={value}\n"));
+        }
+        std::fs::write(&path, text).expect("a file of settings");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_vltava-coordinator"));
+        command.arg(path);
+        command
+    }
+
+    /// Starts a node that is not running.
+    pub fn start_node(&mut self, node: usize) {
+        let log = self.folder.path().join(format!("coordinator-{node}.log"));
+        let log = std::fs::File::options().create(true).append(true).open(log).expect("a log");
+        let process = self.command(node, &[]).stderr(log).spawn().expect("a process");
+        self.processes[node] = Some(process);
+    }
+
+    /// Adds a node with an empty folder that nobody founded.
+    pub fn add_observer(&mut self) -> usize {
+        let node = self.processes.len();
+        self.processes.push(None);
+        self.start_node(node);
+        node
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self, node: usize) {
+        if let Some(mut process) = self.processes[node].take() {
+            process.kill().expect("a process that runs");
+            process.wait().expect("a process that ends");
+        }
+    }
+
+    /// SIGTERM; returns how the process ended.
+    pub async fn stop(&mut self, node: usize) -> ExitStatus {
+        let mut process = self.processes[node].take().expect("a process that runs");
+        let pid = rustix::process::Pid::from_child(&process);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("a signal");
+        let wait = tokio::task::spawn_blocking(move || process.wait());
+        tokio::time::timeout(PATIENCE, wait)
+            .await
+            .expect("it ends in time")
+            .expect("a thread")
+            .expect("a process that ends")
+    }
+
+    /// Starts a node with another setting, and returns what it complains of.
+    pub async fn refusal(&mut self, node: usize, key: &str, value: &str) -> String {
+        let mut command = self.command(node, &[(key, value)]);
+        let run = tokio::task::spawn_blocking(move || command.stderr(Stdio::piped()).output());
+        let output = tokio::time::timeout(PATIENCE, run)
+            .await
+            .expect("it ends in time")
+            .expect("a thread")
+            .expect("a process");
+        assert!(!output.status.success());
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    }
+
+    fn running(&self) -> impl Iterator<Item = usize> + '_ {
+        (0..self.processes.len()).filter(|node| self.processes[*node].is_some())
+    }
+
+    /// A metric of a node; `None` while it does not answer.
+    pub fn metric(&self, node: usize, name: &str) -> Option<i64> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.admin_ports[node])).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: node\r\n\r\n").ok()?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text).ok()?;
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line?.trim().parse().ok()
+    }
+
+    /// Looks until something is so.
+    pub async fn until(&self, node: usize, what: &str, is_so: impl Fn(&Self) -> bool) {
+        let start = Instant::now();
+        while !is_so(self) {
+            if start.elapsed() > PATIENCE {
+                let log = self.folder.path().join(format!("coordinator-{node}.log"));
+                let log = std::fs::read_to_string(log).unwrap_or_default();
+                panic!("{what} does not come about; coordinator {node} says:\n{log}");
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// Waits until a node shows that value.
+    pub async fn eventually(&self, node: usize, name: &str, value: i64) {
+        let what = format!("{name} = {value}");
+        self.until(node, &what, |quorum| quorum.metric(node, name) == Some(value)).await;
+    }
+
+    /// Waits for the active coordinator among those that run.
+    pub async fn active(&self) -> usize {
+        let found = |quorum: &Self| {
+            let is_active =
+                |node: &usize| quorum.metric(*node, "vltava_quorum_is_leader") == Some(1);
+            quorum.running().find(is_active)
+        };
+        let first = self.running().next().expect("a node that runs");
+        self.until(first, "an active coordinator", |quorum| found(quorum).is_some()).await;
+        found(self).unwrap_or(first)
+    }
+
+    /// Waits until all nodes that run know the same.
+    pub async fn agree(&self) {
+        let first = self.running().next().expect("a node that runs");
+        self.until(first, "agreement", |quorum| {
+            let digests: Vec<Option<i64>> = quorum
+                .running()
+                .map(|node| quorum.metric(node, "vltava_metadata_digest"))
+                .collect();
+            digests.iter().all(|digest| digest.is_some() && *digest == digests[0])
+        })
+        .await;
+    }
+
+    /// Snapshots in a node's folder, the founders' aside.
+    pub fn snapshots(&self, node: usize) -> usize {
+        let folder = self.data(node).join("__cluster_metadata-0");
+        let names = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        let name = |entry: std::fs::DirEntry| entry.file_name().to_string_lossy().into_owned();
+        names
+            .map(name)
+            .filter(|name| {
+                name.ends_with(".checkpoint") && !name.starts_with("00000000000000000000")
+            })
+            .count()
+    }
+
+    async fn connect(&self, node: usize) -> Option<Connection> {
+        let options = ConnectOptions {
+            request_timeout: Duration::from_secs(5),
+            ..ConnectOptions::named("test")
+        };
+        Connection::connect(&format!("127.0.0.1:{}", self.ports[node]), &options).await.ok()
+    }
+
+    /// How many vote, as a node says.
+    pub async fn voters(&self, node: usize) -> usize {
+        let request = DescribeQuorumRequest {
+            topics: vec![TopicData {
+                topic_name: "__cluster_metadata".into(),
+                partitions: vec![PartitionData { partition_index: 0 }],
+            }],
+        };
+        let connection = self.connect(node).await.expect("a connection");
+        let response = connection.call(&request).await.expect("an answer");
+        response.topics[0].partitions[0].current_voters.len()
+    }
+
+    /// Creates a topic, wherever the active coordinator is; tries again while there is none.
+    pub async fn create_topic(&self, name: &str, replication_factor: i16) -> ErrorCode {
+        let request = CreateTopicsRequest {
+            topics: vec![CreatableTopic {
+                name: name.into(),
+                num_partitions: 2,
+                replication_factor,
+                ..CreatableTopic::default()
+            }],
+            ..CreateTopicsRequest::default()
+        };
+        let start = Instant::now();
+        while start.elapsed() < PATIENCE {
+            for node in self.running() {
+                let Some(connection) = self.connect(node).await else { continue };
+                let Ok(response) = connection.call(&request).await else { continue };
+                let code = response.topics[0].error_code;
+                if code != ErrorCode::NOT_CONTROLLER {
+                    return code;
+                }
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        panic!("no coordinator creates {name}");
+    }
+}
+
+impl Drop for Quorum {
+    fn drop(&mut self) {
+        (0..self.processes.len()).for_each(|node| self.kill(node));
+    }
+}
+
+/// A broker that registers and sends heartbeats to every coordinator; dropping it is its death.
+pub struct Broker {
+    tasks: Vec<tokio::task::JoinHandle<()>>,
+}
+
+impl Broker {
+    /// Starts brokers, and waits until all of them are unfenced.
+    pub async fn start_all(quorum: &Quorum, ids: &[i32]) -> Vec<Self> {
+        let mut brokers = Vec::new();
+        for id in ids {
+            brokers.push(Self::start(quorum, *id).await);
+        }
+        let active = quorum.active().await;
+        quorum.eventually(active, "vltava_registered_brokers", ids.len() as i64).await;
+        quorum.eventually(active, "vltava_fenced_brokers", 0).await;
+        brokers
+    }
+
+    async fn start(quorum: &Quorum, id: i32) -> Self {
+        let active = quorum.active().await;
+        let connection = quorum.connect(active).await.expect("a connection");
+        let request = BrokerRegistrationRequest {
+            broker_id: id,
+            cluster_id: CLUSTER.into(),
+            incarnation_id: Uuid::from_random(100 + id as u128),
+            listeners: vec![Listener {
+                name: "PLAINTEXT".into(),
+                host: "localhost".into(),
+                port: 9092,
+                security_protocol: 0,
+            }],
+            rack: None,
+            log_dirs: vec![Uuid::from_random(200 + id as u128)],
+            ..BrokerRegistrationRequest::default()
+        };
+        let response = connection.call(&request).await.expect("an answer");
+        assert_eq!(response.error_code, ErrorCode::NONE);
+        let heartbeat = BrokerHeartbeatRequest {
+            broker_id: id,
+            broker_epoch: response.broker_epoch,
+            current_metadata_offset: i64::MAX,
+            ..BrokerHeartbeatRequest::default()
+        };
+        let addresses = quorum.ports.iter().map(|port| format!("127.0.0.1:{port}"));
+        let tasks =
+            addresses.map(|address| tokio::spawn(beat(address, heartbeat.clone()))).collect();
+        Self { tasks }
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(tokio::task::JoinHandle::abort);
+    }
+}
+
+/// Sends heartbeats to one coordinator, and connects again whenever the connection ends.
+async fn beat(address: String, heartbeat: BrokerHeartbeatRequest) {
+    let options = ConnectOptions {
+        connect_timeout: Duration::from_millis(500),
+        ..ConnectOptions::named("broker")
+    };
+    loop {
+        if let Ok(connection) = Connection::connect(&address, &options).await {
+            while connection.call(&heartbeat).await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
