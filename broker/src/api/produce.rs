@@ -26,9 +26,6 @@ use crate::partition::replica::describe;
 use crate::partition::{Acks, Appended, LeaderAppend, Partition, PartitionError};
 use crate::server::Broker;
 
-/// Batches of so many bytes are appended away from the threads that serve sockets.
-const LARGE_BATCH_BYTES: usize = 512 << 10;
-
 /// From this version on producers may send Zstandard (KIP-110).
 const ZSTD_SINCE: i16 = 7;
 
@@ -150,7 +147,7 @@ impl Produce<'_> {
         drop(records);
         let how =
             LeaderAppend { acks, origin: AppendOrigin::Client, leader_epoch: LeaderEpoch::UNKNOWN };
-        let appended = if batch.len() >= LARGE_BATCH_BYTES {
+        let appended = if partition.may_stall(batch.len()) {
             let appending = Arc::clone(&partition);
             tokio::task::spawn_blocking(move || appending.append(&mut batch, how))
                 .await

@@ -14,6 +14,10 @@ use super::settings::FlushPolicy;
 use super::surroundings::wall_clock_ms;
 use super::waiter::{Mark, Wake};
 
+/// An append of so many bytes takes long enough to be done away from the threads that serve
+/// sockets: about 100 µs of checking and copying.
+const LARGE_APPEND_BYTES: usize = 512 << 10;
+
 /// What a producer wants to wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Acks {
@@ -127,6 +131,13 @@ impl Partition {
             self.dir.note_full();
         }
         result
+    }
+
+    /// Whether an append of so many bytes may take as long as the disk takes: it is large, or the
+    /// log begins a new segment with it.
+    pub fn may_stall(&self, bytes: usize) -> bool {
+        let fits = |state: &mut State| state.log().is_ok_and(|log| log.fits_segment(bytes));
+        bytes >= LARGE_APPEND_BYTES || !fits(&mut self.state())
     }
 
     /// Waits until what was appended is committed: on all replicas that are in sync, as durably

@@ -106,6 +106,16 @@ struct Applying {
     has_begun: bool,
 }
 
+/// A partition that is assigned and not hosted yet.
+type Missing = (PartitionRef, Arc<PartitionRegistration>);
+
+/// A partition that is hosted now, and has no role yet.
+type NewlyHosted = (Arc<Partition>, Arc<PartitionRegistration>);
+
+/// Threads that make the folders of new partitions: as many syncs as a disk takes at once with
+/// profit.
+const HOSTING_THREADS_MAX: usize = 8;
+
 /// What follows from an image for the fetchers.
 #[derive(Default)]
 struct Moves {
@@ -258,10 +268,8 @@ impl Partitions {
             }
         }
         self.fetchers.apply(std::mem::take(&mut moves.follow), std::mem::take(&mut moves.leave));
-        for (partition, registration) in missing {
-            if let Some(hosted) = self.host(image, partition, &values) {
-                self.assign(&hosted, &registration, Instant::now(), &mut moves);
-            }
+        for (hosted, registration) in self.host_all(image, missing, &values) {
+            self.assign(&hosted, &registration, Instant::now(), &mut moves);
         }
         self.fetchers.apply(moves.follow, moves.leave);
         self.reconfigure(image, changes, &values);
@@ -343,6 +351,29 @@ impl Partitions {
             Ok(log) => partition.replace_log(log),
             Err(reason) => tracing::error!(partition = %name, %reason, "the log stays offline"),
         }
+    }
+
+    /// Opens or makes logs, some at once: each waits for a handful of syncs.
+    fn host_all(&self, image: &Image, missing: Vec<Missing>, values: &Values) -> Vec<NewlyHosted> {
+        let hosted = Mutex::new(Vec::with_capacity(missing.len()));
+        let threads = missing.len().min(HOSTING_THREADS_MAX);
+        let left = Mutex::new(missing.into_iter());
+        let host_some = || {
+            loop {
+                let Some((partition, registration)) = left.lock().next() else { break };
+                if let Some(partition) = self.host(image, partition, values) {
+                    hosted.lock().push((partition, registration));
+                }
+            }
+        };
+        match threads {
+            0 => {}
+            1 => host_some(),
+            _ => std::thread::scope(|scope| {
+                (0..threads).for_each(|_| drop(scope.spawn(host_some)));
+            }),
+        }
+        hosted.into_inner()
     }
 
     /// Opens or makes the log of a partition that is not hosted yet.

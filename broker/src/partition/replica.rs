@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use parking_lot::{Mutex, MutexGuard};
 use vltava_log::{Log, LogError};
-use vltava_wire::{LeaderEpoch, NodeId, Offset, Str, Uuid};
+use vltava_wire::{BrokerEpoch, LeaderEpoch, NodeId, Offset, Str, Uuid};
 
 use super::dirs::LogDir;
 use super::epoch::{EpochCheck, check_epoch};
@@ -310,9 +310,15 @@ impl Partition {
         let Some(durable) = state.durable() else { return };
         let end = state.leader_log().end;
         let Role::Leader(leading) = &state.role else { return };
+        let peers = &self.around.peers;
+        let is_active = |node, epoch| {
+            let is_current = || epoch == BrokerEpoch(-1) || peers.epoch(node) == Some(epoch);
+            peers.is_active(node) && is_current()
+        };
+        let own = LeaderOffsets { end, durable };
         let progress = Progress {
             current: state.high_watermark,
-            acknowledged: leading.isr.acknowledged(LeaderOffsets { end, durable }, now),
+            acknowledged: leading.isr.acknowledged(own, now, is_active),
             in_sync: leading.isr.members().len(),
             min_in_sync,
         };

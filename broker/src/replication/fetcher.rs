@@ -32,7 +32,7 @@ const NEWCOMER_WAITS: Duration = Duration::from_millis(20);
 /// An answer of so many bytes is appended away from the threads that serve sockets.
 const LARGE_ANSWER_BYTES: usize = 256 << 10;
 
-/// Failures of a partition before a line is logged: one or two are usual at an election.
+/// Failures before a line is logged: one or two are usual at an election.
 const FAILURES_UNTOLD: u32 = 6;
 
 /// How fetchers fetch.
@@ -207,7 +207,7 @@ impl Fetcher {
         }
         match self.link.connect(self.leader).await {
             Ok(connection) => {
-                if self.connecting.failures > 0 {
+                if self.connecting.failures > FAILURES_UNTOLD {
                     tracing::info!(leader = %self.leader, "the leader can be reached again");
                 }
                 self.connection = Some(connection);
@@ -218,7 +218,7 @@ impl Fetcher {
     }
 
     fn lost(&mut self, error: &LinkError) {
-        if self.connecting.failures == 0 {
+        if self.connecting.failures == FAILURES_UNTOLD {
             let error = describe(error);
             tracing::warn!(leader = %self.leader, error, "the leader cannot be fetched from");
         }
@@ -323,7 +323,7 @@ impl Fetcher {
             return;
         }
         let mut work = Vec::new();
-        let (mut bytes, mut cuts) = (0, false);
+        let (mut bytes, mut stalls) = (0, false);
         for topic in response.responses {
             for data in topic.partitions {
                 let key = (topic.topic_id, data.partition_index);
@@ -331,8 +331,11 @@ impl Fetcher {
                 let (Some(partition), Some(asked)) = (followed, self.session.asked(&key)) else {
                     continue;
                 };
-                bytes += data.records.as_ref().map_or(0, bytes::Bytes::len);
-                cuts |= data.error_code.is_err() || data.diverging_epoch.epoch >= 0;
+                let len = data.records.as_ref().map_or(0, bytes::Bytes::len);
+                bytes += len;
+                stalls |= data.error_code.is_err()
+                    || data.diverging_epoch.epoch >= 0
+                    || len > 0 && partition.may_stall(len);
                 work.push((key, partition, asked.clone(), data));
             }
         }
@@ -343,7 +346,7 @@ impl Fetcher {
             };
             work.into_iter().map(settle_one).collect()
         };
-        let settled = if bytes >= LARGE_ANSWER_BYTES || cuts {
+        let settled = if bytes >= LARGE_ANSWER_BYTES || stalls {
             tokio::task::spawn_blocking(settle_all).await.unwrap_or_default()
         } else {
             settle_all()

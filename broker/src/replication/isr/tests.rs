@@ -215,28 +215,12 @@ fn a_member_that_is_taken_out_holds_nothing_back_until_it_fetches_again() {
     scene.fetch(1, 3, 100);
     scene.log.end = Offset(120);
     scene.fetch(2, 2, 120);
-    let own = LeaderOffsets { end: Offset(120), durable: Offset(120) };
     let now = scene.at(3);
-    assert_eq!(scene.isr.acknowledged(own, now), Some(Offset(100)), "3 is in sync");
+    assert_eq!(scene.acknowledged(3), Some(Offset(100)), "3 is in sync");
     scene.isr.on(Event::Committed(committed(&[1, 2], 8)), scene.log, now);
-    assert_eq!(scene.isr.acknowledged(own, now), Some(Offset(120)), "3 was fenced");
+    assert_eq!(scene.acknowledged(3), Some(Offset(120)), "3 was fenced");
     scene.fetch(4, 3, 110);
-    let now = scene.at(4);
-    assert_eq!(scene.isr.acknowledged(own, now), Some(Offset(110)), "3 is back and catching up");
-}
-
-#[test]
-fn a_member_that_was_taken_out_holds_nothing_back() {
-    let mut scene = Scene::new(&[1, 2, 3]);
-    scene.fetch(0, 2, 100);
-    scene.fetch(0, 3, 100);
-    scene.log.end = Offset(200);
-    scene.fetch(1, 2, 200);
-    let now = scene.at(1);
-    scene.isr.on(Event::Committed(committed(&[1, 2], 8)), scene.log, now);
-    assert_eq!(scene.acknowledged(1), Some(Offset(200)), "3 died a moment ago");
-    scene.fetch(2, 3, 150);
-    assert_eq!(scene.acknowledged(2), Some(Offset(150)), "it is back, and about to join");
+    assert_eq!(scene.acknowledged(4), Some(Offset(110)), "3 is back and catching up");
 }
 
 #[test]
