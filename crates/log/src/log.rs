@@ -189,6 +189,14 @@ impl Log {
     }
 }
 
+// The owner's lock may be of either kind, and flush threads share the log.
+const _: fn() = || {
+    fn is_shared<T: Send + Sync>() {}
+    is_shared::<Log>();
+    is_shared::<FlushTicket>();
+    is_shared::<Slice>();
+};
+
 /// What a failed walk over a segment's file means, where its records must be right.
 fn corrupt(folder: &Folder, base_offset: Offset, error: ScanError) -> LogError {
     match error {

@@ -88,7 +88,7 @@ impl Log {
         let report = RecoveryReport::default();
         let mut opening = Opening { folder, config, options, report, segments: Vec::new(), epochs };
         opening.load_segments(&listing)?;
-        let log_start_offset = opening.settle_ends()?;
+        let log_start_offset = opening.settle_ends(&mut listing)?;
         let producers = opening.load_producers(&mut listing)?;
         Ok(opening.finish(log_start_offset, producers, listing.snapshots))
     }
@@ -199,20 +199,15 @@ impl Opening {
     }
 
     /// Makes the log's start and end agree with what the owner says; returns the start.
-    fn settle_ends(&mut self) -> Result<Offset, LogError> {
-        let OpenOptions { recovery_point, clean_shutdown, log_start_offset, now_ms } = self.options;
+    fn settle_ends(&mut self, listing: &mut Listing) -> Result<Offset, LogError> {
+        let OpenOptions { recovery_point, clean_shutdown, log_start_offset, .. } = self.options;
         let end = self.segments.last().map_or(Offset::ZERO, Segment::next_offset);
         if end.max(log_start_offset) < recovery_point && !clean_shutdown {
             let dir = self.folder.dir.clone();
             return Err(LogError::RecordsMissing { dir, recovery_point, log_end_offset: end });
         }
         if self.segments.is_empty() || end < log_start_offset {
-            // All there is lies below the log's start.
-            for segment in self.segments.drain(..).rev() {
-                self.folder.remove_segment(segment.base_offset())?;
-            }
-            self.segments.push(Segment::create(&self.folder, log_start_offset, now_ms)?);
-            self.folder.volume.sync_folder(&self.folder.dir, SyncKind::SegmentFolder)?;
+            self.begin_anew(listing)?;
         }
         let last = self.segments.last_mut().expect("one was made if there was none");
         last.activate(&self.folder)?;
@@ -221,6 +216,25 @@ impl Opening {
         self.epochs.truncate_from_end(end);
         self.epochs.truncate_from_start(start);
         Ok(start)
+    }
+
+    /// Makes an empty segment at the log's start; all there is lies below. First goes what would
+    /// be taken for something that the new records left.
+    fn begin_anew(&mut self, listing: &mut Listing) -> Result<(), LogError> {
+        self.epochs.clear();
+        if let Some(epochs) = self.epochs.unwritten() {
+            epochs.write()?;
+        }
+        for offset in listing.snapshots.drain(..) {
+            self.folder.volume.remove_file(&self.folder.path(offset, folder::SNAPSHOT))?;
+        }
+        for segment in self.segments.drain(..).rev() {
+            self.folder.remove_segment(segment.base_offset())?;
+        }
+        let OpenOptions { log_start_offset, now_ms, .. } = self.options;
+        self.segments.push(Segment::create(&self.folder, log_start_offset, now_ms)?);
+        self.folder.volume.sync_folder(&self.folder.dir, SyncKind::SegmentFolder)?;
+        Ok(())
     }
 
     /// The newest snapshot that is whole, and the batches since.

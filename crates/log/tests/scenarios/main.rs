@@ -1,0 +1,7 @@
+//! What a log does, told in scenarios.
+
+mod appending;
+mod fixture;
+mod opening;
+mod reading;
+mod retaining;
