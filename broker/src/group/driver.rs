@@ -112,6 +112,10 @@ impl Driver {
         let state = std::mem::replace(&mut *self.state.lock(), State::Closed);
         if let State::Active(active) = state {
             let Active { shard, mut waiting, .. } = *active;
+            if shard.group_count() > 0 {
+                let (partition, epoch) = (self.partition, self.epoch);
+                tracing::info!(%partition, %epoch, groups = shard.group_count(), "unloaded groups");
+            }
             for (token, reply) in shard.stop() {
                 if let Some(waiter) = waiting.remove(&token) {
                     // One who does not wait any more has closed the connection.
@@ -286,11 +290,11 @@ impl Driver {
             let error = match loaded {
                 Ok(Ok(None)) => return None,
                 Ok(Ok(Some((shard, records)))) => {
-                    tracing::info!(
-                        partition = %self.partition, epoch = %self.epoch, records,
-                        groups = shard.group_count(), ms = started.elapsed().as_millis(),
-                        "loaded groups"
-                    );
+                    let (groups, ms) = (shard.group_count(), started.elapsed().as_millis());
+                    let (partition, epoch) = (self.partition, self.epoch);
+                    if records > 0 {
+                        tracing::info!(%partition, %epoch, records, groups, ms, "loaded groups");
+                    }
                     return Some(shard);
                 }
                 Ok(Err(error)) => chain(&error),

@@ -138,7 +138,6 @@ impl GroupService {
     pub fn resigned(&self, partition: PartitionId) {
         let driver = self.drivers.write().remove(&partition);
         if let Some(driver) = driver {
-            tracing::info!(%partition, epoch = %driver.epoch, "unloaded groups");
             driver.close();
         }
     }
