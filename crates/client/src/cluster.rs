@@ -102,14 +102,14 @@ type Slot = Arc<tokio::sync::Mutex<Option<Connection>>>;
 #[derive(Clone)]
 pub struct Cluster {
     inner: Arc<Inner>,
+    /// By address.
+    connections: Arc<Mutex<HashMap<String, Slot>>>,
 }
 
 struct Inner {
     bootstrap: Vec<String>,
     options: ClusterOptions,
     view: RwLock<View>,
-    /// By address.
-    connections: Mutex<HashMap<String, Slot>>,
 }
 
 impl Cluster {
@@ -131,8 +131,16 @@ impl Cluster {
             return Err(ClientError::Invalid("there is no bootstrap address".to_owned()));
         }
         let view = RwLock::default();
-        let inner = Inner { bootstrap, options, view, connections: Mutex::default() };
-        Ok(Self { inner: Arc::new(inner) })
+        let inner = Arc::new(Inner { bootstrap, options, view });
+        Ok(Self { inner, connections: Arc::default() })
+    }
+
+    /// The same cluster over connections of its own: for calls that wait at the other end. Apache
+    /// Kafka does not look at a connection's next request before it has answered the last one,
+    /// so a long poll or a member that joins its group would hold up everybody else.
+    #[must_use]
+    pub fn with_own_connections(&self) -> Self {
+        Self { inner: self.inner.clone(), connections: Arc::default() }
     }
 
     /// As it was made.
@@ -191,7 +199,7 @@ impl Cluster {
     }
 
     fn any_open(&self) -> Option<Connection> {
-        let connections = self.inner.connections.lock();
+        let connections = self.connections.lock();
         let mut open: Vec<Connection> = connections
             .values()
             .filter_map(|slot| slot.try_lock().ok()?.clone())
@@ -202,7 +210,7 @@ impl Cluster {
     }
 
     async fn connection(&self, address: &str) -> Result<Connection, ClientError> {
-        let slot = self.inner.connections.lock().entry(address.to_owned()).or_default().clone();
+        let slot = self.connections.lock().entry(address.to_owned()).or_default().clone();
         let mut slot = slot.lock().await;
         match &*slot {
             Some(connection) if !connection.is_closed() => Ok(connection.clone()),
@@ -413,7 +421,7 @@ impl Cluster {
         let known = |address: &String| {
             addresses.contains(address) || self.inner.bootstrap.contains(address)
         };
-        self.inner.connections.lock().retain(|address, _| known(address));
+        self.connections.lock().retain(|address, _| known(address));
     }
 
     /// What is known of a topic; asks, if that is nothing.

@@ -134,13 +134,14 @@ impl Consumer {
         topics: &[&str],
     ) -> Self {
         let topics: BTreeSet<String> = topics.iter().map(|topic| (*topic).to_owned()).collect();
-        let group = Group::new(cluster.clone(), &options, group, topics.into_iter().collect());
+        let own = cluster.with_own_connections();
+        let group = Group::new(own, &options, group, topics.into_iter().collect());
         Self::new(cluster, options, Some(group))
     }
 
     fn new(cluster: Cluster, options: ConsumerOptions, group: Option<Group>) -> Self {
         Self {
-            fetches: Fetches::new(cluster.clone(), &options),
+            fetches: Fetches::new(cluster.with_own_connections(), &options),
             cluster,
             options,
             group,
