@@ -78,8 +78,8 @@ pub enum Command {
 /// What `up` takes.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Without a manifest it is the one that the data folder was made from, or the default cluster: `prague`,
-3 coordinators and 3 brokers, for clients at 127.0.0.1:32001 to 32003.
+Without a manifest it is the one that the data folder was made from, or the default cluster:
+`prague`, 3 coordinators and 3 brokers, for clients at 127.0.0.1:32001 to 32003.
 
 On a cluster that runs, `up` applies what changed in the manifest: topics are created, grown and
 altered, brokers added; and it starts nodes that do not run.

@@ -53,8 +53,8 @@ pub(crate) fn assign(
     let present = old.nodes.keys().filter(|name| !name.is_broker()).count();
     if present != 0 && usize::try_from(coordinators) != Ok(present) {
         return Err(CliError::Refused(format!(
-            "the cluster has {present} coordinators and the manifest asks for {coordinators}; their \
-             number cannot change here yet, so keep {present}"
+            "the cluster has {present} coordinators and the manifest asks for {coordinators}; \
+             their number cannot change here yet, so keep {present}"
         )));
     }
     let mut nodes = BTreeMap::new();

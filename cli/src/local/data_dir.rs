@@ -83,7 +83,8 @@ impl DataDir {
     /// Makes the folder if it is not there.
     ///
     /// # Errors
-    /// [`CliError::Refused`] if it holds something else, [`CliError::WriteFile`] if it cannot be made.
+    /// [`CliError::Refused`] if it holds something else, [`CliError::WriteFile`] if it cannot be
+    /// made.
     pub(crate) fn create(&self) -> Result<(), CliError> {
         if !self.has_cluster() && !self.is_unused() {
             return Err(CliError::Refused(format!(

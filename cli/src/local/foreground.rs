@@ -59,10 +59,9 @@ pub(crate) async fn run(
             () = ends.next() => break,
             () = tokio::time::sleep(LOOK) => {
                 // Who closed the output still has a cluster, which must be stopped.
-                if matches!(watched.show(), Err(CliError::BrokenPipe)) {
+                if watched.show().and_then(|()| report_ended(&mut children)).is_err() {
                     break;
                 }
-                report_ended(&mut children)?;
                 if !state.nodes.keys().any(|name| process::is_running(dir, *name)) {
                     return output::line("no node runs any more");
                 }
@@ -70,9 +69,16 @@ pub(crate) async fn run(
         }
     }
     let _ = output::line("stopping");
-    let result = tokio::select! {
-        result = shutdown::all(dir, state) => result,
-        () = ends.next() => kill_all(dir, state).await,
+    let result = {
+        let mut stopping = std::pin::pin!(shutdown::all(dir, state));
+        loop {
+            tokio::select! {
+                result = &mut stopping => break result,
+                () = ends.next() => break kill_all(dir, state).await,
+                // Nobody need read it any more.
+                () = tokio::time::sleep(LOOK) => drop(watched.show()),
+            }
+        }
     };
     let _ = watched.show();
     result

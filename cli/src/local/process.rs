@@ -1,7 +1,7 @@
 //! Nodes as processes: started, found again, signalled, waited for.
 //!
-//! A node's process is known by its pid, its start time and the boot of the machine, so that another
-//! process that has got the same pid since is never taken for it.
+//! A node's process is known by its pid, its start time and the boot of the machine, so that
+//! another process that has got the same pid since is never taken for it.
 
 use std::fs::{self, File};
 use std::io;

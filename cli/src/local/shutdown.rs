@@ -61,13 +61,18 @@ pub(crate) async fn together(
         let left = deadline.saturating_duration_since(tokio::time::Instant::now());
         if process::ended(dir, name, left).await {
             process::forget(dir, name)?;
-            output::line(format_args!("{name} stopped"))?;
+            say(format_args!("{name} stopped"));
         } else {
             kill(dir, name).await?;
-            output::line(format_args!("{name} did not end in {} s: killed", grace.as_secs()))?;
+            say(format_args!("{name} did not end in {} s: killed", grace.as_secs()));
         }
     }
     Ok(())
+}
+
+/// Says what was done. If nobody reads it, the nodes must be stopped all the same.
+fn say(text: std::fmt::Arguments<'_>) {
+    let _ = output::line(text);
 }
 
 /// Kills a node; `false` if it did not run.

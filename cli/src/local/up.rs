@@ -40,11 +40,10 @@ pub async fn run(dir: &DataDir, args: &UpArgs) -> Result<(), CliError> {
         up.undo().await;
         return Err(error);
     }
-    up.show()?;
-    output::line("ready")?;
+    let shown = up.show().and_then(|()| output::line("ready"));
     drop(lock);
     if args.detach {
-        return Ok(());
+        return shown;
     }
     foreground::run(dir, &up.state, children, watched, &mut ends).await
 }

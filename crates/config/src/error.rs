@@ -68,7 +68,7 @@ pub enum ConfigError {
         source: std::io::Error,
     },
     /// The file is too long to be a configuration.
-    #[error("{path} is longer than {limit} bytes: it is no configuration file", path = path.display())]
+    #[error("{} is longer than {limit} bytes: it is no configuration file", path.display())]
     FileTooLong {
         /// The file.
         path: PathBuf,

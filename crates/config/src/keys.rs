@@ -12,8 +12,8 @@ use crate::spec::Spec;
 macro_rules! keys {
     ($(
         $(#[doc = $help:literal])+
-        $name:ident: $type:ty = $key:literal, $default:expr, $check:expr, $scope:ident, $update:ident,
-        $importance:ident $(, from $($from:literal * $times:literal),+)?;
+        $name:ident: $type:ty = $key:literal, $default:expr, $check:expr, $scope:ident,
+        $update:ident, $importance:ident $(, from $($from:literal * $times:literal),+)?;
     )*) => {
         $(
             $(#[doc = $help])+

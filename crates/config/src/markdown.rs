@@ -15,14 +15,15 @@ const HEAD: &str = "\
 Brokers and coordinators are configured by Kafka's own property names, from two places:
 
 - a `.properties` file, in Java's syntax (`vltava broker --config FILE`);
-- environment variables, which stand above the file: `KAFKA_LOG_RETENTION_MS` is `log.retention.ms`.
-  `_` stands for a dot, `__` for an underscore, `___` for a dash. `CLUSTER_ID` is `vltava.cluster.id`, and
-  `KAFKA_CREATE_TOPICS` is `vltava.create.topics`.
+- environment variables, which stand above the file: `KAFKA_LOG_RETENTION_MS` is
+  `log.retention.ms`. `_` stands for a dot, `__` for an underscore, `___` for a dash. `CLUSTER_ID`
+  is `vltava.cluster.id`, and `KAFKA_CREATE_TOPICS` is `vltava.create.topics`.
 
-A key that nobody knows and a value that is not allowed are refused at start, with the file and line or
-the variable, and what to do. Defaults are those of Kafka 4.2; where one differs, its text says so.
-Keys that can change at run time are marked *cluster-wide* (for all brokers at once, or for one) or
-*per-broker*; the rest needs a restart. A negative limit or time means that there is none.
+A key that nobody knows and a value that is not allowed are refused at start, with the file and
+line or the variable, and what to do. Defaults are those of Kafka 4.2; where one differs, its text
+says so. Keys that can change at run time are marked *cluster-wide* (for all brokers at once, or
+for one) or *per-broker*; the rest needs a restart. A negative limit or time means that there is
+none.
 
 ";
 
@@ -35,19 +36,21 @@ each gets a line in the node's log.
 | variable | read as |
 |---|---|
 | `KAFKA_BROKER_ID` | `broker.id`, the older name of `node.id` |
-| `KAFKA_PORT`, `KAFKA_HOST_NAME`, `KAFKA_PROTOCOL_NAME` | the listener for brokers inside: `NAME://host:port` |
-| `KAFKA_ADVERTISED_HOST_NAME`, `KAFKA_ADVERTISED_PORT`, `KAFKA_ADVERTISED_PROTOCOL_NAME` | the listener for \
-clients outside, in `listeners` and `advertised.listeners` |
+| `KAFKA_PORT`, `KAFKA_HOST_NAME`, `KAFKA_PROTOCOL_NAME` | the listener for brokers inside |
+| `KAFKA_ADVERTISED_HOST_NAME`, `KAFKA_ADVERTISED_PORT`, `KAFKA_ADVERTISED_PROTOCOL_NAME` | \
+the listener for clients outside, in `listeners` and `advertised.listeners` |
 | `KAFKA_CREATE_TOPICS` | `vltava.create.topics` |
-| `HOSTNAME_COMMAND` | not run; the machine's own name is used, unless `KAFKA_ADVERTISED_HOST_NAME` or \
-`KAFKA_ADVERTISED_LISTENERS` says otherwise. `_{HOSTNAME_COMMAND}` in a value is that name |
-| `KAFKA_ZOOKEEPER_CONNECT` | nothing: coordinators keep the metadata, see `controller.quorum.bootstrap.servers` |
+| `HOSTNAME_COMMAND` | not run; the machine's own name is used, unless \
+`KAFKA_ADVERTISED_HOST_NAME` or `KAFKA_ADVERTISED_LISTENERS` says otherwise. \
+`_{HOSTNAME_COMMAND}` in a value is that name |
+| `KAFKA_ZOOKEEPER_CONNECT` | nothing: coordinators keep the metadata, see \
+`controller.quorum.bootstrap.servers` |
 | `KAFKA_JMX_OPTS`, `JMX_PORT` | nothing: metrics are served at `vltava.admin.listener` |
 | `KAFKA_HEAP_OPTS`, `KAFKA_OPTS` and their like | nothing: there is no JVM |
 | `KAFKA_LOG4J_…` | nothing: set `VLTAVA_LOG` and `VLTAVA_LOG_FORMAT` |
 
-Variables that Kubernetes sets for a Service called `kafka` (`KAFKA_PORT=tcp://…`, `KAFKA_SERVICE_HOST`,
-`KAFKA_PORT_9092_TCP_ADDR`) are known for what they are and ignored.
+Variables that Kubernetes sets for a Service called `kafka` (`KAFKA_PORT=tcp://…`,
+`KAFKA_SERVICE_HOST`, `KAFKA_PORT_9092_TCP_ADDR`) are known for what they are and ignored.
 
 ";
 

@@ -19,7 +19,8 @@ pub(crate) const COMPRESSIONS: &[&str] =
 /// What `log.cleanup.policy` allows, for a person.
 pub(crate) const CLEANUP_POLICY_FORM: &str = "delete";
 
-/// The longest name of a topic, in bytes: with `-` and a partition's number it must fit a file name.
+/// The longest name of a topic, in bytes: with `-` and a partition's number it must fit a file
+/// name.
 pub const MAX_NAME_BYTES: usize = 249;
 
 const NO_COMPACTION: &str =

@@ -35,7 +35,8 @@ impl Values {
     /// A configuration out of pairs of key and value, as a program writes it.
     ///
     /// # Errors
-    /// [`ConfigError::Settings`] with every key that is unknown and every value that is not allowed.
+    /// [`ConfigError::Settings`] with every key that is unknown and every value that is not
+    /// allowed.
     pub fn from_pairs<K: Into<String>, V: Into<String>>(
         pairs: impl IntoIterator<Item = (K, V)>,
     ) -> Result<Self, ConfigError> {
@@ -241,8 +242,8 @@ fn dynamic_layer<'a>(
 /// Checks a value that somebody wants to set at run time on a broker, or on all of them.
 ///
 /// # Errors
-/// [`Problem`] if the key is unknown, cannot change at run time (or not for all brokers at once), or
-/// does not allow the value. Kafka answers INVALID_REQUEST to these.
+/// [`Problem`] if the key is unknown, cannot change at run time (or not for all brokers at once),
+/// or does not allow the value. Kafka answers INVALID_REQUEST to these.
 pub fn check_dynamic(key: &str, text: &str, all_brokers: bool) -> Result<(), Problem> {
     dynamic_value(key, text, all_brokers).map(|_| ())
 }

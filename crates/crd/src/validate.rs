@@ -305,8 +305,8 @@ fn one_topic(path: &str, topic: &Topic, spec: &KafkaClusterSpec, findings: &mut 
         findings.problem(format!("{path}.replicationFactor"), what);
     } else if replicas > brokers {
         let what = format!(
-            "{name}: {replicas} replicas need as many brokers, and there are {brokers}; lower it or \
-             set brokers.replicas to {replicas}"
+            "{name}: {replicas} replicas need as many brokers, and there are {brokers}; lower it \
+             or set brokers.replicas to {replicas}"
         );
         findings.problem(format!("{path}.replicationFactor"), what);
     }

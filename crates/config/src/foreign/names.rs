@@ -324,10 +324,7 @@ pub(super) const ACCEPTED: &[(&str, &[&str])] = &[
     ("what waits here leaves no rest to purge, so it changes nothing", PURGATORY),
     ("the system sizes socket buffers better by itself, so it changes nothing", SOCKETS),
     ("it tunes what works differently here, so it changes nothing", OTHER),
-    (
-        "there is no ZooKeeper; coordinators keep the metadata: set controller.quorum.bootstrap.servers",
-        ZOOKEEPER,
-    ),
+    ("coordinators keep the metadata: set controller.quorum.bootstrap.servers", ZOOKEEPER),
     ("Kafka itself no longer has it, and it changes nothing here", REMOVED),
 ];
 
@@ -338,7 +335,7 @@ pub(super) const REFUSED: &[(&str, &str, &str)] = &[
     (
         "authorizer.class.name",
         "",
-        "there is no authorisation yet, and a node that ignored this would let everybody in; take it out",
+        "there is no authorisation yet, and a node would let everybody in; take it out",
     ),
     ("client.quota.callback.class", "", "quotas in Java cannot run here; take it out"),
     (

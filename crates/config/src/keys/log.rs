@@ -31,8 +31,8 @@ keys! {
     /// How long a log keeps its records, in milliseconds; −1 keeps them for ever.
     LOG_RETENTION_MS: i64 = "log.retention.ms", None, AtLeast(-1), Broker, ClusterWide, High,
         from "log.retention.minutes" * 60_000, "log.retention.hours" * 3_600_000;
-    /// How large the log of a partition may become before its oldest segments are deleted, in bytes;
-    /// −1 sets no limit.
+    /// How large the log of a partition may become before its oldest segments are deleted, in
+    /// bytes; −1 sets no limit.
     LOG_RETENTION_BYTES: i64 = "log.retention.bytes", Some("-1"), AtLeast(-1),
         Broker, ClusterWide, High;
     /// How often logs are searched for segments to delete, in milliseconds.
@@ -73,7 +73,8 @@ keys! {
     /// milliseconds.
     LOG_FLUSH_SCHEDULER_INTERVAL_MS: i64 = "log.flush.scheduler.interval.ms",
         Some("9223372036854775807"), AtLeast(1), Broker, ReadOnly, High;
-    /// How often the point up to which a log is known to be synced is written down, in milliseconds.
+    /// How often the point up to which a log is known to be synced is written down, in
+    /// milliseconds.
     LOG_FLUSH_OFFSET_CHECKPOINT_INTERVAL_MS: i32 = "log.flush.offset.checkpoint.interval.ms",
         Some("60000"), AtLeast(1), Broker, ReadOnly, High;
     /// How often the offset at which a log starts is written down, in milliseconds.

@@ -8,12 +8,12 @@ keys! {
     /// addresses of the machine; port 0 takes a free one.
     LISTENERS: Vec<String> = "listeners", Some("PLAINTEXT://:9092"),
         Form(listeners::check_list, listeners::FORM), Node, PerBroker, High;
-    /// What clients and other nodes are told to connect to, where that is not what `listeners` says:
-    /// `NAME://host:port`, separated by commas.
+    /// What clients and other nodes are told to connect to, where that is not what `listeners`
+    /// says: `NAME://host:port`, separated by commas.
     ADVERTISED_LISTENERS: Option<Vec<String>> = "advertised.listeners", None,
         Form(listeners::check_list, listeners::FORM), Node, PerBroker, High;
-    /// The security protocol of each listener: `NAME:PROTOCOL`, separated by commas. A listener that
-    /// it does not name is of the protocol that it is called after, and PLAINTEXT otherwise.
+    /// The security protocol of each listener: `NAME:PROTOCOL`, separated by commas. A listener
+    /// that it does not name is of the protocol that it is called after, and PLAINTEXT otherwise.
     LISTENER_SECURITY_PROTOCOL_MAP: Vec<String> = "listener.security.protocol.map",
         Some("PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL"),
         Form(listeners::check_protocol_map, listeners::MAP_FORM), Node, PerBroker, Low;

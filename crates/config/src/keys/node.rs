@@ -33,7 +33,8 @@ keys! {
     /// milliseconds. After that it ends with an error.
     INITIAL_BROKER_REGISTRATION_TIMEOUT_MS: i32 = "initial.broker.registration.timeout.ms",
         Some("60000"), AtLeast(1), Broker, ReadOnly, Medium;
-    /// Whether a broker that is told to stop first hands the leadership of its partitions to others.
+    /// Whether a broker that is told to stop first hands the leadership of its partitions to
+    /// others.
     CONTROLLED_SHUTDOWN_ENABLE: bool = "controlled.shutdown.enable", Some("true"), Any,
         Broker, ReadOnly, Medium;
     /// How many threads recover and close logs, for each data folder.

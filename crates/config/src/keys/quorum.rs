@@ -9,18 +9,21 @@ keys! {
     CONTROLLER_QUORUM_BOOTSTRAP_SERVERS: Vec<String> = "controller.quorum.bootstrap.servers",
         Some(""), Form(listeners::check_addresses, "host:port, separated by commas"),
         Node, ReadOnly, High;
-    /// The coordinators as a fixed list: `id@host:port`, separated by commas. Used to find them, like
-    /// `controller.quorum.bootstrap.servers`; who votes is kept in the quorum itself (KIP-853).
+    /// The coordinators as a fixed list: `id@host:port`, separated by commas. Used to find them,
+    /// like `controller.quorum.bootstrap.servers`; who votes is kept in the quorum itself
+    /// (KIP-853).
     CONTROLLER_QUORUM_VOTERS: Vec<String> = "controller.quorum.voters", Some(""),
         Form(listeners::check_voters, "id@host:port, separated by commas"), Node, ReadOnly, High;
     /// How long a coordinator seeks votes before it tries again, in milliseconds.
     CONTROLLER_QUORUM_ELECTION_TIMEOUT_MS: i32 = "controller.quorum.election.timeout.ms",
         Some("1000"), AtLeast(1), Node, ReadOnly, High;
-    /// The longest random wait before the next election, in milliseconds. It keeps candidates apart.
+    /// The longest random wait before the next election, in milliseconds. It keeps candidates
+    /// apart.
     CONTROLLER_QUORUM_ELECTION_BACKOFF_MAX_MS: i32 = "controller.quorum.election.backoff.max.ms",
         Some("1000"), AtLeast(0), Node, ReadOnly, High;
-    /// How long a coordinator goes without a fetch from the active one before it seeks votes, and how
-    /// long the active one goes without fetches from a majority before it resigns, in milliseconds.
+    /// How long a coordinator goes without a fetch from the active one before it seeks votes, and
+    /// how long the active one goes without fetches from a majority before it resigns, in
+    /// milliseconds.
     CONTROLLER_QUORUM_FETCH_TIMEOUT_MS: i32 = "controller.quorum.fetch.timeout.ms", Some("2000"),
         AtLeast(1), Node, ReadOnly, High;
     /// How long a request within the quorum may take, in milliseconds.
@@ -39,15 +42,16 @@ keys! {
     /// latest snapshot does not hold is always kept.
     METADATA_MAX_RETENTION_BYTES: i64 = "metadata.max.retention.bytes", Some("104857600"),
         AtLeast(-1), Node, ReadOnly, High;
-    /// How long the metadata log and its snapshots are kept, in milliseconds; −1 keeps them for ever.
+    /// How long the metadata log and its snapshots are kept, in milliseconds; −1 keeps them for
+    /// ever.
     METADATA_MAX_RETENTION_MS: i64 = "metadata.max.retention.ms", Some("604800000"), AtLeast(-1),
         Node, ReadOnly, High;
     /// How many bytes of metadata records are written before the next snapshot.
     METADATA_LOG_MAX_RECORD_BYTES_BETWEEN_SNAPSHOTS: i64 =
         "metadata.log.max.record.bytes.between.snapshots", Some("20971520"), AtLeast(1),
         Node, ReadOnly, High;
-    /// How old the latest snapshot may become while there are newer records, in milliseconds; 0 sets
-    /// no such limit.
+    /// How old the latest snapshot may become while there are newer records, in milliseconds; 0
+    /// sets no such limit.
     METADATA_LOG_MAX_SNAPSHOT_INTERVAL_MS: i64 = "metadata.log.max.snapshot.interval.ms",
         Some("3600000"), AtLeast(0), Node, ReadOnly, High;
     /// How often the active coordinator writes a record that says nothing, in milliseconds, so that

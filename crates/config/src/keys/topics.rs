@@ -18,8 +18,8 @@ keys! {
         Node, ClusterWide, High;
     /// Whether topics can be deleted.
     DELETE_TOPIC_ENABLE: bool = "delete.topic.enable", Some("true"), Any, Node, ReadOnly, High;
-    /// Whether a replica that is not in sync may lead when no other can. What only the others had is
-    /// then lost.
+    /// Whether a replica that is not in sync may lead when no other can. What only the others had
+    /// is then lost.
     UNCLEAN_LEADER_ELECTION_ENABLE: bool = "unclean.leader.election.enable", Some("false"), Any,
         Node, ClusterWide, High;
     /// Whether leadership returns to the preferred replica once that is in sync again.

@@ -9,18 +9,19 @@ keys! {
     VLTAVA_CLUSTER_ID: Option<String> = "vltava.cluster.id", None,
         Form(listeners::check_uuid, "an id of 22 characters in URL-safe base64"),
         Node, ReadOnly, High;
-    /// The coordinators that found the quorum: `id@host:port:directoryId`, separated by commas. Only
-    /// for the first start of a new cluster: on a data folder that has been used it changes nothing.
+    /// The coordinators that found the quorum: `id@host:port:directoryId`, separated by commas.
+    /// Only for the first start of a new cluster: on a data folder that has been used it changes
+    /// nothing.
     VLTAVA_INITIAL_CONTROLLERS: Vec<String> = "vltava.initial.controllers", Some(""),
         Form(listeners::check_initial, "id@host:port:directoryId, separated by commas"),
         Coordinator, ReadOnly, High;
     /// How long the active coordinator waits, once the last heartbeat connection of a broker has
-    /// closed, for it to open another, before it fences the broker; in milliseconds. Such a broker's
-    /// process is most likely dead, so this is much shorter than its session.
+    /// closed, for it to open another, before it fences the broker; in milliseconds. Such a
+    /// broker's process is most likely dead, so this is much shorter than its session.
     VLTAVA_FENCE_GRACE_MS: i32 = "vltava.fence.grace.ms", Some("500"), AtLeast(0),
         Coordinator, ReadOnly, Medium;
-    /// The `host:port` on which the node serves `/metrics`, `/livez` and `/readyz` by HTTP; not set,
-    /// it serves none.
+    /// The `host:port` on which the node serves `/metrics`, `/livez` and `/readyz` by HTTP; not
+    /// set, it serves none.
     VLTAVA_ADMIN_LISTENER: Option<String> = "vltava.admin.listener", None,
         Form(listeners::check_address, "host:port, or :port for all addresses"),
         Node, ReadOnly, Medium;
@@ -28,8 +29,8 @@ keys! {
     /// read until there is room again.
     VLTAVA_MEMORY_BUDGET_BYTES: i64 = "vltava.memory.budget.bytes", Some("268435456"),
         AtLeast(1_048_576), Node, ReadOnly, Medium;
-    /// How much space of a data folder's disk is kept free, in bytes: with less, writing is refused,
-    /// so that deleting still works.
+    /// How much space of a data folder's disk is kept free, in bytes: with less, writing is
+    /// refused, so that deleting still works.
     VLTAVA_DISK_HEADROOM_BYTES: i64 = "vltava.disk.headroom.bytes", Some("67108864"), AtLeast(0),
         Broker, ReadOnly, Medium;
     /// Topics that a broker creates once it has started, unless they exist:

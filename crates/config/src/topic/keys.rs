@@ -38,8 +38,8 @@ keys! {
     /// How long a record may wait to be synced to disk, in milliseconds.
     FLUSH_MS: i64 = "flush.ms", None, AtLeast(0),
         Topic, ClusterWide, Medium, from "log.flush.interval.ms" * 1;
-    /// Which followers are throttled while replicas move: `partition:broker`, separated by commas, or
-    /// `*`.
+    /// Which followers are throttled while replicas move: `partition:broker`, separated by
+    /// commas, or `*`.
     FOLLOWER_REPLICATION_THROTTLED_REPLICAS: Vec<String> =
         "follower.replication.throttled.replicas", Some(""),
         Form(check_throttled, "partition:broker, separated by commas, or *"),
@@ -83,8 +83,8 @@ keys! {
     /// Whether the space of a segment is reserved when it is made.
     PREALLOCATE: bool = "preallocate", None, Any,
         Topic, ClusterWide, Medium, from "log.preallocate" * 1;
-    /// How large a partition may become before its oldest segments are deleted, in bytes; −1 sets no
-    /// limit.
+    /// How large a partition may become before its oldest segments are deleted, in bytes; −1 sets
+    /// no limit.
     RETENTION_BYTES: i64 = "retention.bytes", None, AtLeast(-1),
         Topic, ClusterWide, Medium, from "log.retention.bytes" * 1;
     /// How long records are kept, in milliseconds; −1 keeps them for ever.
@@ -102,8 +102,8 @@ keys! {
     /// The age at which a log rolls to a new segment, in milliseconds.
     SEGMENT_MS: i64 = "segment.ms", None, AtLeast(1),
         Topic, ClusterWide, Medium, from "log.roll.ms" * 1;
-    /// Whether a replica that is not in sync may lead when no other can. What only the others had is
-    /// then lost.
+    /// Whether a replica that is not in sync may lead when no other can. What only the others had
+    /// is then lost.
     UNCLEAN_LEADER_ELECTION_ENABLE: bool = "unclean.leader.election.enable", None, Any,
         Topic, ClusterWide, Medium, from "unclean.leader.election.enable" * 1;
 }

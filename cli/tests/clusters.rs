@@ -1,0 +1,278 @@
+//! Clusters on this machine, from `up` to `down`, as a person runs them.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// How long something may take on a busy machine before the test says that it never comes.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A cluster of one test; whatever happens, its nodes are stopped in the end.
+struct Cluster {
+    dir: TempDir,
+    ports: Vec<u16>,
+}
+
+impl Cluster {
+    fn new(brokers: usize) -> Self {
+        let listeners: Vec<TcpListener> = (0..brokers)
+            .map(|_| TcpListener::bind("127.0.0.1:0").expect("a port is free"))
+            .collect();
+        let ports = listeners
+            .iter()
+            .map(|listener| listener.local_addr().expect("it is bound").port())
+            .collect();
+        Self { dir: TempDir::new().expect("a folder can be made"), ports }
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_vltava"));
+        command.args(args).env("VLTAVA_DATA_DIR", self.dir.path().join("data"));
+        command
+    }
+
+    fn output(&self, args: &[&str]) -> Output {
+        self.command(args).output().expect("the binary runs")
+    }
+
+    /// Runs a command that must work, and returns what it printed.
+    fn run(&self, args: &[&str]) -> String {
+        let output = self.output(args);
+        assert!(output.status.success(), "{args:?}: {output:?}");
+        String::from_utf8(output.stdout).expect("it is text")
+    }
+
+    fn json(&self, args: &[&str]) -> Value {
+        serde_json::from_str(&self.run(args)).expect("it is JSON")
+    }
+
+    /// Writes a manifest with so many of the brokers, and so many coordinators.
+    fn manifest(&self, brokers: usize, coordinators: usize, topics: &str) -> String {
+        let ports: Vec<String> = self.ports[..brokers].iter().map(ToString::to_string).collect();
+        let text = format!(
+            "apiVersion: vltava.dev/v1alpha1\nkind: KafkaCluster\nmetadata: {{name: test}}\nspec:\n\
+             \x20 coordinators: {{replicas: {coordinators}}}\n\
+             \x20 brokers: {{replicas: {brokers}, config: {{group.initial.rebalance.delay.ms: 0}}}}\n\
+             \x20 listeners:\n\
+             \x20   - {{name: internal, port: 9092, type: Internal}}\n\
+             \x20   - {{name: external, port: 9094, type: NodePort, nodePorts: [{}]}}\n\
+             \x20 topics: [{topics}]\n",
+            ports.join(", ")
+        );
+        let path = self.dir.path().join("cluster.yaml");
+        std::fs::write(&path, text).expect("the manifest can be written");
+        path.display().to_string()
+    }
+
+    /// The state of each node, by name.
+    fn states(&self) -> Vec<(String, String)> {
+        let rows = self.json(&["ps", "--json"]);
+        let text = |row: &Value, key: &str| row[key].as_str().expect("it is text").to_owned();
+        let rows = rows.as_array().expect("it is a list").iter();
+        rows.map(|row| (text(row, "name"), text(row, "state"))).collect()
+    }
+
+    fn pid(&self, name: &str) -> Pid {
+        let rows = self.json(&["ps", "--json"]);
+        let row = rows.as_array().expect("it is a list").iter().find(|row| row["name"] == name);
+        let pid = row.expect("the node is there")["pid"].as_i64().expect("it runs");
+        Pid::from_raw(pid as i32).expect("it is a pid")
+    }
+
+    fn produce(&self, args: &[&str], text: &str) {
+        let mut command = self.command(&["produce"]);
+        let mut child = command.args(args).stdin(Stdio::piped()).spawn().expect("the binary runs");
+        let mut input = child.stdin.take().expect("it is piped");
+        input.write_all(text.as_bytes()).expect("it reads");
+        drop(input);
+        assert!(child.wait().expect("it ends").success());
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        let _ = self.output(&["down", "--volumes"]);
+    }
+}
+
+/// Waits for something that comes by itself.
+fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "{what} never comes");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Starts `up` in the foreground and waits until it says `ready`.
+fn foreground(cluster: &Cluster, file: &str) -> (Child, BufReader<std::process::ChildStdout>) {
+    let mut command = cluster.command(&["up", "-f", file]);
+    let mut up = command.stdout(Stdio::piped()).spawn().expect("the binary runs");
+    let mut output = BufReader::new(up.stdout.take().expect("it is piped"));
+    let mut line = String::new();
+    while line != "ready\n" {
+        line.clear();
+        let read = output.read_line(&mut line).expect("it is text");
+        assert!(read > 0, "`up` ended before it was ready");
+    }
+    (up, output)
+}
+
+#[test]
+fn a_cluster_comes_up_serves_and_goes_down() {
+    let cluster = Cluster::new(1);
+    let file = cluster.manifest(1, 1, "{name: orders, partitions: 3, config: {flush.ms: 9}}");
+    let said = cluster.run(&["up", "-d", "-f", &file]);
+    assert!(said.contains("topic orders created") && said.ends_with("ready\n"), "{said}");
+    assert!(cluster.states().iter().all(|(_, state)| state == "running"));
+
+    let topic = &cluster.json(&["topic", "describe", "orders", "--json"])[0];
+    assert_eq!(topic["partitions"].as_array().map(Vec::len), Some(3));
+    assert_eq!(topic["config"]["flush.ms"], "9");
+
+    cluster.produce(&["orders", "--key-delimiter", ":"], "a:1\nb:2\nc:3\n");
+    let consumed = cluster.run(&[
+        "consume",
+        "orders",
+        "--from-beginning",
+        "--group",
+        "g",
+        "-m",
+        "3",
+        "-k",
+        "=",
+    ]);
+    let mut lines: Vec<&str> = consumed.lines().collect();
+    lines.sort_unstable();
+    assert_eq!(lines, ["a=1", "b=2", "c=3"]);
+    let group = cluster.json(&["group", "describe", "g", "--json"]);
+    let lag = |row: &Value| row["lag"].as_i64().unwrap_or(-1);
+    let offsets = group["offsets"].as_array().expect("it is a list");
+    assert!(!offsets.is_empty() && offsets.iter().all(|row| lag(row) == 0), "{group}");
+    cluster.run(&["group", "reset-offsets", "g", "--topic", "orders", "--to", "earliest"]);
+    let again = cluster.run(&["consume", "orders", "--group", "g", "-m", "3"]);
+    assert_eq!(again.lines().count(), 3);
+
+    let status = cluster.run(&["quorum", "status"]);
+    assert!(status.starts_with("coordinator-1 -> Mode: leader\n"), "{status}");
+
+    cluster.run(&["down"]);
+    assert!(cluster.states().iter().all(|(_, state)| state == "stopped"));
+    cluster.run(&["up", "-d"]);
+    let kept = cluster.run(&["consume", "orders", "--from-beginning", "-m", "3"]);
+    assert_eq!(kept.lines().count(), 3, "what was written outlives `down`");
+    cluster.run(&["down", "--volumes"]);
+    assert!(!cluster.dir.path().join("data").exists());
+}
+
+#[test]
+fn nodes_are_killed_seen_dead_and_started_again() {
+    let cluster = Cluster::new(2);
+    let file = cluster.manifest(2, 3, "{name: orders, replicationFactor: 2}");
+    cluster.run(&["up", "-d", "-f", &file]);
+    assert_eq!(cluster.run(&["kill", "broker-2"]), "broker-2 killed\n");
+    // And one from outside, which nobody told us of.
+    rustix::process::kill_process(cluster.pid("coordinator-3"), Signal::KILL).expect("it runs");
+    eventually("the death of coordinator-3", || {
+        let dead = |name: &str| cluster.states().contains(&(name.to_owned(), "dead".to_owned()));
+        dead("coordinator-3") && dead("broker-2")
+    });
+    eventually("an ISR of one", || {
+        let topics = cluster.json(&["topic", "describe", "orders", "--json"]);
+        topics[0]["partitions"][0]["isr"] == serde_json::json!([1])
+    });
+    let status = cluster.run(&["quorum", "status"]);
+    assert!(status.contains("coordinator-3 -> Mode: unreachable"), "{status}");
+    let said = cluster.run(&["start", "broker-2", "coordinator-3", "broker-1"]);
+    assert!(said.contains("broker-1 runs already") && said.contains("broker-2 started"), "{said}");
+    eventually("an ISR of two", || {
+        let topics = cluster.json(&["topic", "describe", "orders", "--json"]);
+        topics[0]["partitions"][0]["isr"].as_array().map(Vec::len) == Some(2)
+    });
+    let unknown = cluster.output(&["stop", "broker-3"]);
+    assert!(String::from_utf8_lossy(&unknown.stderr).contains("there is no node broker-3"));
+}
+
+#[test]
+fn ctrl_c_ends_the_foreground_in_order() {
+    let cluster = Cluster::new(1);
+    let file = cluster.manifest(1, 1, "");
+    let (mut up, mut output) = foreground(&cluster, &file);
+    let pid = Pid::from_raw(up.id() as i32).expect("it is a pid");
+    rustix::process::kill_process(pid, Signal::INT).expect("it runs");
+    let mut rest = String::new();
+    std::io::Read::read_to_string(&mut output, &mut rest).expect("it is text");
+    assert_eq!(up.wait().expect("it ends").code(), Some(0));
+    let stopped: Vec<&str> =
+        rest.lines().filter(|line| line.ends_with(" stopped") && !line.contains('|')).collect();
+    assert_eq!(stopped, ["broker-1 stopped", "coordinator-1 stopped"], "{rest}");
+    assert!(rest.contains("broker-1      | "), "log lines are marked with their node: {rest}");
+    assert!(cluster.states().iter().all(|(_, state)| state == "stopped"));
+}
+
+#[test]
+fn a_cluster_whose_reader_goes_away_is_stopped() {
+    let cluster = Cluster::new(1);
+    let file = cluster.manifest(1, 1, "");
+    let (mut up, output) = foreground(&cluster, &file);
+    drop(output);
+    // Something must be said for `up` to notice that nobody reads.
+    cluster.run(&["topic", "create", "a"]);
+    cluster.run(&["stop", "broker-1"]);
+    assert_eq!(up.wait().expect("it ends").code(), Some(0));
+    assert!(cluster.states().iter().all(|(_, state)| state == "stopped"));
+}
+
+#[test]
+fn nodes_outlive_the_up_that_was_killed() {
+    let cluster = Cluster::new(1);
+    let file = cluster.manifest(1, 1, "");
+    let (mut up, _output) = foreground(&cluster, &file);
+    up.kill().expect("it runs");
+    up.wait().expect("it ends");
+    assert!(cluster.states().iter().all(|(_, state)| state == "running"));
+    cluster.run(&["topic", "create", "a"]);
+    cluster.run(&["down"]);
+    assert!(cluster.states().iter().all(|(_, state)| state == "stopped"));
+}
+
+#[test]
+fn a_changed_manifest_is_applied_to_a_cluster_that_runs() {
+    let cluster = Cluster::new(2);
+    let file = cluster.manifest(1, 1, "{name: a, partitions: 2, config: {flush.ms: 9}}, {name: b}");
+    cluster.run(&["up", "-d", "-f", &file]);
+    let file = cluster.manifest(2, 1, "{name: a, partitions: 4, config: {retention.ms: 7}}");
+    let said = cluster.run(&["up", "-d", "-f", &file]);
+    for words in [
+        "broker-2 is up",
+        "topic a: 2 partitions became 4",
+        "topic a: retention.ms=7, flush.ms as the brokers say",
+        "topic b is no longer declared; it is kept",
+    ] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    assert_eq!(cluster.run(&["topic", "list"]), "a\nb\n");
+
+    let file = cluster.manifest(2, 1, "{name: a, partitions: 1}, {name: c, replicationFactor: 2}");
+    let output = cluster.output(&["up", "-d", "-f", &file]);
+    assert!(output.status.success(), "the others go on: {output:?}");
+    let words = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(words.contains("topic a: has 4 partitions and cannot go down to 1"), "{words}");
+
+    let file = cluster.manifest(1, 1, "");
+    let output = cluster.output(&["up", "-d", "-f", &file]);
+    assert_eq!(output.status.code(), Some(1));
+    let words = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(words.contains("broker-2 holds replicas of"), "{words}");
+
+    cluster.run(&["topic", "delete", "c", "a"]);
+    let file = cluster.manifest(2, 3, "");
+    let output = cluster.output(&["up", "-d", "-f", &file]);
+    let words = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(words.contains("has 1 coordinators and the manifest asks for 3"), "{words}");
+}
