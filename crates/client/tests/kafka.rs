@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use vltava_client::{
     Acks, AlterOp, AutoOffsetReset, ClientError, Cluster, ClusterOptions, ConfigResource,
     ConsumedRecord, Consumer, ConsumerOptions, Election, NewRecord, NewTopic, OffsetSpec, Producer,
-    ProducerOptions, partition_of_key,
+    ProducerOptions, Topic, partition_of_key,
 };
 use vltava_wire::ErrorCode;
 use vltava_wire::compression::Compression;
@@ -16,6 +16,7 @@ use vltava_wire::compression::Compression;
 const POLL: Duration = Duration::from_millis(500);
 
 /// The cluster, if there is one.
+#[allow(clippy::print_stdout, reason = "says why nothing was tried")]
 fn cluster() -> Option<Cluster> {
     let Ok(bootstrap) = std::env::var("VLTAVA_ORACLE_BOOTSTRAP") else {
         println!("skipped: VLTAVA_ORACLE_BOOTSTRAP names no cluster");
@@ -227,6 +228,24 @@ async fn groups_are_listed_reset_and_deleted() {
     assert_eq!(cluster.describe_group(&group).await.expect("a description").state, "Dead");
 }
 
+/// A topic once it has so many partitions, each with a leader, in the node's view: what is
+/// decided reaches the nodes a little later.
+async fn with_partitions(cluster: &Cluster, name: &str, count: usize) -> Topic {
+    let seen = || async {
+        let (_, topic) = cluster.describe_topics(&[name]).await?.remove(0);
+        let topic = topic?;
+        match topic.partitions.iter().filter(|partition| partition.leader.is_some()).count() {
+            led if led == count => Ok(topic),
+            led => Err(ClientError::Refused {
+                what: format!("{led} of {count} partitions of {name}"),
+                code: ErrorCode::LEADER_NOT_AVAILABLE,
+                message: None,
+            }),
+        }
+    };
+    cluster.retry(seen).await.expect("the topic is seen so")
+}
+
 #[tokio::test]
 async fn topics_are_created_described_grown_and_deleted() {
     let Some(cluster) = cluster() else { return };
@@ -243,10 +262,10 @@ async fn topics_are_created_described_grown_and_deleted() {
 
     let grown = cluster.create_partitions(&[(&name, 5)], false).await.expect("an answer");
     grown[0].1.as_ref().expect("it has grown");
-    let described = cluster.describe_topics(&[&name]).await.expect("an answer").remove(0);
-    let described = described.1.expect("it exists");
-    assert_eq!((described.id, described.partitions.len()), (created.id, 5));
-    assert!(cluster.list_topics().await.expect("a list").contains(&described));
+    let described = with_partitions(&cluster, &name, 5).await;
+    assert_eq!(described.id, created.id);
+    let listed = cluster.list_topics().await.expect("a list");
+    assert!(listed.iter().any(|listed| listed.id == created.id));
 
     let resource = ConfigResource::topic(&name);
     let set =

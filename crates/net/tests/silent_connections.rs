@@ -10,6 +10,7 @@ use std::time::Duration;
 use support::{resident, start};
 use vltava_net::{Limits, raise_descriptor_limit};
 
+#[allow(clippy::print_stdout, reason = "the measured number")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn thousands_of_connections_that_say_nothing_cost_little_and_end() {
     // Both ends are in this process.
