@@ -144,20 +144,23 @@ fn storm(seed: u64) {
             }
             answer => answer.is_none(),
         });
-        let group = world.shard.groups.get(GROUP);
-        if let Some(group) = group {
-            let waiting =
-                group.members.values().filter(|member| member.awaiting_join.is_some()).count();
-            assert_eq!(waiting, group.awaiting_join, "step {step}");
-            assert!(group.pending_sync.iter().all(|id| group.members.contains_key(id)));
-            assert!(group.static_members.values().all(|id| group.members.contains_key(id)));
-            assert_eq!(group.leader.is_none(), group.members.is_empty(), "step {step}");
-        }
+        check(&world, step);
         if let Some(offset) = acknowledged.filter(|_| world.uncommitted.is_empty()) {
             assert!(world.offset_of(GROUP, "orders") >= offset, "step {step}: an offset is lost");
         }
     }
     settle(&mut world, &mut clients);
+}
+
+/// What holds in every state of a group.
+fn check(world: &World, step: usize) {
+    let Some(group) = world.shard.groups.get(GROUP) else { return };
+    let members = group.members.values();
+    let waiting = members.filter(|member| member.awaiting_join.is_some()).count();
+    assert_eq!(waiting, group.awaiting_join, "step {step}");
+    assert!(group.pending_sync.iter().all(|id| group.members.contains_key(id)));
+    assert!(group.static_members.values().all(|id| group.members.contains_key(id)));
+    assert_eq!(group.leader.is_none(), group.members.is_empty(), "step {step}");
 }
 
 /// Once the storm is over, all who want to be are in one stable generation.
