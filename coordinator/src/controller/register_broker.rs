@@ -140,7 +140,7 @@ impl Controller {
     ) -> Result<(), Failure> {
         let holds_lock = present.directories.iter().any(|id| request.log_dirs.contains(id));
         let may_run = !present.fenced && !present.in_controlled_shutdown;
-        if holds_lock || !may_run || !self.is_alive(present.id, now) {
+        if holds_lock || !may_run || !self.sessions.lasts(present.id, now) {
             return Ok(());
         }
         let message = format!(

@@ -116,7 +116,7 @@ impl Sessions {
         if self.connections.len() < CONNECTIONS_MAX || self.connections.contains_key(&connection) {
             self.connections.insert(connection, (id, epoch));
         }
-        if self.closed.get(&id).is_some_and(|closed| closed.epoch <= epoch) {
+        if self.closed.get(&id).is_some_and(|closed| closed.epoch == epoch) {
             self.closed.remove(&id);
         }
     }
@@ -146,14 +146,17 @@ impl Sessions {
         self.closed.values_mut().for_each(|closed| closed.at = closed.at + pause);
     }
 
+    /// Whether a broker's session lasts: it may live, even if nobody heard from it in this term.
+    pub(super) fn lasts(&self, id: NodeId, now: Instant) -> bool {
+        let contact = self.contacts.get(&id);
+        !self.closed.contains_key(&id)
+            && contact.is_some_and(|contact| contact.last + self.timeout > now)
+    }
+
     /// Whether a broker was heard from within its session, in this term, and nothing speaks
     /// against its being alive.
     pub(super) fn is_alive(&self, id: NodeId, now: Instant) -> bool {
-        !self.closed.contains_key(&id)
-            && self
-                .contacts
-                .get(&id)
-                .is_some_and(|contact| contact.heard && contact.last + self.timeout > now)
+        self.lasts(id, now) && self.contacts.get(&id).is_some_and(|contact| contact.heard)
     }
 
     /// Notes up to where all others must know that a broker shuts down.
