@@ -269,6 +269,10 @@ impl Machine {
 
     /// Does all that is due.
     fn poll(&mut self, now: Instant) {
+        // Whoever made a leader that stops leave its role knows what it wanted to tell.
+        if self.core.running == Running::Stopping && !matches!(self.role, Role::Resigned(_)) {
+            self.core.stopped();
+        }
         for _ in 0..ROLES_PER_EVENT_MAX {
             if matches!(self.core.running, Running::Stopped | Running::Halted) {
                 return;
