@@ -121,17 +121,15 @@ pub trait Message: Wire + Default {
         Ok(Version { number, flexible: Self::FLEXIBLE.contains(number) })
     }
 
-    /// Reads a whole body.
+    /// Reads a body. Bytes after its end are passed over, as Kafka does: librdkafka
+    /// leaves a few behind a Metadata request for all topics.
     ///
     /// # Errors
-    /// Whatever makes the bytes no such message, bytes after its end included.
+    /// Whatever makes the bytes no such message.
     fn read(body: Bytes, version: i16) -> Result<Self, DecodeError> {
         let version = Self::version(version)?;
         let mut reader = Reader::new(body);
-        let message =
-            Self::decode(&mut reader, version).map_err(|error| error.within(Self::NAME))?;
-        reader.finish().map_err(|error| error.within(Self::NAME))?;
-        Ok(message)
+        Self::decode(&mut reader, version).map_err(|error| error.within(Self::NAME))
     }
 
     /// Appends the body.
