@@ -108,6 +108,12 @@ pub(crate) struct Folder {
 }
 
 impl Folder {
+    /// A folder for tests of what is kept in it.
+    #[cfg(test)]
+    pub(crate) fn of_parts(log: PathBuf, cluster_id: Str, replica: ReplicaKey, lock: File) -> Self {
+        Self { log, cluster_id, replica, _lock: lock }
+    }
+
     /// Opens the data folder, and formats it if it is empty. `random` makes the id of a directory
     /// that joins a quorum.
     pub(crate) fn open(

@@ -563,3 +563,6 @@ fn list_snapshots(
         .filter_map(|entry| SnapshotId::from_file_name(&entry.name).map(|id| (id, entry.len)));
     Ok(snapshots.collect())
 }
+
+#[cfg(test)]
+mod tests;
