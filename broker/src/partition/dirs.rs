@@ -25,6 +25,9 @@ const DELETED: &str = "-delete";
 /// What the name of a folder ends with whose log cannot be used and was fetched anew.
 const LOST: &str = "-lost";
 
+/// What the name of a folder ends with whose partition is not assigned here, as in Kafka.
+const STRAY: &str = "-stray";
+
 /// Why a log directory cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DirError {
@@ -268,6 +271,15 @@ impl LogDir {
     /// The folder cannot be renamed.
     pub fn set_aside(&self, folder: &Path, random: u128) -> Result<PathBuf, DirError> {
         self.rename_aside(folder, random, LOST)
+    }
+
+    /// Renames the folder of a log that is assigned to nobody here, so that it is opened no more,
+    /// and kept.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn set_stray_aside(&self, folder: &Path, random: u128) -> Result<PathBuf, DirError> {
+        self.rename_aside(folder, random, STRAY)
     }
 
     fn rename_aside(&self, folder: &Path, random: u128, ending: &str) -> Result<PathBuf, DirError> {

@@ -274,7 +274,7 @@ impl Partitions {
         self.fetchers.apply(moves.follow, moves.leave);
         self.reconfigure(image, changes, &values);
         if is_first {
-            self.delete_strays(image);
+            self.set_strays_aside(image);
         }
         for broker in changes.brokers.iter().filter(|broker| image.is_unfenced(**broker)) {
             self.fetchers.nudge(*broker);
@@ -448,24 +448,38 @@ impl Partitions {
         delete_folders(folders.collect());
     }
 
-    /// Deletes logs that were found at start and are of topics, or assignments, that are gone.
-    fn delete_strays(&self, image: &Image) {
+    /// Sets logs aside that were found at start and are of topics, or assignments, that are gone.
+    ///
+    /// They are kept, as Kafka keeps them: a quorum that lost its own data must not take the
+    /// records with it.
+    fn set_strays_aside(&self, image: &Image) {
         let is_wanted = |topic, index| {
             let registration = image.partition(topic, PartitionId(index));
             registration.is_some_and(|it| it.is_replica(self.me))
         };
-        let strays = self.found.lock().take_strays(is_wanted);
-        let folders = strays.into_iter().map(|found| {
+        for found in self.found.lock().take_strays(is_wanted) {
             let Found { dir, folder, log, .. } = found;
-            tracing::info!(folder = %folder.path.display(), "not assigned here any more");
+            drop(log);
             let name = PartitionName {
                 topic: folder.topic.into(),
                 topic_id: folder.topic_id.unwrap_or_default(),
                 index: folder.index.get(),
             };
-            (dir, name, folder.path, log.ok())
-        });
-        delete_folders(folders.collect());
+            let forgotten = dir.forget(std::slice::from_ref(&name));
+            let aside = dir.set_stray_aside(&folder.path, rand::random());
+            match (forgotten, aside) {
+                (Ok(()), Ok(aside)) => tracing::warn!(
+                    partition = %name, aside = %aside.display(),
+                    "not assigned here any more; its records are kept aside"
+                ),
+                (Err(error), _) => {
+                    tracing::error!(partition = %name, error = describe(&error), "a stray stays");
+                }
+                (_, Err(error)) => {
+                    tracing::error!(partition = %name, error = describe(&error), "a stray stays");
+                }
+            }
+        }
     }
 
     fn reconfigure(&self, image: &Image, changes: &Changes, values: &Values) {
