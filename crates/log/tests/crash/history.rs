@@ -116,7 +116,8 @@ impl History {
             83..86 => self.retain()?,
             86..88 => self.fill_disk()?,
             88..91 => self.close()?,
-            91..95 => self.crash()?,
+            91..94 => self.crash()?,
+            94 => self.fail_flush()?,
             _ => self.look()?,
         }
         let Self { model, log, .. } = self;
@@ -368,6 +369,18 @@ impl History {
         self.log = None;
         self.owner.faulty.crash();
         self.reopen()
+    }
+
+    /// An fsync fails: nothing is promised, nothing more is taken, and only a restart helps.
+    fn fail_flush(&mut self) -> Result<(), String> {
+        let Some(ticket) = self.log().begin_flush().map_err(text)? else { return Ok(()) };
+        self.tell(|| "a flush fails".to_owned());
+        self.owner.faulty.fail_sync(SyncKind::LogFlush, 0);
+        let log = self.log();
+        if log.complete_flush(ticket.sync()).is_ok() || log.flush().is_ok() {
+            return Err("a failed fsync was passed over".to_owned());
+        }
+        self.crash()
     }
 
     fn reopen(&mut self) -> Result<(), String> {
