@@ -57,7 +57,7 @@ impl Cluster {
         let text = format!(
             "apiVersion: vltava.dev/v1alpha1\nkind: KafkaCluster\nmetadata: {{name: test}}\nspec:\n\
              \x20 coordinators: {{replicas: {coordinators}}}\n\
-             \x20 brokers: {{replicas: {brokers}, config: {{group.initial.rebalance.delay.ms: 0}}}}\n\
+             \x20 brokers: {{replicas: {brokers}, config: {{num.partitions: 1}}}}\n\
              \x20 listeners:\n\
              \x20   - {{name: internal, port: 9092, type: Internal}}\n\
              \x20   - {{name: external, port: 9094, type: NodePort, nodePorts: [{}]}}\n\

@@ -215,11 +215,14 @@ fn assemble(
     let coordinators: Vec<Coordinator> = ids
         .iter()
         .map(|id| {
-            let at = voters.get(id).or_else(|| observers.get(id)).copied().and_then(known);
+            let voter = voters.get(id).copied().and_then(known);
+            let observer = observers.get(id).copied().and_then(known);
+            // Also one whose id votes but whose disk is another: it does not vote (KIP-853).
+            let at = observer.or(voter);
             let mode = match is_up(id) {
                 false => "unreachable",
                 true if leader_id == Some(*id) => "leader",
-                true if leader_id.is_some() && !voters.contains_key(id) => "observer",
+                true if leader_id.is_some() && observer.is_some() => "observer",
                 true => "follower",
             };
             let address = addresses.get(id).cloned();
@@ -233,7 +236,8 @@ fn assemble(
             }
         })
         .collect();
-    let up = voters.keys().filter(|id| is_up(id)).count();
+    let votes = |id: &&i32| is_up(id) && !observers.contains_key(*id);
+    let up = voters.keys().filter(votes).count();
     let leads = leader_id.is_some_and(|id| is_up(&id));
     Status {
         leader_id: leader_id.filter(|_| leads),
@@ -336,6 +340,17 @@ mod tests {
         let lags: Vec<Option<i64>> = status.coordinators.iter().map(|one| one.lag).collect();
         assert_eq!(lags, [Some(5), Some(0), Some(20)]);
         assert_eq!((status.leader_id, status.epoch), (Some(3002), Some(7)));
+    }
+
+    #[test]
+    fn a_voter_that_lost_its_disk_only_observes() {
+        let mut quorum = quorum(3002, &[(3001, 12), (3002, 100)]);
+        let replica = ReplicaState { replica_id: 3001, log_end_offset: 99, ..Default::default() };
+        quorum.topics[0].partitions[0].observers.push(replica);
+        let reachable = [(3001, true), (3002, true)].into();
+        let status = assemble(quorum, &places(&[3001, 3002]), &reachable, Vec::new());
+        assert_eq!(status.coordinators[0].mode, "observer");
+        assert_eq!(status.coordinators[0].lag, Some(1));
     }
 
     #[test]

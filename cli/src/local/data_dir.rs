@@ -86,6 +86,13 @@ impl DataDir {
     /// [`CliError::Refused`] if it holds something else, [`CliError::WriteFile`] if it cannot be
     /// made.
     pub(crate) fn create(&self) -> Result<(), CliError> {
+        if self.root.to_str().is_none_or(|root| root.contains(',')) {
+            return Err(CliError::Refused(format!(
+                "{} cannot be a data folder, as nodes read a comma in log.dirs as two folders; \
+                 choose another --data-dir",
+                self.root.display()
+            )));
+        }
         if !self.has_cluster() && !self.is_unused() {
             return Err(CliError::Refused(format!(
                 "{} holds something else than a cluster; choose another --data-dir",

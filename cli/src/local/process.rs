@@ -5,15 +5,17 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal};
 
 use crate::error::CliError;
-use crate::local::data_dir::{DataDir, write_whole};
+use crate::local::data_dir::DataDir;
 use crate::local::node_name::NodeName;
 
 /// How often a process that is to end is looked at.
@@ -62,8 +64,9 @@ fn start_of_living(stat: &str) -> Option<u64> {
 }
 
 fn boot_id() -> String {
-    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    text.trim().to_owned()
+    static BOOT: OnceLock<String> = OnceLock::new();
+    let read = || fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    BOOT.get_or_init(|| read().trim().to_owned()).clone()
 }
 
 /// How a node is.
@@ -79,11 +82,28 @@ pub(crate) enum NodeStatus {
 
 /// How a node is at this moment.
 pub(crate) fn status(dir: &DataDir, name: NodeName) -> NodeStatus {
-    let Ok(text) = fs::read_to_string(dir.pid_file(name)) else { return NodeStatus::Stopped };
-    match ProcessId::parse(&text).filter(ProcessId::is_alive) {
-        Some(process) => NodeStatus::Running(process.pid),
-        None => NodeStatus::Dead,
+    let text = fs::read_to_string(dir.pid_file(name));
+    let noted = text.as_ref().ok().and_then(|text| ProcessId::parse(text));
+    if let Some(process) = noted.filter(ProcessId::is_alive) {
+        return NodeStatus::Running(process.pid);
     }
+    match unnoted(dir, name) {
+        Some(pid) => NodeStatus::Running(pid),
+        None if text.is_ok() => NodeStatus::Dead,
+        None => NodeStatus::Stopped,
+    }
+}
+
+/// The process of a node that was started by a command which died before it could note it.
+fn unnoted(dir: &DataDir, name: NodeName) -> Option<i32> {
+    let config = dir.config_file(name);
+    let wanted = [name.kind().as_bytes(), b"--config", config.as_os_str().as_bytes()];
+    fs::read_dir("/proc").ok()?.flatten().find_map(|entry| {
+        let pid: i32 = entry.file_name().to_str()?.parse().ok()?;
+        let line = fs::read(entry.path().join("cmdline")).ok()?;
+        let arguments: Vec<&[u8]> = line.split(|byte| *byte == 0).skip(1).take(3).collect();
+        (arguments == wanted && ProcessId::of(pid).is_some()).then_some(pid)
+    })
 }
 
 /// Whether a node's process lives.
@@ -121,15 +141,24 @@ pub(crate) fn start(dir: &DataDir, name: NodeName) -> Result<Child, CliError> {
     let mut child = command.spawn().map_err(failed)?;
     match i32::try_from(child.id()).ok().and_then(ProcessId::of) {
         Some(ProcessId { pid, started, boot }) => {
-            write_whole(&dir.pid_file(name), &format!("{pid} {started} {boot}\n"))?;
+            note(dir, name, &format!("{pid} {started} {boot}\n"))?;
         }
         None => {
             // It ended at once; who waits for it reads the reason in its log.
             let _ = child.wait();
-            write_whole(&dir.pid_file(name), "ended\n")?;
+            note(dir, name, "ended\n")?;
         }
     }
     Ok(child)
+}
+
+/// Writes a node's pid file. It need not outlive a crash of the machine: the process would not.
+fn note(dir: &DataDir, name: NodeName, text: &str) -> Result<(), CliError> {
+    let path = dir.pid_file(name);
+    let next = path.with_extension("next");
+    fs::write(&next, text)
+        .and_then(|()| fs::rename(&next, &path))
+        .map_err(|source| CliError::WriteFile { path, source })
 }
 
 fn open_log(path: &Path) -> io::Result<File> {
