@@ -22,4 +22,4 @@ use crate::error::ClientError;
 pub type Outcomes<T> = Vec<(String, Result<T, ClientError>)>;
 
 /// How long the cluster may take to carry out a request before it says so, in milliseconds.
-const TIMEOUT_MS: i32 = 15_000;
+const TIMEOUT_MS: i32 = 8_000;

@@ -22,6 +22,10 @@ use crate::topic::Topic;
 /// sooner, and one that does not exist should be said so soon.
 const UNKNOWN_MAX: Duration = Duration::from_secs(5);
 
+/// How often it is checked whether a leader that has not answered still is the leader, and how
+/// long that may take.
+const LEADER_CHECK: Duration = Duration::from_secs(1);
+
 /// Whom the bootstrap addresses belong to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Speaks {
@@ -49,9 +53,15 @@ pub struct ClusterOptions {
 
 impl Default for ClusterOptions {
     fn default() -> Self {
+        // A node that hangs takes only a part of the deadline; the rest is for the others.
         let connect_timeout = Duration::from_secs(5);
+        let request_timeout = Duration::from_secs(10);
         Self {
-            connect: ConnectOptions { connect_timeout, ..ConnectOptions::default() },
+            connect: ConnectOptions {
+                connect_timeout,
+                request_timeout,
+                ..ConnectOptions::default()
+            },
             speaks: Speaks::Brokers,
             backoff_min: Duration::from_millis(50),
             backoff_max: Duration::from_secs(1),
@@ -472,6 +482,25 @@ impl Cluster {
         }
         ClientError::check(what, code, None)?;
         Ok(known.and_then(|known| known.leader).unwrap_or(-1))
+    }
+
+    /// Waits until another node than `leader` leads a partition: so a call to a leader that hangs
+    /// is given up once the cluster has given that leader up.
+    pub(crate) async fn leader_moved(&self, name: &str, partition: i32, leader: i32) {
+        loop {
+            tokio::time::sleep(LEADER_CHECK).await;
+            // The node that is asked may be the one that hangs.
+            let names = [name];
+            let asked = self.metadata(Some(&names), false);
+            if !matches!(tokio::time::timeout(LEADER_CHECK, asked).await, Ok(Ok(_))) {
+                continue;
+            }
+            let now = self.inner.view.read().topics.get(name).cloned();
+            let now = now.and_then(|topic| topic.partition(partition)?.leader);
+            if now.is_some_and(|now| now != leader) {
+                return;
+            }
+        }
     }
 
     /// The node that coordinates a group. One attempt.

@@ -21,7 +21,7 @@ const SLICES_MAX: usize = 32;
 const READ_MIN: usize = 4 * 1024;
 
 /// The first room for a large answer, in bytes; it grows with what arrives.
-const READ_STEP: usize = 256 * 1024;
+const READ_STEP: usize = 1024 * 1024;
 
 /// How long requests that were sent before the last handle was dropped may take to leave.
 const LINGER: Duration = Duration::from_secs(5);

@@ -54,7 +54,8 @@ fn any_led(topic: &Topic) -> i32 {
     }
 }
 
-/// The partition of a key among `count`.
+/// The partition of a key among `count`, as Apache Kafka's Java clients choose it (and librdkafka
+/// with `partitioner=murmur2_random`).
 pub fn partition_of_key(key: &[u8], count: i32) -> i32 {
     (murmur2(key) & i32::MAX as u32) as i32 % count
 }

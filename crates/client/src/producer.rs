@@ -144,6 +144,9 @@ impl Future for Delivery {
 
 /// Writes records. Clones write through the same queues.
 ///
+/// A record's key decides on its partition as in Apache Kafka's Java clients (murmur2). librdkafka
+/// does the same only with `partitioner=murmur2_random`; its own default differs.
+///
 /// Records of one partition are written in the order of [`send`](Self::send). When the last
 /// clone is dropped, what is queued is still sent as long as the runtime lives.
 #[derive(Clone, Debug)]

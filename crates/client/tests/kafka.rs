@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use vltava_client::{
-    Acks, AlterOp, AutoOffsetReset, ClientError, Cluster, ClusterOptions, ConfigResource,
-    ConsumedRecord, Consumer, ConsumerOptions, Election, NewRecord, NewTopic, OffsetSpec, Producer,
-    ProducerOptions, Topic, partition_of_key,
+    Acks, AlterOp, AutoOffsetReset, ClientError, Cluster, ClusterOptions, ConfigEntry,
+    ConfigResource, ConsumedRecord, Consumer, ConsumerOptions, Election, NewRecord, NewTopic,
+    OffsetSpec, Producer, ProducerOptions, Topic, partition_of_key,
 };
 use vltava_wire::ErrorCode;
 use vltava_wire::compression::Compression;
@@ -246,6 +246,27 @@ async fn with_partitions(cluster: &Cluster, name: &str, count: usize) -> Topic {
     cluster.retry(seen).await.expect("the topic is seen so")
 }
 
+/// A configuration once the node that is asked has seen a change of it.
+async fn with_config(
+    cluster: &Cluster,
+    resource: &ConfigResource,
+    (key, value): (&str, &str),
+) -> Vec<ConfigEntry> {
+    let seen = || async {
+        let entries = cluster.describe_configs(resource, true).await?;
+        let entry = entries.iter().find(|entry| entry.name == key);
+        match entry.is_some_and(|entry| entry.value.as_deref() == Some(value)) {
+            true => Ok(entries),
+            false => Err(ClientError::Refused {
+                what: format!("{key}={value}"),
+                code: ErrorCode::REQUEST_TIMED_OUT,
+                message: None,
+            }),
+        }
+    };
+    cluster.retry(seen).await.expect("the change is seen")
+}
+
 #[tokio::test]
 async fn topics_are_created_described_grown_and_deleted() {
     let Some(cluster) = cluster() else { return };
@@ -271,7 +292,7 @@ async fn topics_are_created_described_grown_and_deleted() {
     let set =
         [("retention.ms", AlterOp::Delete), ("max.message.bytes", AlterOp::Set("5000".into()))];
     cluster.alter_configs(&resource, &set, false).await.expect("they are altered");
-    let configs = cluster.describe_configs(&resource, true).await.expect("a description");
+    let configs = with_config(&cluster, &resource, ("max.message.bytes", "5000")).await;
     let entry = |key: &str| configs.iter().find(|entry| entry.name == key).expect("a key");
     assert_eq!(entry("max.message.bytes").value.as_deref(), Some("5000"));
     assert_eq!(entry("max.message.bytes").source_name(), "DYNAMIC_TOPIC_CONFIG");

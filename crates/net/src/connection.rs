@@ -20,8 +20,8 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, Sleep};
-use vltava_wire::Str;
 use vltava_wire::header::RequestHeader;
+use vltava_wire::{DecodeError, Str};
 
 use crate::answer::{Answer, Reply};
 use crate::frame::{FrameError, FrameReader};
@@ -43,14 +43,17 @@ enum End {
     /// The client closed it, or what came was no frame.
     #[error(transparent)]
     Frame(#[from] FrameError),
-    /// A frame came whose header makes no sense, or that nobody here knows.
-    #[error("{0}")]
-    Header(String),
+    /// A frame came whose header cannot be read.
+    #[error("a request's header makes no sense: {0}")]
+    Header(DecodeError),
+    /// A request of a kind that nobody knows.
+    #[error("unknown API key {key} (version {version})")]
+    Key { key: i16, version: i16 },
     /// The handler found a request that cannot be answered.
     #[error("{0}")]
     Handler(Cow<'static, str>),
     #[error("writing failed: {0}")]
-    Write(#[source] std::io::Error),
+    Write(std::io::Error),
     #[error("nothing came for {0:?}")]
     Idle(Duration),
     #[error("closed from here")]
@@ -73,6 +76,8 @@ pub(crate) struct Session<H: Handler> {
     idle_max: Duration,
     /// The last client id that came: clients repeat theirs in every request.
     client_id: Option<Str>,
+    /// Whether a request ever came.
+    spoke: bool,
     /// When something was last handled or written.
     progress: Instant,
 }
@@ -129,6 +134,7 @@ impl<H: Handler> Session<H> {
             in_flight_bytes_max: limits.in_flight_bytes_max,
             idle_max: limits.idle_max,
             client_id: None,
+            spoke: false,
             progress: Instant::now(),
         }
     }
@@ -238,14 +244,12 @@ impl<H: Handler> Session<H> {
     /// Gives a frame to the handler.
     fn begin(&mut self, frame: Bytes) -> Result<(), End> {
         let bytes = frame.len();
-        let (mut header, body) = RequestHeader::split(frame)
-            .map_err(|error| End::Header(format!("a request's header makes no sense: {error}")))?;
+        let (mut header, body) = RequestHeader::split(frame).map_err(End::Header)?;
         let Some(key) = header.key() else {
-            let RequestHeader { api_key, api_version, .. } = header;
-            let reason = format!("unknown API key {api_key} (version {api_version})");
-            return Err(End::Header(reason));
+            return Err(End::Key { key: header.api_key, version: header.api_version });
         };
         header.client_id = self.client_id(header.client_id);
+        self.spoke = true;
         let received = std::time::Instant::now();
         let request = Inbound {
             header,
@@ -301,7 +305,9 @@ impl<H: Handler> Session<H> {
             End::Frame(FrameError::CutOff { .. }) => "cut off",
             End::Frame(FrameError::Stalled(..)) => "stalled",
             End::Header(_) => "header",
+            End::Key { .. } => "unknown key",
             End::Handler(_) => "request",
+            End::Idle(_) if !self.spoke => "silent",
             End::Frame(FrameError::Closed | FrameError::Read(_))
             | End::Write(_)
             | End::Idle(_)

@@ -39,7 +39,7 @@ pub(crate) enum FrameError {
     #[error("closed by the client within a frame, {got} of {length} bytes in")]
     CutOff { got: usize, length: usize },
     #[error("reading failed: {0}")]
-    Read(#[source] std::io::Error),
+    Read(std::io::Error),
     #[error("a frame declares {declared} bytes, {limit} are allowed{guess}")]
     TooLarge { declared: i32, limit: usize, guess: &'static str },
     #[error("a frame declares the impossible length {declared}{guess}")]

@@ -198,6 +198,7 @@ impl<H: Handler> Shared<H> {
 
     fn accept_failed(&self, listener: &str, error: &std::io::Error) {
         if let Some(suppressed) = self.log.check((None, "accept"), Instant::now()) {
+            let suppressed = (suppressed > 0).then_some(suppressed);
             tracing::error!(%listener, suppressed, "cannot accept connections: {error}");
         }
     }
@@ -211,6 +212,7 @@ impl<H: Handler> Shared<H> {
         reason: impl std::fmt::Display,
     ) {
         if let Some(suppressed) = self.log.check((Some(peer.ip()), kind), Instant::now()) {
+            let suppressed = (suppressed > 0).then_some(suppressed);
             tracing::warn!(%peer, %listener, suppressed, "connection closed: {reason}");
         }
     }

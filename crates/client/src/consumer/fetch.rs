@@ -164,12 +164,19 @@ impl Fetches {
     ) -> impl Future<Output = Answer> + Send + use<> {
         let request = self.request(&wants);
         let (cluster, timeout) = (self.cluster.clone(), self.max_wait + GRACE);
+        // One partition stands for all that the same broker leads.
+        let first = wants.first().map(|want| want.partition.clone()).unwrap_or_default();
         async move {
             let called = async {
                 let Some(leader) = leader else { return Err(no_leader()) };
                 let connection = cluster.node(leader).await?;
                 let version = connection.version_of::<FetchRequest>(VERSION_MAX)?;
-                let response = connection.call_within(version, &request, timeout).await?;
+                let response = tokio::select! {
+                    response = connection.call_within(version, &request, timeout) => response?,
+                    () = cluster.leader_moved(&first.0, first.1, leader) => {
+                        return Err(no_leader());
+                    }
+                };
                 ClientError::check(|| "a fetch".to_owned(), response.error_code, None)?;
                 Ok(response)
             };

@@ -175,7 +175,14 @@ impl Queue {
             return connection.tell(version, &request).map(|()| None);
         }
         let timeout = options.request_timeout + GRACE;
-        let response = connection.call_within(version, &request, timeout).await?;
+        let response = tokio::select! {
+            response = connection.call_within(version, &request, timeout) => response?,
+            () = cluster.leader_moved(&self.topic, self.partition, leader) => {
+                let what = format!("{}-{}", self.topic, self.partition);
+                let code = ErrorCode::NOT_LEADER_OR_FOLLOWER;
+                return Err(ClientError::Refused { what, code, message: None });
+            }
+        };
         let answer = response.responses.iter().flat_map(|topic| &topic.partition_responses).next();
         let what = || format!("{}-{}", self.topic, self.partition);
         let missing = || ClientError::Invalid(format!("the answer lacks {}", what()));
