@@ -3,9 +3,9 @@
 //! An operation reads the *speculative* image (everything that was appended) and returns a
 //! [`Decision`]: records, and the answer that is given once they are committed. The driver appends
 //! the records as one batch, hands them to [`Controller::appended`], and holds the answer back
-//! until the high watermark has passed them. So each decision builds on all earlier ones, and nobody
-//! hears of one that may yet be lost. A coordinator that loses the leadership drops the speculative
-//! image; the committed one, which is read from the log, is all that is left.
+//! until the high watermark has passed them. So each decision builds on all earlier ones, and
+//! nobody hears of one that may yet be lost. A coordinator that loses the leadership drops the
+//! speculative image; the committed one, which is read from the log, is all that is left.
 //!
 //! Beside the image there is soft state ([`sessions`]): who was heard from and when, and which
 //! broker speaks on which connection. Standbys keep the latter too.

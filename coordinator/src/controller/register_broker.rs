@@ -2,9 +2,9 @@
 //!
 //! Three things may have become of a broker that was here before, in another process:
 //! - it has its log directories: the lock on the data folder proves that the old process is dead,
-//!   so the new one takes its place at once. All that it led gets a new leader epoch, so that nobody
-//!   appends twice in one. If nobody else is known to live it stays in the ISRs (its log has all
-//!   that was acknowledged) except for topics that do not flush before they acknowledge;
+//!   so the new one takes its place at once. All that it led gets a new leader epoch, so that
+//!   nobody appends twice in one. If nobody else is known to live it stays in the ISRs (its log has
+//!   all that was acknowledged) except for topics that do not flush before they acknowledge;
 //! - it lacks a directory that it had: what lay there is lost, and it leaves those ISRs for good;
 //! - nothing proves that the old process is dead: refused while that one's session lasts.
 

@@ -6,6 +6,7 @@ use vltava_wire::messages::alter_partition::{BrokerState, PartitionData, TopicDa
 use vltava_wire::messages::alter_partition_reassignments::{
     ReassignablePartition, ReassignableTopic,
 };
+use vltava_wire::messages::create_topics::CreatableTopic;
 use vltava_wire::messages::elect_leaders::TopicPartitions;
 use vltava_wire::messages::{
     AlterPartitionReassignmentsRequest, AlterPartitionRequest, ElectLeadersRequest,
@@ -217,4 +218,27 @@ fn a_reassignment_ends_when_what_it_adds_is_in_sync() {
     assert!(!done.is_reassigning());
     assert_eq!(done.replicas, [3, 4].map(NodeId));
     assert_eq!(world.state("t"), (3, vec![3, 4]));
+}
+
+#[test]
+fn more_partitions_than_one_batch_takes_lose_a_broker() {
+    let mut world = World::new();
+    world.brokers(&[1, 2, 3]);
+    for topic in 0..11 {
+        let response = world.create(vec![CreatableTopic {
+            name: format!("t{topic}").into(),
+            num_partitions: 1_000,
+            replication_factor: 3,
+            ..CreatableTopic::default()
+        }]);
+        assert_eq!(response.topics[0].error_code, ErrorCode::NONE);
+    }
+    let before = world.end;
+    world.pass(SESSION, &[1, 2]);
+    assert!(!world.is_unfenced(3));
+    assert!(world.end - before > 11_000, "each partition changed");
+    let partitions = world.image.topics().flat_map(|topic| topic.partitions.values());
+    for partition in partitions {
+        assert!(!partition.isr.contains(&NodeId(3)) && partition.leader != NodeId(3));
+    }
 }
