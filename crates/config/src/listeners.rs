@@ -245,18 +245,6 @@ pub(crate) fn check_create_topics(text: &str) -> Result<(), String> {
     elements(text).try_for_each(|element| CreateTopic::parse(element).map(|_| ()))
 }
 
-pub(crate) fn check_overrides(text: &str) -> Result<(), String> {
-    elements(text).try_for_each(|element| {
-        let (host, limit) = element
-            .rsplit_once(':')
-            .ok_or_else(|| format!("`{element}` is not address:connections"))?;
-        match limit.parse::<u32>() {
-            Ok(_) if !host.is_empty() => Ok(()),
-            _ => Err(format!("`{element}` is not address:connections")),
-        }
-    })
-}
-
 pub(crate) fn check_uuid(text: &str) -> Result<(), String> {
     const LENGTH: usize = 22; // 128 bits in base64 without padding
     let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');

@@ -221,6 +221,7 @@ const QUOTAS: &[&str] = &[
 const THREADS: &[&str] = &[
     "background.threads",
     "group.coordinator.threads",
+    "num.io.threads",
     "num.network.threads",
     "num.replica.alter.log.dirs.threads",
     "queued.max.request.bytes",
@@ -235,6 +236,7 @@ const PURGATORY: &[&str] = &[
 
 const SOCKETS: &[&str] = &[
     "replica.socket.receive.buffer.bytes",
+    "socket.listen.backlog.size",
     "socket.receive.buffer.bytes",
     "socket.send.buffer.bytes",
 ];
@@ -242,6 +244,7 @@ const SOCKETS: &[&str] = &[
 const OTHER: &[&str] = &[
     "controller.quorum.append.linger.ms",
     "controller.quorum.auto.join.enable",
+    "controller.quorum.election.backoff.max.ms",
     "controller.socket.timeout.ms",
     "early.start.listeners",
     "group.coordinator.append.linger.ms",
@@ -250,8 +253,14 @@ const OTHER: &[&str] = &[
     "internal.metadata.max.batch.size.in.bytes",
     "internal.metadata.max.fetch.size.in.bytes",
     "log.dir.failure.timeout.ms",
+    "log.flush.offset.checkpoint.interval.ms",
+    "log.flush.start.offset.checkpoint.interval.ms",
     "log.initial.task.delay.ms",
+    "max.connections.per.ip.overrides",
+    "metadata.max.retention.ms",
+    "producer.id.expiration.check.interval.ms",
     "replica.selector.class",
+    "request.timeout.ms",
     "server.max.startup.time.ms",
     "socket.connection.setup.timeout.max.ms",
     "socket.connection.setup.timeout.ms",

@@ -48,7 +48,4 @@ keys! {
     /// How long a partition remembers a producer that writes nothing, in milliseconds.
     PRODUCER_ID_EXPIRATION_MS: i32 = "producer.id.expiration.ms", Some("86400000"), AtLeast(1),
         Broker, ClusterWide, Low;
-    /// How often partitions are searched for producers to forget, in milliseconds.
-    PRODUCER_ID_EXPIRATION_CHECK_INTERVAL_MS: i32 = "producer.id.expiration.check.interval.ms",
-        Some("600000"), AtLeast(1), Broker, ReadOnly, Low;
 }

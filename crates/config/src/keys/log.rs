@@ -13,11 +13,11 @@ keys! {
     LOG_ROLL_MS: i64 = "log.roll.ms", None, AtLeast(1), Broker, ClusterWide, High,
         from "log.roll.hours" * 3_600_000;
     /// The longest random time by which a roll comes earlier, in hours, where `log.roll.jitter.ms`
-    /// is not set.
+    /// is not set. (It changes nothing yet.)
     LOG_ROLL_JITTER_HOURS: i32 = "log.roll.jitter.hours", Some("0"), AtLeast(0),
         Broker, ReadOnly, High;
     /// The longest random time by which a roll comes earlier, in milliseconds, so that logs do not
-    /// all roll at once.
+    /// all roll at once. (It changes nothing yet.)
     LOG_ROLL_JITTER_MS: i64 = "log.roll.jitter.ms", None, AtLeast(0), Broker, ClusterWide, High,
         from "log.roll.jitter.hours" * 3_600_000;
     /// How long a log keeps its records, in hours, where `log.retention.minutes` and
@@ -42,16 +42,17 @@ keys! {
     /// refused, as there is no compaction yet.)
     LOG_CLEANUP_POLICY: Vec<String> = "log.cleanup.policy", Some("delete"),
         Form(topic::check_cleanup_policy, topic::CLEANUP_POLICY_FORM), Broker, ClusterWide, Medium;
-    /// How long a compacted log keeps the mark of a deleted key, in milliseconds.
+    /// How long a compacted log keeps the mark of a deleted key, in milliseconds. (It changes
+    /// nothing yet.)
     LOG_CLEANER_DELETE_RETENTION_MS: i64 = "log.cleaner.delete.retention.ms", Some("86400000"),
         AtLeast(0), Broker, ClusterWide, Medium;
-    /// How long a record stays uncompacted at least, in milliseconds.
+    /// How long a record stays uncompacted at least, in milliseconds. (It changes nothing yet.)
     LOG_CLEANER_MIN_COMPACTION_LAG_MS: i64 = "log.cleaner.min.compaction.lag.ms", Some("0"),
         AtLeast(0), Broker, ClusterWide, Medium;
-    /// How long a record stays uncompacted at most, in milliseconds.
+    /// How long a record stays uncompacted at most, in milliseconds. (It changes nothing yet.)
     LOG_CLEANER_MAX_COMPACTION_LAG_MS: i64 = "log.cleaner.max.compaction.lag.ms",
         Some("9223372036854775807"), AtLeast(1), Broker, ClusterWide, Medium;
-    /// The share of uncompacted bytes at which a log is compacted.
+    /// The share of uncompacted bytes at which a log is compacted. (It changes nothing yet.)
     LOG_CLEANER_MIN_CLEANABLE_RATIO: f64 = "log.cleaner.min.cleanable.ratio", Some("0.5"),
         Fraction(0.0, 1.0), Broker, ClusterWide, Medium;
     /// How large the index of a segment may become, in bytes.
@@ -73,18 +74,10 @@ keys! {
     /// milliseconds.
     LOG_FLUSH_SCHEDULER_INTERVAL_MS: i64 = "log.flush.scheduler.interval.ms",
         Some("9223372036854775807"), AtLeast(1), Broker, ReadOnly, High;
-    /// How often the point up to which a log is known to be synced is written down, in
-    /// milliseconds.
-    LOG_FLUSH_OFFSET_CHECKPOINT_INTERVAL_MS: i32 = "log.flush.offset.checkpoint.interval.ms",
-        Some("60000"), AtLeast(1), Broker, ReadOnly, High;
-    /// How often the offset at which a log starts is written down, in milliseconds.
-    LOG_FLUSH_START_OFFSET_CHECKPOINT_INTERVAL_MS: i32 =
-        "log.flush.start.offset.checkpoint.interval.ms", Some("60000"), AtLeast(1),
-        Broker, ReadOnly, High;
     /// How long the files of a deleted segment or partition stay on disk, in milliseconds.
     LOG_SEGMENT_DELETE_DELAY_MS: i64 = "log.segment.delete.delay.ms", Some("60000"), AtLeast(0),
         Broker, ClusterWide, High;
-    /// Whether the space of a segment is reserved when it is made.
+    /// Whether the space of a segment is reserved when it is made. (It changes nothing yet.)
     LOG_PREALLOCATE: bool = "log.preallocate", Some("false"), Any, Broker, ClusterWide, Medium;
     /// Whose time a record carries: its producer's (`CreateTime`) or the broker's
     /// (`LogAppendTime`).
@@ -102,13 +95,15 @@ keys! {
     /// How batches are compressed on disk; `producer` keeps what the producer chose.
     COMPRESSION_TYPE: String = "compression.type", Some("producer"), OneOf(COMPRESSIONS),
         Broker, ClusterWide, High;
-    /// How hard gzip works where the broker compresses: 1 to 9, −1 for gzip's own default.
+    /// How hard gzip works where the broker compresses: 1 to 9, −1 for gzip's own default. (It
+    /// changes nothing yet.)
     COMPRESSION_GZIP_LEVEL: i32 = "compression.gzip.level", Some("-1"), WithinOr(1, 9, -1),
         Broker, ClusterWide, Medium;
-    /// How hard LZ4 works where the broker compresses: 1 to 17.
+    /// How hard LZ4 works where the broker compresses: 1 to 17. (It changes nothing yet.)
     COMPRESSION_LZ4_LEVEL: i32 = "compression.lz4.level", Some("9"), Within(1, 17),
         Broker, ClusterWide, Medium;
-    /// How hard Zstandard works where the broker compresses: −131072 to 22.
+    /// How hard Zstandard works where the broker compresses: −131072 to 22. (It changes nothing
+    /// yet.)
     COMPRESSION_ZSTD_LEVEL: i32 = "compression.zstd.level", Some("3"), Within(-131_072, 22),
         Broker, ClusterWide, Medium;
 }

@@ -1,7 +1,7 @@
 //! Keys about listeners, connections and requests.
 
 use crate::listeners;
-use crate::spec::Check::{Any, AtLeast, Form, OneOf, Within};
+use crate::spec::Check::{Any, AtLeast, Form, OneOf};
 
 keys! {
     /// What the node listens on: `NAME://host:port`, separated by commas. An empty host means all
@@ -31,27 +31,14 @@ keys! {
     /// The largest request that a node reads, in bytes. A larger one closes its connection.
     SOCKET_REQUEST_MAX_BYTES: i32 = "socket.request.max.bytes", Some("104857600"), AtLeast(1),
         Node, ReadOnly, High;
-    /// How many connections may wait to be accepted, for each listener.
-    SOCKET_LISTEN_BACKLOG_SIZE: i32 = "socket.listen.backlog.size", Some("50"), AtLeast(1),
-        Node, ReadOnly, Medium;
     /// How many connections the node holds at once.
     MAX_CONNECTIONS: i32 = "max.connections", Some("2147483647"), AtLeast(0),
         Node, ClusterWide, Medium;
     /// How many connections the node holds from one address.
     MAX_CONNECTIONS_PER_IP: i32 = "max.connections.per.ip", Some("2147483647"), AtLeast(0),
         Node, ClusterWide, Medium;
-    /// Addresses with another limit than `max.connections.per.ip`: `address:connections`, separated
-    /// by commas.
-    MAX_CONNECTIONS_PER_IP_OVERRIDES: Vec<String> = "max.connections.per.ip.overrides", Some(""),
-        Form(listeners::check_overrides, "address:connections, separated by commas"),
-        Node, ClusterWide, Medium;
     /// How long a connection may be silent before the node closes it, in milliseconds; a negative
     /// number never closes one.
     CONNECTIONS_MAX_IDLE_MS: i64 = "connections.max.idle.ms", Some("600000"), Any,
         Node, ReadOnly, Medium;
-    /// How many threads serve requests, for each node.
-    NUM_IO_THREADS: i32 = "num.io.threads", Some("8"), Within(1, 1024), Node, ReadOnly, High;
-    /// How long a request of the node to another one may take, in milliseconds.
-    REQUEST_TIMEOUT_MS: i32 = "request.timeout.ms", Some("30000"), AtLeast(1),
-        Node, ReadOnly, High;
 }

@@ -17,10 +17,6 @@ keys! {
     /// How long a coordinator seeks votes before it tries again, in milliseconds.
     CONTROLLER_QUORUM_ELECTION_TIMEOUT_MS: i32 = "controller.quorum.election.timeout.ms",
         Some("1000"), AtLeast(1), Node, ReadOnly, High;
-    /// The longest random wait before the next election, in milliseconds. It keeps candidates
-    /// apart.
-    CONTROLLER_QUORUM_ELECTION_BACKOFF_MAX_MS: i32 = "controller.quorum.election.backoff.max.ms",
-        Some("1000"), AtLeast(0), Node, ReadOnly, High;
     /// How long a coordinator goes without a fetch from the active one before it seeks votes, and
     /// how long the active one goes without fetches from a majority before it resigns, in
     /// milliseconds.
@@ -42,10 +38,6 @@ keys! {
     /// latest snapshot does not hold is always kept.
     METADATA_MAX_RETENTION_BYTES: i64 = "metadata.max.retention.bytes", Some("104857600"),
         AtLeast(-1), Node, ReadOnly, High;
-    /// How long the metadata log and its snapshots are kept, in milliseconds; −1 keeps them for
-    /// ever.
-    METADATA_MAX_RETENTION_MS: i64 = "metadata.max.retention.ms", Some("604800000"), AtLeast(-1),
-        Node, ReadOnly, High;
     /// How many bytes of metadata records are written before the next snapshot.
     METADATA_LOG_MAX_RECORD_BYTES_BETWEEN_SNAPSHOTS: i64 =
         "metadata.log.max.record.bytes.between.snapshots", Some("20971520"), AtLeast(1),

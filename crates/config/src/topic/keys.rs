@@ -16,16 +16,19 @@ keys! {
     /// How batches are compressed on disk; `producer` keeps what the producer chose.
     COMPRESSION_TYPE: String = "compression.type", None, OneOf(COMPRESSIONS),
         Topic, ClusterWide, Medium, from "compression.type" * 1;
-    /// How hard gzip works where the broker compresses: 1 to 9, −1 for gzip's own default.
+    /// How hard gzip works where the broker compresses: 1 to 9, −1 for gzip's own default. (It
+    /// changes nothing yet.)
     COMPRESSION_GZIP_LEVEL: i32 = "compression.gzip.level", None, WithinOr(1, 9, -1),
         Topic, ClusterWide, Medium, from "compression.gzip.level" * 1;
-    /// How hard LZ4 works where the broker compresses: 1 to 17.
+    /// How hard LZ4 works where the broker compresses: 1 to 17. (It changes nothing yet.)
     COMPRESSION_LZ4_LEVEL: i32 = "compression.lz4.level", None, Within(1, 17),
         Topic, ClusterWide, Medium, from "compression.lz4.level" * 1;
-    /// How hard Zstandard works where the broker compresses: −131072 to 22.
+    /// How hard Zstandard works where the broker compresses: −131072 to 22. (It changes nothing
+    /// yet.)
     COMPRESSION_ZSTD_LEVEL: i32 = "compression.zstd.level", None, Within(-131_072, 22),
         Topic, ClusterWide, Medium, from "compression.zstd.level" * 1;
-    /// How long a compacted log keeps the mark of a deleted key, in milliseconds.
+    /// How long a compacted log keeps the mark of a deleted key, in milliseconds. (It changes
+    /// nothing yet.)
     DELETE_RETENTION_MS: i64 = "delete.retention.ms", None, AtLeast(0),
         Topic, ClusterWide, Medium, from "log.cleaner.delete.retention.ms" * 1;
     /// How long the files of a deleted segment stay on disk, in milliseconds.
@@ -39,7 +42,7 @@ keys! {
     FLUSH_MS: i64 = "flush.ms", None, AtLeast(0),
         Topic, ClusterWide, Medium, from "log.flush.interval.ms" * 1;
     /// Which followers are throttled while replicas move: `partition:broker`, separated by
-    /// commas, or `*`.
+    /// commas, or `*`. (It changes nothing yet.)
     FOLLOWER_REPLICATION_THROTTLED_REPLICAS: Vec<String> =
         "follower.replication.throttled.replicas", Some(""),
         Form(check_throttled, "partition:broker, separated by commas, or *"),
@@ -48,12 +51,12 @@ keys! {
     INDEX_INTERVAL_BYTES: i32 = "index.interval.bytes", None, AtLeast(0),
         Topic, ClusterWide, Medium, from "log.index.interval.bytes" * 1;
     /// Which leaders are throttled while replicas move: `partition:broker`, separated by commas, or
-    /// `*`.
+    /// `*`. (It changes nothing yet.)
     LEADER_REPLICATION_THROTTLED_REPLICAS: Vec<String> =
         "leader.replication.throttled.replicas", Some(""),
         Form(check_throttled, "partition:broker, separated by commas, or *"),
         Topic, ClusterWide, Medium;
-    /// How long a record stays uncompacted at most, in milliseconds.
+    /// How long a record stays uncompacted at most, in milliseconds. (It changes nothing yet.)
     MAX_COMPACTION_LAG_MS: i64 = "max.compaction.lag.ms", None, AtLeast(1),
         Topic, ClusterWide, Medium, from "log.cleaner.max.compaction.lag.ms" * 1;
     /// How large a batch of records may be, in bytes, as its producer compressed it.
@@ -70,17 +73,17 @@ keys! {
     MESSAGE_TIMESTAMP_TYPE: String = "message.timestamp.type", None,
         OneOf(&["CreateTime", "LogAppendTime"]), Topic, ClusterWide, Medium,
         from "log.message.timestamp.type" * 1;
-    /// The share of uncompacted bytes at which a log is compacted.
+    /// The share of uncompacted bytes at which a log is compacted. (It changes nothing yet.)
     MIN_CLEANABLE_DIRTY_RATIO: f64 = "min.cleanable.dirty.ratio", None, Fraction(0.0, 1.0),
         Topic, ClusterWide, Medium, from "log.cleaner.min.cleanable.ratio" * 1;
-    /// How long a record stays uncompacted at least, in milliseconds.
+    /// How long a record stays uncompacted at least, in milliseconds. (It changes nothing yet.)
     MIN_COMPACTION_LAG_MS: i64 = "min.compaction.lag.ms", None, AtLeast(0),
         Topic, ClusterWide, Medium, from "log.cleaner.min.compaction.lag.ms" * 1;
     /// How many replicas must have a record before a producer with `acks=all` hears that it was
     /// written.
     MIN_INSYNC_REPLICAS: i32 = "min.insync.replicas", None, AtLeast(1),
         Topic, ClusterWide, Medium, from "min.insync.replicas" * 1;
-    /// Whether the space of a segment is reserved when it is made.
+    /// Whether the space of a segment is reserved when it is made. (It changes nothing yet.)
     PREALLOCATE: bool = "preallocate", None, Any,
         Topic, ClusterWide, Medium, from "log.preallocate" * 1;
     /// How large a partition may become before its oldest segments are deleted, in bytes; −1 sets
@@ -96,7 +99,8 @@ keys! {
     /// How large the index of a segment may become, in bytes.
     SEGMENT_INDEX_BYTES: i32 = "segment.index.bytes", None, AtLeast(4),
         Topic, ClusterWide, Medium, from "log.index.size.max.bytes" * 1;
-    /// The longest random time by which a roll comes earlier, in milliseconds.
+    /// The longest random time by which a roll comes earlier, in milliseconds. (It changes
+    /// nothing yet.)
     SEGMENT_JITTER_MS: i64 = "segment.jitter.ms", None, AtLeast(0),
         Topic, ClusterWide, Medium, from "log.roll.jitter.ms" * 1;
     /// The age at which a log rolls to a new segment, in milliseconds.
