@@ -96,7 +96,7 @@ pub struct NewRecord {
     pub value: Option<Bytes>,
     /// Headers, in order.
     pub headers: Vec<(String, Option<Bytes>)>,
-    /// In ms since 1970; `None` for now.
+    /// In ms since 1970; `None` for the present time.
     pub timestamp: Option<i64>,
 }
 
