@@ -33,12 +33,22 @@ pub async fn run(dir: &DataDir, args: &UpArgs) -> Result<(), CliError> {
     let watched = Watched::new(dir, &up.all(), true);
     let mut children = BTreeMap::new();
     let started = tokio::select! {
-        result = up.start(&manifest, within, &mut children) => result,
-        () = ends.next() => Err(CliError::Refused("interrupted".to_owned())),
+        result = up.start(&manifest, within, &mut children) => Some(result),
+        () = ends.next() => None,
     };
-    if let Err(error) = started {
-        up.undo().await;
-        return Err(error);
+    match started {
+        Some(Ok(())) => {}
+        Some(Err(error)) => {
+            up.undo().await;
+            return Err(error);
+        }
+        None => {
+            up.undo().await;
+            // Who waits for a cluster in the background has none; in the foreground it was the end
+            // that was asked for.
+            let interrupted = CliError::Refused("interrupted".to_owned());
+            return if args.detach { Err(interrupted) } else { Ok(()) };
+        }
     }
     let shown = up.show().and_then(|()| output::line("ready"));
     drop(lock);
