@@ -72,6 +72,25 @@ async fn a_broker_that_dies_is_fenced_within_the_grace_also_with_the_active_coor
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_coordinator_that_stands_still_is_replaced_and_fences_nobody_when_it_goes_on() {
+    let mut quorum = Quorum::start(3).await;
+    let first = quorum.active().await;
+    let brokers = Broker::start_all(&quorum, &[1, 2, 3]).await;
+    assert_eq!(quorum.create_topic("before", 3).await, ErrorCode::NONE);
+    quorum.pause(first);
+    let second = quorum.active().await;
+    assert_ne!(second, first);
+    assert_eq!(quorum.create_topic("after", 3).await, ErrorCode::NONE);
+    quorum.go_on(first);
+    quorum.eventually(first, "vltava_topics", 2).await;
+    quorum.eventually(first, "vltava_quorum_is_leader", 0).await;
+    quorum.agree().await;
+    let active = quorum.active().await;
+    assert_eq!(quorum.metric(active, "vltava_fenced_brokers"), Some(0));
+    drop(brokers);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_coordinator_with_an_empty_folder_observes_from_a_snapshot_on() {
     let mut quorum = Quorum::start_with(
         3,

@@ -1,11 +1,13 @@
 //! Processes of coordinators in a folder of their own, and brokers that only send heartbeats.
 
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use vltava_client::{ConnectOptions, Connection};
 use vltava_wire::messages::broker_registration::Listener;
 use vltava_wire::messages::create_topics::CreatableTopic;
@@ -31,6 +33,7 @@ pub struct Quorum {
     voters: usize,
     extra: Vec<(String, String)>,
     processes: Vec<Option<Child>>,
+    paused: BTreeSet<usize>,
 }
 
 fn free_ports(count: usize) -> Vec<u16> {
@@ -55,6 +58,7 @@ impl Quorum {
             voters,
             extra: extra.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect(),
             processes: Vec::new(),
+            paused: BTreeSet::new(),
         };
         for node in 0..voters {
             quorum.processes.push(None);
@@ -134,11 +138,27 @@ impl Quorum {
         }
     }
 
+    fn signal(&self, node: usize, signal: Signal) {
+        let process = self.processes[node].as_ref().expect("a process that runs");
+        kill_process(Pid::from_child(process), signal).expect("a signal");
+    }
+
+    /// SIGSTOP.
+    pub fn pause(&mut self, node: usize) {
+        self.signal(node, Signal::STOP);
+        self.paused.insert(node);
+    }
+
+    /// SIGCONT.
+    pub fn go_on(&mut self, node: usize) {
+        self.signal(node, Signal::CONT);
+        self.paused.remove(&node);
+    }
+
     /// SIGTERM; returns how the process ended.
     pub async fn stop(&mut self, node: usize) -> ExitStatus {
+        self.signal(node, Signal::TERM);
         let mut process = self.processes[node].take().expect("a process that runs");
-        let pid = rustix::process::Pid::from_child(&process);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("a signal");
         let wait = tokio::task::spawn_blocking(move || process.wait());
         tokio::time::timeout(PATIENCE, wait)
             .await
@@ -161,7 +181,8 @@ impl Quorum {
     }
 
     fn running(&self) -> impl Iterator<Item = usize> + '_ {
-        (0..self.processes.len()).filter(|node| self.processes[*node].is_some())
+        let runs = |node: &usize| self.processes[*node].is_some() && !self.paused.contains(node);
+        (0..self.processes.len()).filter(runs)
     }
 
     /// A metric of a node; `None` while it does not answer.
