@@ -134,6 +134,11 @@ impl Coordinator {
         });
     }
 
+    /// Holds a run of a broker no longer.
+    fn forget(&self, gone: &Arc<Member>) {
+        self.state.lock().members.retain(|_, member| !Arc::ptr_eq(member, gone));
+    }
+
     fn image(&self) -> Arc<Image> {
         self.images.borrow().clone()
     }
@@ -306,15 +311,15 @@ fn start(coordinator: &Arc<Coordinator>, id: i32, dir: &Path) -> Arc<Member> {
     member
 }
 
-fn create_topic(coordinator: &Coordinator) {
+fn create_topic(coordinator: &Coordinator, topic_id: Uuid) {
     coordinator.change(|_| {
-        let topic = TopicRecord { name: "orders".into(), topic_id: TOPIC };
+        let topic = TopicRecord { name: "orders".into(), topic_id };
         let mut records = vec![MetadataRecord::from(topic)];
         for index in 0..PARTITIONS {
             let replicas: Vec<_> = (0..3).map(|step| 1 + (index + step) % 3).collect();
             records.push(MetadataRecord::from(PartitionRecord {
                 partition_id: index,
-                topic_id: TOPIC,
+                topic_id,
                 isr: replicas.clone(),
                 leader: replicas[0],
                 replicas,
@@ -363,7 +368,17 @@ async fn append(coordinator: &Coordinator, partition: i32, sequence: i32) -> boo
     };
     let Ok(appended) = leader.append(&mut builder.build(), how) else { return false };
     let committed = leader.committed(appended.end(), appended.leader_epoch);
-    matches!(tokio::time::timeout(PATIENCE, committed).await, Ok(Ok(())))
+    let mut images = coordinator.images.subscribe();
+    let is_replaced = |image: &Arc<Image>| {
+        let now = image.partition(TOPIC, PartitionId(partition));
+        now.is_none_or(|now| now.leader != registration.leader)
+    };
+    tokio::select! {
+        result = committed => result.is_ok(),
+        // Its connection would break: the old leader is gone, and nobody will tell it.
+        _ = images.wait_for(is_replaced) => false,
+        () = tokio::time::sleep(PATIENCE) => false,
+    }
 }
 
 fn records(member: &Member, partition: i32) -> Vec<String> {
@@ -412,7 +427,7 @@ async fn a_leader_that_is_cut_off_loses_nothing_and_comes_back() {
     let coordinator = Coordinator::new();
     let mut members: Vec<_> =
         (1..=3).map(|id| start(&coordinator, id, &dir(&format!("broker-{id}")))).collect();
-    create_topic(&coordinator);
+    create_topic(&coordinator, TOPIC);
 
     let mut producers = Vec::new();
     let mut progress = Vec::new();
@@ -457,7 +472,7 @@ async fn a_deleted_topic_leaves_nothing_to_one_of_the_same_name() {
     let coordinator = Coordinator::new();
     let members: Vec<_> =
         (1..=3).map(|id| start(&coordinator, id, &home.path().join(id.to_string()))).collect();
-    create_topic(&coordinator);
+    create_topic(&coordinator, TOPIC);
     for sequence in 0..5 {
         assert!(append(&coordinator, 0, sequence).await);
     }
@@ -468,13 +483,12 @@ async fn a_deleted_topic_leaves_nothing_to_one_of_the_same_name() {
     });
     assert!(members[0].partitions.by_id(TOPIC, 0).is_err());
     assert!(!home.path().join("1/orders-0").exists());
-    create_topic(&coordinator);
+    create_topic(&coordinator, TOPIC);
     assert!(append(&coordinator, 0, 0).await);
     assert_eq!(records(&members[0], 0), ["0"]);
     for member in members {
-        member.shutdown.cancel();
-        let partitions = Arc::clone(&member.partitions);
-        tokio::task::spawn_blocking(move || partitions.close(7)).await.expect("closed");
+        coordinator.forget(&member);
+        end(member).await;
     }
     assert_eq!(ended_in_order(&home), 3);
 }
@@ -482,4 +496,53 @@ async fn a_deleted_topic_leaves_nothing_to_one_of_the_same_name() {
 /// How many brokers ended in order.
 fn ended_in_order(home: &TempDir) -> usize {
     (1..=3).filter(|id| home.path().join(format!("{id}/.kafka_cleanshutdown")).exists()).count()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_topic_that_was_made_anew_while_a_broker_was_away_begins_with_nothing() {
+    const AGAIN: Uuid = Uuid(4712);
+    let home = TempDir::new().expect("a folder");
+    let dir = home.path().join("1");
+    let coordinator = Coordinator::new();
+    let away = start(&coordinator, 1, &dir);
+    let others: Vec<_> =
+        (2..=3).map(|id| start(&coordinator, id, &home.path().join(id.to_string()))).collect();
+    create_topic(&coordinator, TOPIC);
+    assert!(append(&coordinator, 0, 0).await);
+    coordinator.fence(NodeId(1));
+    end(away).await;
+    coordinator.change(|_| {
+        let gone = vltava_wire::records::metadata::RemoveTopicRecord { topic_id: TOPIC };
+        vec![gone.into()]
+    });
+    create_topic(&coordinator, AGAIN);
+
+    let back = start(&coordinator, 1, &dir);
+    let partition = back.partitions.by_id(AGAIN, 0).expect("hosted");
+    assert_eq!(partition.position().expect("online").log_end, Offset(0));
+    let strays = std::fs::read_dir(&dir).expect("a folder").filter(|entry| {
+        let name = entry.as_ref().expect("an entry").file_name();
+        name.to_string_lossy().ends_with("-stray")
+    });
+    assert_eq!(strays.count(), PARTITIONS as usize, "the old records are kept aside");
+    for member in others.into_iter().chain([back]) {
+        coordinator.forget(&member);
+        end(member).await;
+    }
+}
+
+/// Ends a broker in order, so that its folder can be opened again.
+async fn end(member: Arc<Member>) {
+    member.shutdown.cancel();
+    let partitions = Arc::clone(&member.partitions);
+    tokio::task::spawn_blocking(move || partitions.close(7)).await.expect("closed");
+    let weak = Arc::downgrade(&member.partitions);
+    drop(member);
+    // Tasks let go of the folder's lock as they end.
+    let gone = async {
+        while weak.strong_count() > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, gone).await.expect("the tasks end");
 }

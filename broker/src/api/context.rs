@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use vltava_net::{Answer, ConnectionId, Inbound, Reply};
 use vltava_wire::header::RequestHeader;
-use vltava_wire::{DecodeError, Reader, Request, Str};
+use vltava_wire::{DecodeError, Request, Str};
 
 /// A decoded request and where it came from.
 #[derive(Debug)]
@@ -26,16 +26,13 @@ pub struct Call<R> {
 }
 
 impl<R: Request> Call<R> {
-    /// Decodes the body of a request of this kind. Bytes after its end are passed over, as Kafka
-    /// does: librdkafka 2 leaves three after a Metadata request for all topics.
+    /// Decodes the body of a request of this kind.
     ///
     /// # Errors
     /// Whatever makes the body no such request.
     pub fn decode(inbound: Inbound) -> Result<Self, DecodeError> {
         let Inbound { header, body, peer, connection, listener, received, .. } = inbound;
-        let version = R::version(header.api_version)?;
-        let request = R::decode(&mut Reader::new(body), version);
-        let request = request.map_err(|error| error.within(R::NAME))?;
+        let request = R::read(body, header.api_version)?;
         Ok(Self { request, header, listener, peer, connection, received })
     }
 

@@ -167,6 +167,14 @@ pub(super) fn create_log(
     config: LogConfig,
 ) -> Result<Log, Arc<str>> {
     let folder = dir.folder(topic, index);
+    let there = checkpoint::read_topic_id(dir.disk(), &folder);
+    match there.map_err(|error| Arc::<str>::from(describe(&error)))? {
+        Some(other) if other != topic_id => {
+            let folder = folder.display();
+            return Err(format!("{folder} holds a log of another topic, {other}").into());
+        }
+        _ => {}
+    }
     let options = OpenOptions {
         recovery_point: Offset::ZERO,
         clean_shutdown: false,

@@ -268,14 +268,15 @@ impl Partitions {
             }
         }
         self.fetchers.apply(std::mem::take(&mut moves.follow), std::mem::take(&mut moves.leave));
+        if is_first {
+            // Before anything is made: a stray may have the name of what is assigned now.
+            self.set_strays_aside(image);
+        }
         for (hosted, registration) in self.host_all(image, missing, &values) {
             self.assign(&hosted, &registration, Instant::now(), &mut moves);
         }
         self.fetchers.apply(moves.follow, moves.leave);
         self.reconfigure(image, changes, &values);
-        if is_first {
-            self.set_strays_aside(image);
-        }
         for broker in changes.brokers.iter().filter(|broker| image.is_unfenced(**broker)) {
             self.fetchers.nudge(*broker);
         }
