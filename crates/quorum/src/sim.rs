@@ -2,12 +2,12 @@
 //! disk and clock, in a world where all goes wrong that the quorum must survive.
 //!
 //! A run has three parts. First trouble: messages are lost, late, doubled and out of order, links
-//! are cut in one direction or both, processes are killed, stopped and restarted, power fails, disks
-//! are replaced by empty ones, voters are added, removed and moved, snapshots are taken and logs cut
-//! short, while clients write. Then all is mended, and within a bound all nodes must have what
-//! was committed. Then the world is calm but for one voter at a time that cannot reach the
-//! leader, or anybody: the leader must stay. After each step the `oracle` checks what must
-//! always hold.
+//! are cut in one direction or both, processes are killed, stopped and restarted, power fails,
+//! disks are replaced by empty ones, voters are added, removed and moved, snapshots are taken and
+//! logs cut short, while clients write. Then all is mended, and within a bound all nodes must have
+//! what was committed. Then the world is calm but for one voter at a time that cannot reach the
+//! leader, or anybody: the leader must stay. After each step the `oracle` checks what must always
+//! hold.
 //!
 //! All chance comes from the seed: the same recipe gives the same run, on any machine.
 
@@ -181,8 +181,8 @@ impl World {
         if sound.len() <= voters.majority() {
             return Ok(());
         }
-        // While nobody writes, the absent voter's log is as good as any, and only the pre-vote keeps
-        // it from being elected.
+        // While nobody writes, the absent voter's log is as good as any, and only the pre-vote
+        // keeps it from being elected.
         self.writing = false;
         self.pass(CALM_US)?;
         self.network.cut_both(leader, absent);

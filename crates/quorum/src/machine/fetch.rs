@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use vltava_wire::{ErrorCode, Offset};
 
-use super::follower::Fetching;
+use super::core::Core;
+use super::follower::{Fetching, Follower};
 use super::snapshot::SnapshotFetch;
 use super::{Machine, Role, planted};
 use crate::effect::Effect;
@@ -18,6 +19,26 @@ use crate::message::{EpochEndOffset, FetchRequest, FetchResponse, Records, Reque
 /// Why an answer brings nothing, and the fetch is repeated after a pause.
 struct Unusable;
 
+/// What a follower asks for next, and how long the leader may think about it: not at all while
+/// this node waits to hear that the leader lives.
+fn next_fetch(core: &Core, follower: &Follower) -> (FetchRequest, Duration) {
+    let config = &core.config;
+    let flushed = follower.has_flushed(core);
+    let fetch_offset = if flushed { core.log.end() } else { core.log.flushed() };
+    let waits = flushed && follower.hears_leader();
+    let max_wait = if waits { config.fetch_max_wait } else { Duration::ZERO };
+    let request = FetchRequest {
+        replica: config.local,
+        epoch: core.state.epoch,
+        fetch_offset,
+        last_fetched_epoch: core.log.epoch_before(fetch_offset),
+        max_wait_ms: max_wait.as_millis() as u32,
+        max_bytes: if flushed { config.fetch_max_bytes } else { 0 },
+        high_watermark: Some(core.high_watermark.unwrap_or(Offset(-1))),
+    };
+    (request, max_wait)
+}
+
 impl Machine {
     pub(super) fn poll_fetch(&mut self, now: Instant) {
         let Role::Follower(follower) = &mut self.role else { return };
@@ -27,30 +48,20 @@ impl Machine {
             follower.fetching = Fetching::Due(now);
         }
         let due = matches!(follower.fetching, Fetching::Due(at) if at <= now);
-        if !due || !follower.may_fetch(&self.core) {
+        if !due || follower.fetch_from(&self.core).is_none_or(|from| now < from) {
             return;
         }
-        let Some(to) = self.core.destination(follower.leader) else {
-            follower.fetching = Fetching::Due(now + self.core.config.election_timeout);
+        let core = &mut self.core;
+        let Some(to) = core.destination(follower.leader) else {
+            follower.fetching = Fetching::Due(now + core.config.election_timeout);
             return;
         };
         let in_flight = if let Some(snapshot) = &follower.snapshot {
-            let request = Request::FetchSnapshot(snapshot.request(&self.core));
-            self.core.send(to, request, Duration::ZERO, now)
+            let request = Request::FetchSnapshot(snapshot.request(core));
+            core.send(to, request, Duration::ZERO, now)
         } else {
-            let config = &self.core.config;
-            let max_wait = config.fetch_max_wait;
-            let known = self.core.high_watermark.unwrap_or(Offset(-1));
-            let request = Request::Fetch(FetchRequest {
-                replica: config.local,
-                epoch: self.core.state.epoch,
-                fetch_offset: self.core.log.end(),
-                last_fetched_epoch: self.core.log.last_epoch(),
-                max_wait_ms: max_wait.as_millis() as u32,
-                max_bytes: config.fetch_max_bytes,
-                high_watermark: Some(known),
-            });
-            self.core.send(to, request, max_wait, now)
+            let (request, max_wait) = next_fetch(core, follower);
+            core.send(to, Request::Fetch(request), max_wait, now)
         };
         follower.fetching = Fetching::InFlight(in_flight);
     }

@@ -29,6 +29,8 @@ pub(super) struct Follower {
     pub(super) heard: bool,
     /// Whether the leader gave reason for doubt since it answered last.
     pub(super) suspected: bool,
+    /// When the leader answered last, or this node began to follow it.
+    pub(super) heard_at: Instant,
     /// When the leader is given up.
     pub(super) give_up_at: Instant,
     /// Fetches that failed in a row.
@@ -49,22 +51,33 @@ impl Follower {
     /// The leader answered.
     pub(super) fn hear(&mut self, core: &mut Core, now: Instant) {
         self.heard = true;
+        self.heard_at = now;
         self.suspected = false;
         self.failures = 0;
         self.give_up_at = now + core.fetch_wait();
         core.failed_rounds = 0;
     }
 
-    /// Whether nothing stands in the way of the next fetch but time: what this node asks for next
-    /// acknowledges all before it, so all before it must be on disk.
-    pub(super) fn may_fetch(&self, core: &Core) -> bool {
+    /// Whether all that the next fetch would acknowledge is on disk.
+    pub(super) fn has_flushed(&self, core: &Core) -> bool {
         let flushed = core.log.flushed() == core.log.end();
-        self.installing.is_none() && (flushed || planted!(core, AcknowledgeBeforeFlush))
+        flushed || planted!(core, AcknowledgeBeforeFlush)
+    }
+
+    /// The earliest time at which the next fetch may go out: at once if all is flushed. While a
+    /// slow disk keeps it waiting, it asks now and then nevertheless, from where it has flushed, so
+    /// that neither it gives up the leader nor the leader gives up itself.
+    pub(super) fn fetch_from(&self, core: &Core) -> Option<Instant> {
+        if self.installing.is_some() {
+            return None;
+        }
+        let patience = self.heard_at + core.config.fetch_timeout / 2;
+        Some(if self.has_flushed(core) { Instant::START } else { patience })
     }
 
     pub(super) fn next_deadline(&self, core: &Core) -> Option<Instant> {
         let fetch_at = match self.fetching {
-            Fetching::Due(at) => self.may_fetch(core).then_some(at),
+            Fetching::Due(at) => self.fetch_from(core).map(|from| from.max(at)),
             Fetching::InFlight(in_flight) => Some(in_flight.deadline),
         };
         earliest([fetch_at, Some(self.give_up_at), self.membership.next_deadline(core)])
@@ -102,6 +115,7 @@ impl Machine {
             fetching: Fetching::Due(now),
             heard: false,
             suspected: false,
+            heard_at: now,
             give_up_at: now + self.core.fetch_wait(),
             failures: 0,
             snapshot: None,
@@ -134,7 +148,11 @@ impl Machine {
     }
 
     pub(super) fn on_connection_lost(&mut self, peer: NodeId, now: Instant) {
-        if matches!(&self.role, Role::Follower(follower) if follower.leader == peer) {
+        let retry_at = now + self.core.config.retry_backoff;
+        let Role::Follower(follower) = &mut self.role else { return };
+        if follower.leader == peer {
+            // The fetch that is under way may have been lost with it.
+            follower.fetching = Fetching::Due(retry_at);
             self.suspect(now);
         }
     }

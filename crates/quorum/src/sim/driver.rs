@@ -93,8 +93,8 @@ impl World {
         let disk = &mut self.nodes[index].disk;
         match effect {
             Effect::PersistQuorumState(state) => {
-                self.stats.elections +=
-                    u64::from(state.voted == Some(key) && state.leader.is_none());
+                let stands = state.voted == Some(key) && state.epoch > disk.quorum_state.epoch;
+                self.stats.elections += u64::from(stands);
                 disk.quorum_state = state;
             }
             Effect::Truncate { to } => {
@@ -108,7 +108,10 @@ impl World {
             Effect::AppendControl { base_offset, epoch, ref records } => {
                 self.oracle.changes_voters(&before, &effect)?;
                 let batch = control_batch(base_offset, epoch.get(), records);
-                self.stats.voter_changes += u64::from(batch.voters.is_some());
+                if batch.voters.is_some() {
+                    self.stats.voter_changes += 1;
+                    self.changed_at = Some(self.now);
+                }
                 disk.append(batch);
             }
             Effect::AppendFetched { base_offset, records } => {

@@ -55,3 +55,12 @@ fn a_killed_leader_is_replaced_within_500_ms() {
         }
     }
 }
+
+#[cfg(feature = "planted")]
+#[test]
+fn every_planted_bug_is_found() {
+    for bug in crate::planted::Bug::ALL {
+        let found = super::find(bug, Recipe::new(1));
+        assert!(found.is_some(), "{bug:?} is not found in {} seeds from 1 on", bug.seeds_max());
+    }
+}

@@ -17,9 +17,9 @@ use crate::voter_set::{ReplicaKey, VoterSet};
 
 /// How long a node is down at the longest, in µs.
 const DOWN_US_MAX: u64 = 4_000_000;
-/// How long after a request to add a voter no disk is lost, in µs; the request's patience, at the
-/// rate of the slowest clock.
-const ADDING_US: u64 = 5_000_000;
+/// How long after a change of the voters no disk is lost, in µs: what was sent of it may still be
+/// on its way to a process that is stopped, and a voter to be may still have to catch up.
+const CHANGING_US: u64 = 12_000_000;
 /// How long a process is stopped at the longest, in µs.
 const PAUSE_US_MAX: u64 = 5_000_000;
 
@@ -223,15 +223,15 @@ impl World {
         let key = self.nodes[index].key();
         let sets = self.electing_sets();
         let settled = sets.iter().all(|set| Some(set) == sets.first());
-        let adding = self.added_at.is_some_and(|at| self.now < at + ADDING_US);
-        settled && !adding && sets.iter().all(|set| self.keeps_majority(set, Some(key)))
+        let changing = self.changed_at.is_some_and(|at| self.now < at + CHANGING_US);
+        settled && !changing && sets.iter().all(|set| self.keeps_majority(set, Some(key)))
     }
 
     /// Whether a voter can be added: all others are where they are said to be, with their disks.
     pub(crate) fn may_add(&mut self) -> bool {
         let sets = self.electing_sets();
         let sound = sets.iter().all(|set| set.keys().all(|key| self.is_sound(key, set)));
-        self.added_at = if sound { Some(self.now) } else { self.added_at };
+        self.changed_at = if sound { Some(self.now) } else { self.changed_at };
         sound
     }
 

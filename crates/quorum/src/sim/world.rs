@@ -75,8 +75,8 @@ pub(crate) struct World {
     /// Disks that were replaced. What a voter acknowledged from one counts, as it did have it.
     pub(crate) lost_disks: BTreeMap<ReplicaKey, Disk>,
     pub(crate) payloads: u64,
-    /// When a leader was last asked to add a voter.
-    pub(crate) added_at: Option<u64>,
+    /// When a leader last changed the voters, or was asked to add one.
+    pub(crate) changed_at: Option<u64>,
     queue: BTreeMap<(u64, u64), Action>,
     queued: u64,
     rings: u32,
@@ -103,7 +103,7 @@ impl World {
         mut dice: Dice,
     ) -> Self {
         let auto_join = dice.chance(500);
-        let sync_us = [500, 5_000, 50_000, 300_000][dice.below(4) as usize];
+        let sync_us = [500, 500, 5_000, 5_000, 50_000, 300_000, 3_000_000][dice.below(7) as usize];
         let snapshot_every = [20, 50, 200, 100_000][dice.below(4) as usize];
         let mut world = Self {
             recipe,
@@ -121,7 +121,7 @@ impl World {
             disks: 0,
             lost_disks: BTreeMap::new(),
             payloads: 0,
-            added_at: None,
+            changed_at: None,
             queue: BTreeMap::new(),
             queued: 0,
             rings: 0,
