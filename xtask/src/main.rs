@@ -46,10 +46,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Tidy => tidy::run(),
         Command::Test(options) => test::run(&options),
-        Command::Simulate(passed) => process::cargo(
-            "run --release --quiet -p vltava-quorum --features sim --bin simulate --",
-            &passed.rest,
-        ),
+        Command::Simulate(passed) => simulate(&passed.rest),
         Command::Chaos(passed) => e2e("chaos", &passed.rest),
         Command::Spine(passed) => e2e("spine", &passed.rest),
         Command::Docs => process::cargo("run --quiet -p vltava-config --bin config-docs", &[]),
@@ -64,6 +61,14 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Planted bugs are built in only where they are asked for.
+fn simulate(rest: &[String]) -> Result<(), String> {
+    let planted = rest.iter().any(|argument| argument.starts_with("--planted"));
+    let features = if planted { "planted" } else { "sim" };
+    let run = "run --release --quiet -p vltava-quorum --bin simulate --features";
+    process::cargo(&format!("{run} {features} --"), rest)
 }
 
 /// The end-to-end programs work on the release binary, which is built first.
