@@ -173,7 +173,9 @@ impl Driver {
     fn do_chores(&mut self) -> Result<(), DriverError> {
         while !self.stopping {
             let Some(decision) = self.controller.next_chore(self.moment()) else { break };
-            self.carry_through(Decided::chore(decision))?;
+            if !self.carry_through(Decided::chore(decision))? {
+                break;
+            }
         }
         Ok(())
     }

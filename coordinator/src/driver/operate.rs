@@ -24,7 +24,7 @@ impl Driver {
             Message::Operate(operation) => {
                 let moment = self.moment();
                 let decided = operation(&mut self.controller, moment);
-                self.carry_through(decided)
+                self.carry_through(decided).map(|_| ())
             }
             Message::Spoke { connection, broker, epoch } => {
                 self.controller.spoke(connection, broker, epoch);
@@ -78,15 +78,15 @@ impl Driver {
     /// Proposes what was decided, and lets the waiter wait until it is committed.
     ///
     /// Even a decision without records waits for all that was appended before it: it may have been
-    /// made upon that.
-    pub(super) fn carry_through(&mut self, decided: Decided) -> Result<(), DriverError> {
+    /// made upon that. Returns whether it was appended.
+    pub(super) fn carry_through(&mut self, decided: Decided) -> Result<bool, DriverError> {
         let Decided { batches, happenings, waiter } = decided;
         for batch in batches {
             if let Err(code) = self.propose(batch)? {
                 if let Some(waiter) = waiter {
                     waiter(Err(Failure::new(code, "")));
                 }
-                return Ok(());
+                return Ok(false);
             }
         }
         for happening in happenings {
@@ -96,7 +96,7 @@ impl Driver {
                 tracing::info!("{happening}");
             }
         }
-        let Some(waiter) = waiter else { return Ok(()) };
+        let Some(waiter) = waiter else { return Ok(true) };
         let after = self.machine.log().end();
         let committed = self.machine.high_watermark().unwrap_or(Offset::ZERO);
         if committed >= after {
@@ -104,7 +104,7 @@ impl Driver {
         } else {
             self.waiting.push_back(Waiting { after, waiter });
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Appends one batch of records, if this node leads still.
