@@ -8,7 +8,10 @@ use super::{Recipe, run};
 const THREE: Layout = Layout { founders: 3, spares: 0, brokers: 1 };
 
 fn calm(seed: u64) -> World {
-    World::lay_out(Recipe::new(seed), THREE, Quality::GOOD, Dice::new(seed))
+    let recipe = Recipe::new(seed);
+    let mut world = World::lay_out(recipe, THREE, Quality::GOOD, Dice::new(seed));
+    world.sync_us = 1_000;
+    world
 }
 
 #[test]
