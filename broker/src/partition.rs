@@ -14,6 +14,7 @@ pub mod dirs;
 pub mod epoch;
 pub mod failure;
 pub mod flusher;
+mod leaving;
 mod metrics;
 mod offsets_log;
 mod opening;

@@ -22,7 +22,7 @@ use vltava_broker::replication::link::{FetchFrom, LeaderConnection, LeaderLink, 
 use vltava_config::Values;
 use vltava_log::{AppendOrigin, RealDisk};
 use vltava_metadata::{Changes, Image, MetadataRecord};
-use vltava_net::CancellationToken;
+use vltava_net::{Budget, CancellationToken};
 use vltava_wire::batch::{BatchBuilder, Batches};
 use vltava_wire::messages::alter_partition::{PartitionDataResponse, TopicDataResponse};
 use vltava_wire::messages::fetch::FetchableTopicResponse;
@@ -300,6 +300,7 @@ fn start(coordinator: &Arc<Coordinator>, id: i32, dir: &Path) -> Arc<Member> {
         config: Arc::new(config),
         cluster: cluster.clone(),
         disk: Arc::new(RealDisk),
+        budget: Budget::new(1 << 30, 0),
     };
     let partitions = Partitions::open(setup).expect("opened");
     let shutdown = CancellationToken::new();

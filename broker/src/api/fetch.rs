@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use vltava_config::keys;
-use vltava_net::Reply;
+use vltava_net::{Answer, Charge, Reply};
 use vltava_wire::messages::fetch::{FetchableTopicResponse, LeaderIdAndEpoch, NodeEndpoint};
 use vltava_wire::messages::{FetchRequest, FetchResponse};
 use vltava_wire::{BrokerEpoch, ErrorCode, LeaderEpoch, NodeId};
@@ -26,6 +26,9 @@ use crate::server::Broker;
 
 /// A consumer that wants to see nothing of open transactions says so by this number.
 const READ_COMMITTED: i8 = 1;
+
+/// What a consumer gets at once while memory is scarce, or one batch if that is larger.
+const SCARCE_BYTES: usize = 64 << 10;
 
 /// The version from which an answer can hint at the leader (KIP-951); fields are older.
 const HINTS_SINCE: i16 = 12;
@@ -56,7 +59,14 @@ pub async fn handle(broker: &Arc<Broker>, call: Call<FetchRequest>) -> Reply {
         read_committed: request.isolation_level == READ_COMMITTED,
         deadline: call.received + Duration::from_millis(request.max_wait_ms.max(0) as u64),
     };
-    call.reply_later(fetch.answer(pass))
+    let header = call.header;
+    Reply::later(async move {
+        let (response, charge) = fetch.answer(pass).await;
+        match Answer::to::<FetchRequest>(&header, &response) {
+            Answer::Frame(frame) => Answer::Frame(frame.holding(charge)),
+            other => other,
+        }
+    })
 }
 
 fn reader(request: &FetchRequest, version: i16) -> Reader {
@@ -91,8 +101,9 @@ struct Fetch {
 }
 
 impl Fetch {
-    async fn answer(self, first: Pass) -> FetchResponse {
-        let pass = self.enough(first).await;
+    /// The answer, and the memory that it holds until it was written.
+    async fn answer(self, first: Pass) -> (FetchResponse, Charge) {
+        let (pass, charge) = self.charge(self.enough(first).await);
         let bytes = pass.bytes() as u64;
         let metrics = self.broker.partitions.metrics();
         match self.reader {
@@ -100,7 +111,23 @@ impl Fetch {
             Reader::Follower { .. } => metrics.replicated_bytes_out.inc_by(bytes),
         };
         let fetched = pass.read(self.reader, self.read_committed).await;
-        self.response(fetched)
+        (self.response(fetched), charge)
+    }
+
+    /// Charges what is about to be read. Consumers share half of the memory that there is, so
+    /// that slow ones keep no producer out; when it is used up they get little at a time.
+    fn charge(&self, pass: Pass) -> (Pass, Charge) {
+        let budget = self.broker.partitions.budget();
+        let shared = budget.limit() / 2;
+        let is_consumer = self.reader == Reader::Consumer;
+        if is_consumer && budget.used().saturating_add(pass.bytes()) > shared {
+            let max_bytes = SCARCE_BYTES.min(self.limits.max_bytes);
+            let pass = pass.again(self.reader, Limits { max_bytes, min_bytes: 0 });
+            let bytes = pass.bytes();
+            return (pass, budget.charge_always(bytes));
+        }
+        let bytes = pass.bytes();
+        (pass, budget.charge_always(bytes))
     }
 
     /// Waits until there is enough to answer with, or the time is over.

@@ -12,6 +12,7 @@ use vltava_log::Disk;
 use vltava_metadata::{
     Changes, ConfigResource, Image, PartitionRef, PartitionRegistration, ResourceType,
 };
+use vltava_net::Budget;
 use vltava_wire::{NodeId, Offset, PartitionId, Str, Uuid};
 
 use super::dirs::{self, LogDir, Owner};
@@ -39,6 +40,8 @@ pub struct Setup {
     pub cluster: ClusterView,
     /// The disk: the operating system's, but in tests.
     pub disk: Arc<dyn Disk>,
+    /// The memory of the process.
+    pub budget: Arc<Budget>,
 }
 
 /// Why a partition cannot be used here.
@@ -57,7 +60,7 @@ pub enum Unavailable {
 
 #[derive(Debug, Default)]
 pub(super) struct Hosted {
-    by_id: HashMap<(Uuid, i32), Arc<Partition>>,
+    pub(super) by_id: HashMap<(Uuid, i32), Arc<Partition>>,
     /// The topics of which something is hosted, by name.
     topic_ids: HashMap<Str, Uuid>,
 }
@@ -69,7 +72,7 @@ impl Hosted {
         self.by_id.insert((name.topic_id, name.index), Arc::clone(partition));
     }
 
-    fn remove(&mut self, topic_id: Uuid, index: i32) -> Option<Arc<Partition>> {
+    pub(super) fn remove(&mut self, topic_id: Uuid, index: i32) -> Option<Arc<Partition>> {
         let removed = self.by_id.remove(&(topic_id, index))?;
         let is_last = !self.by_id.keys().any(|(id, _)| *id == topic_id);
         if is_last && self.topic_ids.get(&removed.name.topic) == Some(&topic_id) {
@@ -97,6 +100,7 @@ pub struct Partitions {
     pub(super) failed_dirs: watch::Sender<Vec<Uuid>>,
     sessions: Mutex<SessionCache>,
     producer_ids: ProducerIds,
+    budget: Arc<Budget>,
     pub(super) metrics: PartitionMetrics,
 }
 
@@ -118,9 +122,9 @@ const HOSTING_THREADS_MAX: usize = 8;
 
 /// What follows from an image for the fetchers.
 #[derive(Default)]
-struct Moves {
-    follow: Vec<(NodeId, Arc<Partition>)>,
-    leave: Vec<Arc<Partition>>,
+pub(super) struct Moves {
+    pub(super) follow: Vec<(NodeId, Arc<Partition>)>,
+    pub(super) leave: Vec<Arc<Partition>>,
 }
 
 impl Partitions {
@@ -130,7 +134,7 @@ impl Partitions {
     /// # Errors
     /// A log directory cannot be used.
     pub fn open(setup: Setup) -> Result<Arc<Self>, OpenError> {
-        let Setup { id, cluster_id, config, cluster, disk } = setup;
+        let Setup { id, cluster_id, config, cluster, disk, budget } = setup;
         let owner = Owner { cluster_id, node_id: id };
         let dirs = open_dirs(&config, &owner, &disk)?;
         let settings = Settings::of("", &TopicConfig::resolve(&config, NO_OVERRIDES), &config);
@@ -161,6 +165,7 @@ impl Partitions {
             sessions: Mutex::new(SessionCache::new(slots as usize)),
             producer_ids: ProducerIds::default(),
             metrics: PartitionMetrics::default(),
+            budget,
             config,
         }))
     }
@@ -195,6 +200,11 @@ impl Partitions {
     /// Ids for idempotent producers.
     pub fn producer_ids(&self) -> &ProducerIds {
         &self.producer_ids
+    }
+
+    /// The memory of the process, which fetched records are charged to.
+    pub fn budget(&self) -> &Arc<Budget> {
+        &self.budget
     }
 
     /// Counters of what is produced and fetched.
@@ -282,7 +292,7 @@ impl Partitions {
         }
     }
 
-    fn hosted(&self, topic: Uuid, index: i32) -> Option<Arc<Partition>> {
+    pub(super) fn hosted(&self, topic: Uuid, index: i32) -> Option<Arc<Partition>> {
         self.hosted.read().by_id.get(&(topic, index)).cloned()
     }
 
@@ -413,76 +423,6 @@ impl Partitions {
         works.min_by_key(|dir| count(dir)).cloned()
     }
 
-    /// Deletes what this broker is not to hold any more, before anything of the same name is made.
-    fn delete_unwanted(
-        &self,
-        image: &Image,
-        changes: &Changes,
-        changed: &BTreeSet<PartitionRef>,
-        moves: &mut Moves,
-    ) {
-        let mut unwanted: Vec<_> = {
-            let hosted = self.hosted.read();
-            let gone = hosted.by_id.iter().filter(|((topic, _), _)| {
-                changes.topics_deleted.contains_key(topic) && image.topic_by_id(*topic).is_none()
-            });
-            gone.map(|(_, partition)| Arc::clone(partition)).collect()
-        };
-        for partition in changed {
-            let registration = image.partition(partition.topic, partition.partition);
-            if !registration.is_some_and(|it| it.is_replica(self.me)) {
-                unwanted.extend(self.hosted(partition.topic, partition.partition.get()));
-            }
-        }
-        if unwanted.is_empty() {
-            return;
-        }
-        moves.leave.extend(unwanted.iter().cloned());
-        self.fetchers.apply(Vec::new(), std::mem::take(&mut moves.leave));
-        for partition in &unwanted {
-            self.hosted.write().remove(partition.name.topic_id, partition.name.index);
-        }
-        let folders = unwanted.into_iter().map(|partition| {
-            let folder = partition.dir().folder(&partition.name.topic, partition.name.index);
-            (Arc::clone(partition.dir()), partition.name.clone(), folder, partition.retire())
-        });
-        delete_folders(folders.collect());
-    }
-
-    /// Sets logs aside that were found at start and are of topics, or assignments, that are gone.
-    ///
-    /// They are kept, as Kafka keeps them: a quorum that lost its own data must not take the
-    /// records with it.
-    fn set_strays_aside(&self, image: &Image) {
-        let is_wanted = |topic, index| {
-            let registration = image.partition(topic, PartitionId(index));
-            registration.is_some_and(|it| it.is_replica(self.me))
-        };
-        for found in self.found.lock().take_strays(is_wanted) {
-            let Found { dir, folder, log, .. } = found;
-            drop(log);
-            let name = PartitionName {
-                topic: folder.topic.into(),
-                topic_id: folder.topic_id.unwrap_or_default(),
-                index: folder.index.get(),
-            };
-            let forgotten = dir.forget(std::slice::from_ref(&name));
-            let aside = dir.set_stray_aside(&folder.path, rand::random());
-            match (forgotten, aside) {
-                (Ok(()), Ok(aside)) => tracing::warn!(
-                    partition = %name, aside = %aside.display(),
-                    "not assigned here any more; its records are kept aside"
-                ),
-                (Err(error), _) => {
-                    tracing::error!(partition = %name, error = describe(&error), "a stray stays");
-                }
-                (_, Err(error)) => {
-                    tracing::error!(partition = %name, error = describe(&error), "a stray stays");
-                }
-            }
-        }
-    }
-
     fn reconfigure(&self, image: &Image, changes: &Changes, values: &Values) {
         let is_broker = |it: &ConfigResource| it.kind == ResourceType::BROKER;
         let all = changes.configs.iter().any(is_broker);
@@ -559,37 +499,4 @@ fn reuse(found: Found, topic_id: Uuid, settings: Settings) -> ReusedLog {
         Ok(log)
     });
     (dir, log, high_watermark)
-}
-
-type Doomed = (Arc<LogDir>, PartitionName, std::path::PathBuf, Option<vltava_log::Log>);
-
-/// Renames folders, so that their names are free, forgets their offsets, and has what is in them
-/// removed beside everything else.
-fn delete_folders(doomed: Vec<Doomed>) {
-    let mut renamed = Vec::new();
-    for (dir, name, folder, log) in doomed {
-        drop(log);
-        if let Err(error) = dir.forget(std::slice::from_ref(&name)) {
-            tracing::error!(partition = %name, error = describe(&error), "offsets stay noted");
-        }
-        match dir.mark_deleted(&folder, rand::random()) {
-            Ok(path) => renamed.push((dir, path)),
-            Err(error) => {
-                tracing::error!(partition = %name, error = describe(&error), "a log stays");
-            }
-        }
-    }
-    if renamed.is_empty() {
-        return;
-    }
-    let remove = move || {
-        for (dir, path) in renamed {
-            if let Err(error) = dir.remove_folder(&path) {
-                tracing::warn!(error = describe(&error), "removed at the next start");
-            }
-        }
-    };
-    if let Err(error) = std::thread::Builder::new().name("remover".to_owned()).spawn(remove) {
-        tracing::warn!(%error, "deleted logs are removed at the next start");
-    }
 }

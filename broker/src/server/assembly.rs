@@ -123,6 +123,7 @@ async fn live(values: Values) -> Result<(), RunError> {
         config: Arc::clone(&config),
         cluster: cluster.clone(),
         disk,
+        budget: Arc::clone(&budget),
     };
     let partitions =
         tokio::task::block_in_place(|| Partitions::open(setup)).map_err(RunError::Open)?;

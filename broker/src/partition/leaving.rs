@@ -1,0 +1,118 @@
+//! Partitions that are not held here any more: deleted topics, replicas that moved away, and
+//! strays that were found at start.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use vltava_metadata::{Changes, Image, PartitionRef};
+use vltava_wire::PartitionId;
+
+use super::dirs::LogDir;
+use super::opening::Found;
+use super::registry::{Moves, Partitions};
+use super::replica::{PartitionName, describe};
+
+impl Partitions {
+    /// Deletes what this broker is not to hold any more, before anything of the same name is made.
+    pub(super) fn delete_unwanted(
+        &self,
+        image: &Image,
+        changes: &Changes,
+        changed: &BTreeSet<PartitionRef>,
+        moves: &mut Moves,
+    ) {
+        let mut unwanted: Vec<_> = {
+            let hosted = self.hosted.read();
+            let gone = hosted.by_id.iter().filter(|((topic, _), _)| {
+                changes.topics_deleted.contains_key(topic) && image.topic_by_id(*topic).is_none()
+            });
+            gone.map(|(_, partition)| Arc::clone(partition)).collect()
+        };
+        for partition in changed {
+            let registration = image.partition(partition.topic, partition.partition);
+            if !registration.is_some_and(|it| it.is_replica(self.me)) {
+                unwanted.extend(self.hosted(partition.topic, partition.partition.get()));
+            }
+        }
+        if unwanted.is_empty() {
+            return;
+        }
+        moves.leave.extend(unwanted.iter().cloned());
+        self.fetchers.apply(Vec::new(), std::mem::take(&mut moves.leave));
+        for partition in &unwanted {
+            self.hosted.write().remove(partition.name.topic_id, partition.name.index);
+        }
+        let folders = unwanted.into_iter().map(|partition| {
+            let folder = partition.dir().folder(&partition.name.topic, partition.name.index);
+            (Arc::clone(partition.dir()), partition.name.clone(), folder, partition.retire())
+        });
+        delete_folders(folders.collect());
+    }
+
+    /// Sets logs aside that were found at start and are of topics, or assignments, that are gone.
+    ///
+    /// They are kept, as Kafka keeps them: a quorum that lost its own data must not take the
+    /// records with it.
+    pub(super) fn set_strays_aside(&self, image: &Image) {
+        let is_wanted = |topic, index| {
+            let registration = image.partition(topic, PartitionId(index));
+            registration.is_some_and(|it| it.is_replica(self.me))
+        };
+        for found in self.found.lock().take_strays(is_wanted) {
+            let Found { dir, folder, log, .. } = found;
+            drop(log);
+            let name = PartitionName {
+                topic: folder.topic.into(),
+                topic_id: folder.topic_id.unwrap_or_default(),
+                index: folder.index.get(),
+            };
+            let forgotten = dir.forget(std::slice::from_ref(&name));
+            let aside = dir.set_stray_aside(&folder.path, rand::random());
+            match (forgotten, aside) {
+                (Ok(()), Ok(aside)) => tracing::warn!(
+                    partition = %name, aside = %aside.display(),
+                    "not assigned here any more; its records are kept aside"
+                ),
+                (Err(error), _) => {
+                    tracing::error!(partition = %name, error = describe(&error), "a stray stays");
+                }
+                (_, Err(error)) => {
+                    tracing::error!(partition = %name, error = describe(&error), "a stray stays");
+                }
+            }
+        }
+    }
+}
+
+type Doomed = (Arc<LogDir>, PartitionName, std::path::PathBuf, Option<vltava_log::Log>);
+
+/// Renames folders, so that their names are free, forgets their offsets, and has what is in them
+/// removed beside everything else.
+fn delete_folders(doomed: Vec<Doomed>) {
+    let mut renamed = Vec::new();
+    for (dir, name, folder, log) in doomed {
+        drop(log);
+        if let Err(error) = dir.forget(std::slice::from_ref(&name)) {
+            tracing::error!(partition = %name, error = describe(&error), "offsets stay noted");
+        }
+        match dir.mark_deleted(&folder, rand::random()) {
+            Ok(path) => renamed.push((dir, path)),
+            Err(error) => {
+                tracing::error!(partition = %name, error = describe(&error), "a log stays");
+            }
+        }
+    }
+    if renamed.is_empty() {
+        return;
+    }
+    let remove = move || {
+        for (dir, path) in renamed {
+            if let Err(error) = dir.remove_folder(&path) {
+                tracing::warn!(error = describe(&error), "removed at the next start");
+            }
+        }
+    };
+    if let Err(error) = std::thread::Builder::new().name("remover".to_owned()).spawn(remove) {
+        tracing::warn!(%error, "deleted logs are removed at the next start");
+    }
+}
