@@ -48,6 +48,9 @@ pub struct Recipe {
     pub seed: u64,
     /// How many steps trouble lasts.
     pub steps: u64,
+    /// How many of the last events and their effects a failure tells; none by default, as that
+    /// takes time.
+    pub trail: usize,
     /// The bug that all machines have.
     #[cfg(feature = "planted")]
     pub planted: Option<crate::planted::Bug>,
@@ -59,6 +62,7 @@ impl Recipe {
         Self {
             seed,
             steps: STEPS,
+            trail: 0,
             #[cfg(feature = "planted")]
             planted: None,
         }
@@ -79,6 +83,8 @@ pub struct Failure {
     pub stats: Stats,
     /// How each node stood, a line each.
     pub nodes: Vec<String>,
+    /// The last events and effects, if the recipe asks for them.
+    pub trail: Vec<String>,
 }
 
 impl Failure {
@@ -100,8 +106,8 @@ pub fn run(recipe: Recipe) -> Result<Stats, Box<Failure>> {
         Ok(()) => Ok(world.stats),
         Err(what) => {
             let nodes = world.nodes.iter().map(ToString::to_string).collect();
-            let (at_us, stats) = (world.now, world.stats);
-            Err(Box::new(Failure { recipe, what, at_us, stats, nodes }))
+            let (at_us, stats, trail) = (world.now, world.stats, world.trail.into());
+            Err(Box::new(Failure { recipe, what, at_us, stats, nodes, trail }))
         }
     }
 }

@@ -9,12 +9,14 @@ use std::process::ExitCode;
 
 use vltava_quorum::sim::{Recipe, STEPS, Stats, run};
 
-const USAGE: &str = "simulate [--seeds N] [--seed S] [--steps N] [--quiet] [--planted NAME|all]
+const USAGE: &str = "simulate [--seeds N] [--seed S] [--steps N] [--quiet] [--trail N]
+         [--planted NAME|all]
 
   --seeds N       how many seeds to run (default 100)
   --seed S        the first seed (default 1)
   --steps N       how many steps trouble lasts in each run
   --quiet         print the totals alone
+  --trail N       of a run that fails, print the last N events and effects
   --planted NAME  build with --features planted: show in how many seeds a planted bug is found";
 
 #[derive(Debug)]
@@ -23,6 +25,7 @@ struct Options {
     seed: u64,
     steps: u64,
     quiet: bool,
+    trail: usize,
     planted: Option<String>,
 }
 
@@ -39,7 +42,8 @@ fn main() -> ExitCode {
 }
 
 fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Option<Options>, String> {
-    let mut options = Options { seeds: 100, seed: 1, steps: STEPS, quiet: false, planted: None };
+    let (seeds, seed, steps) = (100, 1, STEPS);
+    let mut options = Options { seeds, seed, steps, quiet: false, trail: 0, planted: None };
     while let Some(name) = arguments.next() {
         match name.as_str() {
             "-h" | "--help" => return Ok(None),
@@ -47,6 +51,7 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Option<Options>,
             "--planted" => options.planted = Some(value(&name, arguments.next())?),
             "--seeds" => options.seeds = number(&name, arguments.next())?,
             "--seed" => options.seed = number(&name, arguments.next())?,
+            "--trail" => options.trail = number(&name, arguments.next())? as usize,
             "--steps" => options.steps = number(&name, arguments.next())?,
             _ => return Err(format!("unknown argument {name}")),
         }
@@ -67,7 +72,8 @@ fn number(name: &str, given: Option<String>) -> Result<u64, String> {
 fn survey(options: &Options) -> ExitCode {
     let mut total = Stats::default();
     for seed in options.seed..options.seed.saturating_add(options.seeds) {
-        let recipe = Recipe { steps: options.steps, ..Recipe::new(seed) };
+        let Options { steps, trail, .. } = *options;
+        let recipe = Recipe { steps, trail, ..Recipe::new(seed) };
         match run(recipe) {
             Ok(stats) => {
                 if !options.quiet {
@@ -76,9 +82,9 @@ fn survey(options: &Options) -> ExitCode {
                 total.add(&stats);
             }
             Err(failure) => {
-                let nodes = failure.nodes.join("\n");
+                let lines = [failure.trail.join("\n"), failure.nodes.join("\n")].join("\n");
                 let (stats, again) = (&failure.stats, failure.command());
-                return complain(&format!("{failure}\n{nodes}\n{stats}\nagain: {again}"));
+                return complain(&format!("{lines}\n{failure}\n{stats}\nagain: {again}"));
             }
         }
     }

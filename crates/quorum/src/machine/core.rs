@@ -167,6 +167,14 @@ impl Core {
         }
     }
 
+    /// Notes who leads the epoch, and where it listens if that was said.
+    pub(super) fn learn_leader(&mut self, leader: NodeId, endpoint: Option<Endpoint>) {
+        self.state.leader = Some(leader);
+        if endpoint.is_some() {
+            self.leader_endpoint = endpoint;
+        }
+    }
+
     pub(super) fn two_leaders(&mut self, known: NodeId, other: NodeId) {
         self.halt(Violation::TwoLeaders { epoch: self.state.epoch, known, other });
     }

@@ -93,12 +93,18 @@ impl Machine {
         endpoint: Option<Endpoint>,
         now: Instant,
     ) {
+        let epoch_known = epoch == self.core.state.epoch;
+        if epoch_known && matches!(self.role, Role::Unattached { .. }) {
+            self.core.learn_leader(leader, endpoint.clone());
+            if self.core.destination(leader).is_none() {
+                // What is heard time and again of a leader that cannot be reached must not put
+                // off the election.
+                return;
+            }
+        }
         self.leave_role(now);
         self.core.enter_epoch(epoch);
-        self.core.state.leader = Some(leader);
-        if endpoint.is_some() {
-            self.core.leader_endpoint = endpoint;
-        }
+        self.core.learn_leader(leader, endpoint);
         if self.core.destination(leader).is_none() {
             let election_at = now + self.core.election_wait();
             self.role = Role::Unattached { election_at };

@@ -20,6 +20,8 @@ const CRASH_AMID_EFFECTS: u64 = 150;
 impl World {
     /// Hands one event to a node; the events that must follow at once come back.
     pub(crate) fn feed_one(&mut self, index: usize, event: Event) -> Checked<Vec<Event>> {
+        let (id, at) = (self.nodes[index].id, self.now);
+        self.note(|| format!("{at} {id} <- {event:?}"));
         let node = &mut self.nodes[index];
         let now = node.clock.local(self.now);
         let Some(process) = &mut node.process else { return Ok(Vec::new()) };
@@ -32,6 +34,7 @@ impl World {
             if nth as u64 == last {
                 return self.fail_amid(index, &effect).map(|()| Vec::new());
             }
+            self.note(|| format!("{at} {id} -> {effect:?}"));
             events.extend(self.carry_out(index, effect, before)?);
             if self.nodes[index].process.is_none() {
                 return Ok(Vec::new());

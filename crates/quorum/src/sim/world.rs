@@ -77,6 +77,7 @@ pub(crate) struct World {
     pub(crate) payloads: u64,
     /// When a leader last changed the voters, or was asked to add one.
     pub(crate) changed_at: Option<u64>,
+    pub(crate) trail: VecDeque<String>,
     queue: BTreeMap<(u64, u64), Action>,
     queued: u64,
     rings: u32,
@@ -122,6 +123,7 @@ impl World {
             lost_disks: BTreeMap::new(),
             payloads: 0,
             changed_at: None,
+            trail: VecDeque::new(),
             queue: BTreeMap::new(),
             queued: 0,
             rings: 0,
@@ -360,6 +362,16 @@ impl World {
         self.tokens += 1;
         let token = Token(self.tokens);
         self.feed(node, Event::Request { token, request })
+    }
+
+    /// Notes what happens, for as long as it is among the last things that did.
+    pub(crate) fn note(&mut self, line: impl FnOnce() -> String) {
+        if self.recipe.trail > 0 {
+            if self.trail.len() >= self.recipe.trail {
+                self.trail.pop_front();
+            }
+            self.trail.push_back(line());
+        }
     }
 
     /// Hands an event, and those that it leads to, to a node.

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use vltava_quorum::{
-    Config, ControlRecord, Effect, EndQuorumEpochRequest, Event, FetchResponse, QuorumState,
-    Request, Response, RoleName, VoteRequest, VoteResponse,
+    Config, ControlRecord, Effect, EndQuorumEpochRequest, Event, FetchResponse, LeaderInfo,
+    QuorumState, Request, Response, RoleName, VoteRequest, VoteResponse,
 };
 use vltava_wire::{ErrorCode, LeaderEpoch, NodeId, Uuid};
 
@@ -255,4 +255,27 @@ fn an_observer_asks_one_after_the_other_and_follows_who_they_name() {
     });
     assert_eq!(to.expect("it fetches").endpoint, endpoint(2));
     assert_eq!(node.machine.leader(), leader(2, 4));
+}
+
+#[test]
+fn hearing_of_a_leader_that_cannot_be_found_does_not_put_off_the_election() {
+    let mut node = Node::new(log(&[1, 2, 3], &[(1, 5)]), state(4));
+    let leader = LeaderInfo { endpoint: None, ..leader(9, 4) };
+    let mut answered = 0;
+    for _ in 0..40 {
+        node.wait(Duration::from_millis(100));
+        let asked = node.sent(|request| matches!(request, Request::Fetch(_)).then_some(()));
+        for (id, ()) in asked {
+            let error = ErrorCode::NOT_LEADER_OR_FOLLOWER;
+            let leader = leader.clone();
+            let response = FetchResponse { error, leader, ..FetchResponse::default() };
+            node.on(Event::Response { id, response: Response::Fetch(response) });
+            answered += 1;
+        }
+        if answered > 0 && !node.sent(is_vote).is_empty() && node.machine.leader() == leader {
+            return;
+        }
+        node.effects.retain(|effect| !matches!(effect, Effect::Send { .. }));
+    }
+    panic!("no vote was asked for within four seconds, {answered} answers");
 }
