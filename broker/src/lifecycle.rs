@@ -15,8 +15,9 @@ mod registration;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, watch};
 use vltava_metadata::{Changes, Image};
 use vltava_net::CancellationToken;
@@ -25,6 +26,11 @@ use vltava_wire::{BrokerEpoch, NodeId, Offset, Str, Uuid};
 
 pub use coordinators::Coordinators;
 pub use registration::{Advertised, Identity, RegistrationError};
+
+/// The pause between two heartbeats of a broker that waits to be unfenced, or to shut down.
+const TRANSITION_PAUSE: Duration = Duration::from_millis(50);
+/// How long a broker that shuts down waits for a coordinator that answers at all.
+const COORDINATORS_SILENT_MAX: Duration = Duration::from_secs(5);
 
 /// An image and what changed since the one that was published before it.
 #[derive(Debug)]
@@ -77,6 +83,8 @@ pub struct Life {
     /// Woken when the registration is no longer valid.
     stale: Notify,
     status: watch::Sender<Status>,
+    /// When an active coordinator last answered a heartbeat.
+    heard: Mutex<Instant>,
     offline_directories: watch::Sender<Vec<Uuid>>,
 }
 
@@ -93,6 +101,7 @@ impl Life {
             changed: Notify::new(),
             stale: Notify::new(),
             status: watch::channel(status).0,
+            heard: Mutex::new(Instant::now()),
             offline_directories: watch::channel(Vec::new()).0,
         })
     }
@@ -121,14 +130,32 @@ impl Life {
         self.changed.notify_waiters();
     }
 
-    /// Asks the coordinator to move leadership away, and waits until it has, or `limit` is over.
+    /// Asks the coordinator to move leadership away, and waits until it has. Gives up after `limit`,
+    /// and sooner if no coordinator is there to ask.
     pub async fn controlled_shutdown(&self, limit: Duration) {
         let mut status = self.status.subscribe();
         self.stopping.store(true, Ordering::Release);
         self.changed.notify_waiters();
-        let moved = status.wait_for(|status| status.should_shut_down);
-        if !matches!(tokio::time::timeout(limit, moved).await, Ok(Ok(_))) {
-            tracing::warn!("the coordinators did not move all leadership away within {limit:?}");
+        let start = Instant::now();
+        loop {
+            let moved = status.wait_for(|status| status.should_shut_down);
+            if let Ok(Ok(_)) = tokio::time::timeout(TRANSITION_PAUSE, moved).await {
+                return;
+            }
+            let silent = self.heard.lock().elapsed();
+            if start.elapsed() > limit || silent.min(start.elapsed()) > COORDINATORS_SILENT_MAX {
+                tracing::warn!(?silent, "the coordinators did not move all leadership away");
+                return;
+            }
+        }
+    }
+
+    /// The pause between two heartbeats: short while something is about to change.
+    fn pause(&self, interval: Duration) -> Duration {
+        let is_fenced = self.ready.load(Ordering::Acquire) && self.status.borrow().fenced;
+        match is_fenced || self.stopping.load(Ordering::Acquire) {
+            true => interval.min(TRANSITION_PAUSE),
+            false => interval,
         }
     }
 

@@ -33,7 +33,7 @@ pub fn get(address: &str, path: &str) -> Outcome<(u16, String)> {
 /// # Errors
 /// If the node has no admin port or does not answer.
 pub fn metrics(node: &Node) -> Outcome<BTreeMap<String, f64>> {
-    let address = node.listeners.get("admin").and_then(|address| address.as_str());
+    let address = node.admin.as_deref();
     let address = address.ok_or_else(|| format!("{} has no admin port", node.name))?;
     let (_, body) = get(address, "/metrics")?;
     let sample = |line: &str| {

@@ -22,9 +22,10 @@ pub struct Node {
     pub pid: Option<i32>,
     /// What the command calls its state.
     pub state: String,
-    /// Its addresses by name.
-    #[serde(default)]
-    pub listeners: serde_json::Value,
+    /// Its addresses, as `NAME://host:port`.
+    pub listeners: Vec<String>,
+    /// Where it serves metrics and probes, as `host:port`.
+    pub admin: Option<String>,
     /// Its folder.
     pub data_dir: PathBuf,
 }

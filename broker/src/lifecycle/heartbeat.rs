@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
@@ -84,7 +84,7 @@ async fn beat_on(connection: &Connection, interval: Duration, life: &Life) {
             }
         }
         tokio::select! {
-            () = tokio::time::sleep(interval) => {}
+            () = tokio::time::sleep(life.pause(interval)) => {}
             () = changed => {}
             () = connection.closed() => return,
         }
@@ -105,6 +105,7 @@ fn request(life: &Life) -> BrokerHeartbeatRequest {
 fn take(life: &Life, request: &BrokerHeartbeatRequest, response: &BrokerHeartbeatResponse) {
     match response.error_code {
         ErrorCode::NONE => {
+            *life.heard.lock() = Instant::now();
             let status = Status {
                 fenced: response.is_fenced,
                 // An answer to a heartbeat that did not ask yet says nothing.

@@ -53,12 +53,12 @@ pub(super) fn run() -> Outcome<String> {
 
 fn coordinators(cluster: &Cluster) -> Outcome<String> {
     let nodes = cluster.nodes()?;
-    let addresses = nodes.iter().filter(|node| node.role == "coordinator").filter_map(|node| {
-        let listeners = node.listeners.as_object()?;
-        let address = listeners.iter().find(|(name, _)| name.eq_ignore_ascii_case("controller"));
-        Some(address?.1.as_str()?.to_owned())
-    });
-    let addresses: Vec<String> = addresses.collect();
+    let addresses: Vec<String> = nodes
+        .iter()
+        .flat_map(|node| &node.listeners)
+        .filter_map(|listener| listener.strip_prefix("CONTROLLER://"))
+        .map(str::to_owned)
+        .collect();
     if addresses.is_empty() {
         return Err(format!("no coordinator has a listener called controller: {nodes:?}"));
     }
