@@ -6,6 +6,7 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
 use super::registry::Partitions;
@@ -25,6 +26,11 @@ pub struct PartitionMetrics {
     pub failed_appends: Counter,
 }
 
+/// How long syncs take, in seconds: from 0.1 ms (a disk with a safe cache) to 3 s (one in trouble).
+pub fn sync_times() -> Histogram {
+    Histogram::new(exponential_buckets(0.0001, 2.0, 16))
+}
+
 /// Counts the partitions when it is asked.
 #[derive(Debug)]
 struct Census(Weak<Partitions>);
@@ -42,11 +48,14 @@ impl Partitions {
         let mut counter = |name: &str, help: &str, counter: &Counter| {
             registry.register(name, help, counter.clone());
         };
-        counter("produce_batches", "Batches that producers appended", &own.batches_in);
-        counter("produce_bytes", "Bytes that producers appended", &own.bytes_in);
-        counter("fetch_bytes", "Bytes that consumers fetched", &own.bytes_out);
-        counter("replication_bytes", "Bytes that followers fetched", &own.replicated_bytes_out);
-        counter("produce_failures", "Batches that were refused", &own.failed_appends);
+        counter("vltava_produce_batches", "Batches that producers appended", &own.batches_in);
+        counter("vltava_produce_bytes", "Bytes that producers appended", &own.bytes_in);
+        counter("vltava_fetch_bytes", "Bytes that consumers fetched", &own.bytes_out);
+        let replicated = &own.replicated_bytes_out;
+        counter("vltava_replication_bytes", "Bytes that followers fetched", replicated);
+        counter("vltava_produce_failures", "Batches that were refused", &own.failed_appends);
+        let help = "How long it takes to sync what was appended to a log";
+        registry.register("vltava_log_sync_seconds", help, self.around.syncs.clone());
         registry.register_collector(Box::new(Census(Arc::downgrade(self))));
     }
 }
@@ -55,14 +64,10 @@ impl Collector for Census {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let Some(partitions) = self.0.upgrade() else { return Ok(()) };
         let all = partitions.all();
-        let in_sync: Vec<_> = all.iter().filter_map(|partition| partition.in_sync()).collect();
         let offline = all.iter().filter(|partition| partition.offline_reason().is_some()).count();
-        let under = in_sync.iter().filter(|(replicas, in_sync)| in_sync < replicas).count();
         let gauges = [
-            ("partitions", "Partitions that have a replica here", all.len()),
-            ("partitions_led", "Partitions that this broker leads", in_sync.len()),
-            ("partitions_under_replicated", "Led partitions with replicas out of sync", under),
-            ("partitions_offline", "Partitions whose log cannot be used", offline),
+            ("vltava_partitions", "Partitions that have a replica here", all.len()),
+            ("vltava_partitions_offline", "Partitions whose log cannot be used", offline),
         ];
         for (name, help, value) in gauges {
             let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));

@@ -17,7 +17,7 @@ use vltava_wire::{NodeId, Offset, PartitionId, Str, Uuid};
 
 use super::dirs::{self, LogDir, Owner};
 use super::flusher::{FLUSHERS, Flushers};
-use super::metrics::PartitionMetrics;
+use super::metrics::{PartitionMetrics, sync_times};
 use super::opening::{self, Found, FoundLogs, OpenError};
 use super::producer_ids::ProducerIds;
 use super::replica::{Partition, PartitionName, describe};
@@ -147,6 +147,7 @@ impl Partitions {
             peers: Box::new(cluster.clone()),
             flushes: Arc::clone(flushers.queue()),
             news,
+            syncs: sync_times(),
             replica_lag_max: milliseconds(config.get(keys::REPLICA_LAG_TIME_MAX_MS)),
         });
         let slots = config.get(keys::MAX_INCREMENTAL_FETCH_SESSION_CACHE_SLOTS).max(0);

@@ -440,7 +440,12 @@ impl Flush for Partition {
                 Err(_) => None,
             }
         };
-        let result = ticket.map(vltava_log::FlushTicket::sync);
+        let result = ticket.map(|ticket| {
+            let start = Instant::now();
+            let result = ticket.sync();
+            self.around.syncs.observe(start.elapsed().as_secs_f64());
+            result
+        });
         let mut state = self.state();
         if let (Some(result), Ok(log)) = (result, state.log()) {
             let completed = log.complete_flush(result);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use prometheus_client::metrics::histogram::Histogram;
 use tokio::sync::mpsc;
 use vltava_wire::{BrokerEpoch, NodeId, Uuid};
 
@@ -56,6 +57,8 @@ pub struct Surroundings {
     /// Whom to tell news. A partition has one proposal at most under way, and a directory fails
     /// once, so it is bounded by the number of partitions.
     pub news: mpsc::UnboundedSender<News>,
+    /// How long syncs take.
+    pub syncs: Histogram,
     /// `replica.lag.time.max.ms`.
     pub replica_lag_max: Duration,
 }

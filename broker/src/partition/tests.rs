@@ -115,6 +115,7 @@ impl Node {
             peers: Box::new(Registered(Arc::clone(registered))),
             flushes: Arc::clone(&flushes),
             news: tell,
+            syncs: super::metrics::sync_times(),
             replica_lag_max: Duration::from_secs(30),
         });
         let known = dir.last_known("orders", 0);
