@@ -55,7 +55,9 @@ pub enum Event {
     Flushed { point: FlushPoint },
     /// The driver wrote a snapshot of committed records, durably.
     SnapshotTaken { id: SnapshotId },
-    /// The driver deleted all records that this snapshot, which it keeps, covers.
+    /// The driver deleted all records that this snapshot, which it keeps, covers. It may do so
+    /// once they are flushed: a truncation that is not yet on disk could else leave records of an
+    /// older epoch behind the snapshot.
     LogStartMoved { snapshot: SnapshotId },
     /// The snapshot of [`Effect::InstallSnapshot`](crate::Effect::InstallSnapshot) is in place;
     /// `voters` is the content of its `VotersRecord`.

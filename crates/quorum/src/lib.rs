@@ -19,11 +19,12 @@
 //!    [`is_behind`](LogShape::is_behind) the latest snapshot, it is dropped and the shape is that
 //!    of the snapshot alone. A node with an empty disk that does
 //!    not found the quorum starts with [`LogShape::empty`].
-//!    Whatever the shape holds counts as on disk: **sync the log's files first**, since a process
-//!    that was killed may have left in the page cache what no sync covered.
-//! 2. [`QuorumState`] from the `quorum-state` file (`Default` if there is none), its directory
-//!    synced for the same reason,
+//! 2. [`QuorumState`] from the `quorum-state` file (`Default` if there is none),
 //! 3. [`Machine::new`], then [`Event::Tick`].
+//!
+//! What was found at the start need not be durable (a process that was killed leaves unsynced
+//! writes in the page cache): the machine has `quorum-state` written and the log flushed anew with
+//! the first event, before it lets anybody count on them.
 //!
 //! For every event it calls [`Machine::on`] and carries out **all effects, in order, before the
 //! next event**. The machine gives them as *persist, then send, then apply*:

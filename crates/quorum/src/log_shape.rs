@@ -77,7 +77,10 @@ impl LogShape {
         }
     }
 
-    /// Adds a batch that was found on disk when the node started.
+    /// Adds a batch that was found in the log when the node started.
+    ///
+    /// Found does not mean durable: a process that was killed leaves in the page cache what no
+    /// sync covered. The machine has all of it flushed before it acknowledges any.
     ///
     /// Many batches of one epoch may be given as one; a voter set must come with the right
     /// `last_offset`, though.
@@ -85,9 +88,7 @@ impl LogShape {
     /// # Errors
     /// If the batch does not follow on the end of the log.
     pub fn restore(&mut self, batch: &BatchShape) -> Result<(), NotContiguous> {
-        self.append(batch)?;
-        self.flushed = self.end;
-        Ok(())
+        self.append(batch)
     }
 
     /// Notes a later snapshot than the one that the log starts at.
@@ -244,6 +245,12 @@ impl LogShape {
         if point.cuts == self.cuts {
             self.flushed = self.flushed.max(point.up_to).min(self.end);
         }
+    }
+
+    /// Takes all that was found for durable, for the planted bug that does so.
+    #[cfg(feature = "planted")]
+    pub(crate) fn trust_all(&mut self) {
+        self.flushed = self.end;
     }
 
     /// As [`Self::flushed_to`], for the planted bug that trusts a flush from before a cut.

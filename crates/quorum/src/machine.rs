@@ -241,10 +241,10 @@ impl Machine {
             (None, _) | (Some(_), Role::Unattached { .. }) => {
                 self.become_follower(info.epoch, leader, info.endpoint.clone(), now);
             }
-            (Some(_), Role::Follower(_)) if self.core.leader_endpoint.is_none() => {
-                self.core.leader_endpoint = info.endpoint.clone();
-            }
-            _ => {}
+            // Where the leader listens by the voter set may be out of date; what others say is
+            // tried while it does not answer.
+            (Some(_), Role::Follower(follower)) if follower.hears_leader() => {}
+            _ => self.core.learn_leader(leader, info.endpoint.clone()),
         }
     }
 

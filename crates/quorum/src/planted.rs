@@ -29,6 +29,8 @@ pub enum Bug {
     TruncateToHighWatermark,
     /// A follower fetches before it flushed.
     AcknowledgeBeforeFlush,
+    /// What is found in the log at the start is taken for durable.
+    TrustPageCache,
     /// A flush from before a truncation counts for what was written after it.
     StaleFlush,
     /// The leader does not compare epochs when it takes in a fetch.
@@ -43,7 +45,7 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::VoteWithoutPersisting,
         Self::VoteTwice,
         Self::VoteForShorterLog,
@@ -57,6 +59,7 @@ impl Bug {
         Self::CommitBeyondLog,
         Self::TruncateToHighWatermark,
         Self::AcknowledgeBeforeFlush,
+        Self::TrustPageCache,
         Self::StaleFlush,
         Self::SkipDivergenceCheck,
         Self::RestartedLeaderLeads,
@@ -69,6 +72,8 @@ impl Bug {
         match self {
             // It takes a slow disk and a truncation in its one sync.
             Self::StaleFlush => 300,
+            // It takes a kill, and a commit that hangs on what was not synced before it.
+            Self::TrustPageCache => 300,
             _ => 25,
         }
     }

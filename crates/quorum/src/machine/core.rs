@@ -58,7 +58,8 @@ pub(super) struct Core {
     /// Rounds of votes lost in a row.
     pub(super) failed_rounds: u32,
     pub(super) discovery: Discovery,
-    persisted: QuorumState,
+    /// What is on disk for sure; what the file held at the start may be in the page cache alone.
+    persisted: Option<QuorumState>,
     announced: LeaderInfo,
     scheduled: Option<Instant>,
     requests: u64,
@@ -83,16 +84,21 @@ impl Core {
             role_changes: 0,
             failed_rounds: 0,
             discovery: Discovery::new(now),
-            persisted: state,
+            persisted: None,
             announced: LeaderInfo::default(),
             scheduled: None,
             requests: 0,
             persist: Vec::new(),
             send: Vec::new(),
             apply: Vec::new(),
-            flush: false,
+            flush: true,
             config,
         };
+        #[cfg(feature = "planted")]
+        if planted!(core, TrustPageCache) {
+            core.log.trust_all();
+            core.persisted = Some(state);
+        }
         // A crash can leave a log that is newer than the quorum-state file only on a node that
         // never votes; whatever the reason, an epoch that has records has begun.
         let last_epoch = core.log.last_epoch();
@@ -337,11 +343,11 @@ impl Core {
         if self.running == Running::Halted {
             return std::mem::take(&mut self.apply);
         }
-        if self.state != self.persisted {
+        if self.persisted != Some(self.state) {
             let forget = planted!(self, VoteWithoutPersisting) && self.state.leader.is_none();
             if !forget {
                 effects.push(Effect::PersistQuorumState(self.state));
-                self.persisted = self.state;
+                self.persisted = Some(self.state);
             }
         }
         effects.append(&mut self.persist);

@@ -318,7 +318,6 @@ impl Disk {
     }
 
     fn restore(&mut self, shape: &mut LogShape) {
-        self.sync(self.unsynced.len());
         for batch in &self.image.batches {
             shape.restore(&batch.shape()).expect("a log's batches follow one another");
         }

@@ -358,8 +358,9 @@ impl World {
         let voters = log.voters_at(end_offset).cloned().unwrap_or_default();
         node.disk.snapshots.insert(id, SnapshotFile { digest: process.state, voters });
         self.stats.snapshots += 1;
+        let flushed = process.machine.log().flushed() >= end_offset;
         let mut events = vec![Event::SnapshotTaken { id }];
-        if self.dice.chance(500) {
+        if flushed && self.dice.chance(500) {
             node.disk.move_start(id);
             events.push(Event::LogStartMoved { snapshot: id });
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use vltava_quorum::{
     BatchShape, BeginQuorumEpochRequest, Config, Effect, Endpoint, Event, FetchRequest,
     FetchResponse, FlushPoint, Instant, LeaderInfo, LogShape, Machine, ProposalId, QuorumState,
-    Records, ReplicaKey, Request, RequestId, Response, SnapshotId, Token, VoteRequest,
+    Records, ReplicaKey, Request, RequestId, Response, RoleName, SnapshotId, Token, VoteRequest,
     VoteResponse, Voter, VoterSet,
 };
 use vltava_wire::{ErrorCode, LeaderEpoch, NodeId, Offset, Uuid};
@@ -64,7 +64,16 @@ impl Node {
         Self::with(Config { endpoints: vec![endpoint(1)], ..Config::new(key(1), 7) }, log, state)
     }
 
+    /// A node that has flushed what it found.
     pub fn with(config: Config, log: LogShape, state: QuorumState) -> Self {
+        let mut node = Self::just_started(config, log, state);
+        if node.machine.role() != RoleName::Leader {
+            node.flushed();
+        }
+        node
+    }
+
+    pub fn just_started(config: Config, log: LogShape, state: QuorumState) -> Self {
         let now = Instant::from_millis(1_000);
         let machine = Machine::new(config, state, log, now).expect("the configuration is sound");
         let mut node = Self { machine, now, effects: Vec::new(), flush: None, tokens: 0 };

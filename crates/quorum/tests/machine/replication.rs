@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use vltava_quorum::{
-    Effect, EpochEndOffset, Event, FetchResponse, FetchSnapshotRequest, FetchSnapshotResponse,
-    Request, RequestId, Response, SnapshotId, Violation,
+    Config, Effect, EpochEndOffset, Event, FetchResponse, FetchSnapshotRequest,
+    FetchSnapshotResponse, Request, RequestId, Response, SnapshotId, Violation,
 };
 use vltava_wire::{LeaderEpoch, Offset};
 
-use crate::fixture::{Node, batch, leader, log, records, state, voters};
+use crate::fixture::{Node, batch, key, leader, log, records, state, voters};
 
 /// Node 1, that follows node 2 in epoch 3, with 5 records of epoch 1 and 3 of epoch 2.
 fn follower() -> Node {
@@ -41,6 +41,22 @@ fn what_was_appended_is_flushed_before_the_next_fetch_acknowledges_it() {
     node.flushed();
     let (_, fetch) = node.fetch();
     assert_eq!((fetch.fetch_offset, fetch.high_watermark), (Offset(11), Some(Offset(9))));
+}
+
+#[test]
+fn what_was_found_at_the_start_is_flushed_before_a_fetch_acknowledges_it() {
+    let log = log(&[1, 2, 3], &[(1, 5)]);
+    let mut node = Node::just_started(Config::new(key(1), 7), log, state(1));
+    let rewritten = Effect::PersistQuorumState(state(1));
+    assert!(format!("{:?}", node.effects).contains(&format!("{rewritten:?}")));
+    node.follow(2);
+    let acknowledged = node.wait(Duration::from_millis(100)).sent(|request| match request {
+        Request::Fetch(fetch) if fetch.replica == key(1) => Some(fetch.fetch_offset),
+        _ => None,
+    });
+    assert!(acknowledged.iter().all(|(_, offset)| *offset == Offset(0)), "{acknowledged:?}");
+    node.flushed().ignore();
+    assert_eq!(node.fetch().1.fetch_offset, Offset(5));
 }
 
 #[test]
