@@ -328,9 +328,15 @@ impl Disk {
         self.snapshots.iter().map(|(id, file)| (id.end_offset.get() - 1, &file.voters))
     }
 
-    /// The voter sets in the log, by their offset and what is recorded there.
+    /// The voter sets in the log, or in what a power cut can make of it, by their offset and what is
+    /// recorded there.
     pub(crate) fn voters_in_log(&self) -> impl Iterator<Item = (i64, (i32, u64), &VoterSet)> {
-        self.image.batches.iter().filter_map(|batch| {
+        let unsynced = self.unsynced.iter().filter_map(|write| match write {
+            Write::Append(batch) => Some(batch),
+            Write::Truncate(_) => None,
+        });
+        let batches = self.image.batches.iter().chain(&self.synced.batches).chain(unsynced);
+        batches.filter_map(|batch| {
             let voters = batch.voters.as_ref()?;
             Some((batch.end() - 1, (batch.epoch, *batch.payloads.last()?), voters))
         })
