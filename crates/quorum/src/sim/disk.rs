@@ -328,8 +328,8 @@ impl Disk {
         self.snapshots.iter().map(|(id, file)| (id.end_offset.get() - 1, &file.voters))
     }
 
-    /// The voter sets in the log, or in what a power cut can make of it, by their offset and what is
-    /// recorded there.
+    /// The voter sets in the log, or in what a power cut can make of it, by their offset and what
+    /// is recorded there.
     pub(crate) fn voters_in_log(&self) -> impl Iterator<Item = (i64, (i32, u64), &VoterSet)> {
         let unsynced = self.unsynced.iter().filter_map(|write| match write {
             Write::Append(batch) => Some(batch),
