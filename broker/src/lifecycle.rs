@@ -1,4 +1,4 @@
-//! The broker's life in the cluster: it follows the metadata log, registers, and says that it lives.
+//! The broker's life in the cluster: it follows the metadata log, registers, and sends heartbeats.
 //!
 //! [`Control`] does that in a thread of its own, so that neither a slow disk nor a busy socket
 //! keeps a heartbeat back. What it learns comes out as [`Published`] images and as a [`Status`].
@@ -130,8 +130,8 @@ impl Life {
         self.changed.notify_waiters();
     }
 
-    /// Asks the coordinator to move leadership away, and waits until it has. Gives up after `limit`,
-    /// and sooner if no coordinator is there to ask.
+    /// Asks the coordinator to move leadership away, and waits until it has. Gives up after
+    /// `limit`, and sooner if no coordinator is there to ask.
     pub async fn controlled_shutdown(&self, limit: Duration) {
         let mut status = self.status.subscribe();
         self.stopping.store(true, Ordering::Release);

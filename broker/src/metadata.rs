@@ -1,15 +1,20 @@
 //! The cluster as this broker knows it: the latest image of the metadata log.
 
+pub mod departed;
+mod suspicion;
 pub mod topic;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Instant;
 
 use parking_lot::RwLock;
 use tokio::sync::watch;
 use vltava_config::Values;
 use vltava_metadata::{Changes, ConfigMap, ConfigResource, Image};
 use vltava_wire::{BrokerEpoch, NodeId};
+
+use self::departed::Departed;
 
 /// The latest image; cheap to read, and to wait for a newer one.
 #[derive(Debug, Clone)]
@@ -18,6 +23,8 @@ pub struct ClusterView {
     image: watch::Receiver<Arc<Image>>,
     broker_epoch: Arc<AtomicI64>,
     values: Arc<RwLock<Values>>,
+    departed: Arc<RwLock<Departed>>,
+    suspicions: Arc<suspicion::Suspicions>,
 }
 
 impl ClusterView {
@@ -29,6 +36,8 @@ impl ClusterView {
             image,
             broker_epoch: Arc::new(AtomicI64::new(-1)),
             values: Arc::new(RwLock::new(values)),
+            suspicions: Arc::default(),
+            departed: Arc::default(),
         }
     }
 
@@ -57,6 +66,16 @@ impl ClusterView {
         self.values.read().clone()
     }
 
+    /// Notes who is fenced by an image that is about to become the latest.
+    pub fn note_departed(&self, next: &Image, changes: &Changes) {
+        self.departed.write().note(&self.image(), next, changes, Instant::now());
+    }
+
+    /// Whether a broker was fenced a moment ago: clients are told of it for that long.
+    pub fn departed_just_now(&self, node: NodeId) -> bool {
+        self.departed.read().contains(node, Instant::now())
+    }
+
     /// Takes over what an image sets for this broker or for all; true if anything changed.
     pub fn take_configuration(&self, image: &Image, changes: &Changes) -> bool {
         let (own, all) = (ConfigResource::broker(self.id), ConfigResource::all_brokers());
@@ -68,7 +87,11 @@ impl ClusterView {
         let (now, notices) = values.with_dynamic(pairs(&cluster), pairs(&broker));
         *values = now;
         for notice in notices {
-            tracing::warn!(key = notice.key, "set at run time, and cannot be used: {}", notice.what);
+            tracing::warn!(
+                key = notice.key,
+                "set at run time, and cannot be used: {}",
+                notice.what
+            );
         }
         true
     }

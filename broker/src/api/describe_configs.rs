@@ -45,10 +45,9 @@ fn describe_one(broker: &Broker, resource: &DescribeConfigsResource) -> Outcome 
         }
         ResourceType::TOPIC => match image.topic(name) {
             Some(_) => Ok(describe::topic(&values, &texts(&image.topic_config(name)))),
-            None => Err((
-                ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
-                format!("there is no topic {name}"),
-            )),
+            None => {
+                Err((ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, format!("there is no topic {name}")))
+            }
         },
         ResourceType::BROKER if name.is_empty() => Ok(describe::cluster_default(&values)),
         ResourceType::BROKER if name.parse() == Ok(broker.id.get()) => {
@@ -100,10 +99,7 @@ fn answer(
     }
 }
 
-fn entry(
-    request: &DescribeConfigsRequest,
-    described: &Described,
-) -> DescribeConfigsResourceResult {
+fn entry(request: &DescribeConfigsRequest, described: &Described) -> DescribeConfigsResourceResult {
     let text = |value: &Option<String>| value.as_deref().map(Str::from);
     let synonyms = described.synonyms.iter().filter(|_| request.include_synonyms);
     let help = request.include_documentation.then(|| Str::from_static(described.spec.help));

@@ -6,8 +6,7 @@ use vltava_config::keys;
 use vltava_metadata::TopicImage;
 use vltava_net::Reply;
 use vltava_wire::messages::describe_topic_partitions::{
-    CursorResponse, DescribeTopicPartitionsResponsePartition,
-    DescribeTopicPartitionsResponseTopic,
+    CursorResponse, DescribeTopicPartitionsResponsePartition, DescribeTopicPartitionsResponseTopic,
 };
 use vltava_wire::messages::{DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse};
 use vltava_wire::{ErrorCode, NodeId, PartitionId, Str};

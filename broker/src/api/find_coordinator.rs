@@ -58,9 +58,8 @@ fn find(
         return refused(ErrorCode::INVALID_REQUEST, message);
     }
     let Some(offsets) = image.topic(topic::GROUP_OFFSETS) else {
-        broker.create_topics_in_background(BTreeSet::from([Str::from_static(
-            topic::GROUP_OFFSETS,
-        )]));
+        broker
+            .create_topics_in_background(BTreeSet::from([Str::from_static(topic::GROUP_OFFSETS)]));
         let message = "__consumer_offsets is being created";
         return refused(ErrorCode::COORDINATOR_NOT_AVAILABLE, message);
     };

@@ -7,8 +7,7 @@ use vltava_config::keys;
 use vltava_metadata::{Image, TopicImage};
 use vltava_net::Reply;
 use vltava_wire::messages::metadata::{
-    MetadataRequestTopic, MetadataResponseBroker, MetadataResponsePartition,
-    MetadataResponseTopic,
+    MetadataRequestTopic, MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
 };
 use vltava_wire::messages::{MetadataRequest, MetadataResponse};
 use vltava_wire::{ErrorCode, NodeId, PartitionId, Str, Uuid};
@@ -21,12 +20,47 @@ use crate::server::Broker;
 pub const OPERATIONS_NOT_ASKED: i32 = i32::MIN;
 
 /// Answers from the image; topics that are missing and may be made are asked of the coordinator.
+/// A leader that has most likely just died is not named: the answer waits for what becomes of it.
 pub async fn handle(broker: &Arc<Broker>, call: Call<MetadataRequest>) -> Reply {
+    let leaders = leaders(&broker.cluster.image(), &call);
+    if !broker.cluster.is_in_doubt(&leaders) {
+        return call.reply(&answer(broker, &call));
+    }
+    let (broker, call) = (Arc::clone(broker), Arc::new(call));
+    let waiting = Arc::clone(&call);
+    call.reply_later(async move {
+        broker.cluster.without_doubt(&leaders).await;
+        answer(&broker, &waiting)
+    })
+}
+
+/// The brokers that the answer would name as leaders.
+fn leaders(image: &Image, call: &Call<MetadataRequest>) -> Vec<NodeId> {
+    let of = |topic: &TopicImage| -> Vec<NodeId> {
+        topic.partitions.values().filter_map(|partition| partition.leader()).collect()
+    };
+    let mut leaders: Vec<NodeId> = match wanted(&call.request, call.version()) {
+        None => image.topics().flat_map(of).collect(),
+        Some(topics) => topics
+            .iter()
+            .filter_map(|topic| match &topic.name {
+                Some(name) => image.topic(name),
+                None => image.topic_by_id(topic.topic_id),
+            })
+            .flat_map(of)
+            .collect(),
+    };
+    leaders.sort_unstable();
+    leaders.dedup();
+    leaders
+}
+
+fn answer(broker: &Arc<Broker>, call: &Call<MetadataRequest>) -> MetadataResponse {
     let image = broker.cluster.image();
     let listener = call.listener.clone();
     let request = &call.request;
     let mut response = MetadataResponse {
-        brokers: brokers(&image, &listener),
+        brokers: brokers(&image, &listener, |node| broker.cluster.departed_just_now(node)),
         cluster_id: Some(image.cluster_id().clone()),
         controller_id: image.senior_broker().unwrap_or(NodeId::NONE).get(),
         cluster_authorized_operations: OPERATIONS_NOT_ASKED,
@@ -48,7 +82,7 @@ pub async fn handle(broker: &Arc<Broker>, call: Call<MetadataRequest>) -> Reply 
             }
         }
     }
-    call.reply(&response)
+    response
 }
 
 /// The topics that are asked for; `None` for all of them.
@@ -59,11 +93,15 @@ fn wanted(request: &MetadataRequest, version: i16) -> Option<&[MetadataRequestTo
     }
 }
 
-/// The live brokers that have that listener.
-pub fn brokers(image: &Image, listener: &str) -> Vec<MetadataResponseBroker> {
+/// The live brokers that have that listener, and those that departed just now.
+fn brokers(
+    image: &Image,
+    listener: &str,
+    departed: impl Fn(NodeId) -> bool,
+) -> Vec<MetadataResponseBroker> {
     image
         .brokers()
-        .filter(|broker| !broker.fenced)
+        .filter(|broker| !broker.fenced || departed(broker.id))
         .filter_map(|broker| {
             let endpoint = broker.endpoint(listener)?;
             Some(MetadataResponseBroker {

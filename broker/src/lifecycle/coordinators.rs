@@ -84,16 +84,13 @@ impl Coordinators {
         let active = self.active().ok_or(ControllerError::NoActive)?;
         let mut held = self.connection.lock().await;
         match &*held {
-            Some(open) if !open.is_closed() && open.address() == active.address => {
-                Ok(open.clone())
-            }
+            Some(open) if !open.is_closed() && open.address() == active.address => Ok(open.clone()),
             _ => {
                 let options = ConnectOptions {
                     connect_timeout: CONNECT_TIMEOUT,
                     ..ConnectOptions::named(&format!("broker-{}", self.broker))
                 };
-                let open =
-                    Connection::connect(&active.address, &options).await.map_err(failed)?;
+                let open = Connection::connect(&active.address, &options).await.map_err(failed)?;
                 *held = Some(open.clone());
                 Ok(open)
             }
@@ -126,7 +123,6 @@ impl Coordinators {
             self.changed(FORWARD_PAUSE).await;
         }
     }
-
 }
 
 impl Controller for Arc<Coordinators> {

@@ -135,7 +135,7 @@ impl Observer {
         match effect {
             Effect::AppendFetched { records, .. } => self.log.append(&records),
             Effect::Truncate { to } => self.log.truncate(to),
-            // Memory is as durable as an observer's log needs to be: it starts anew with the process.
+            // Memory is durable enough for an observer's log: it starts anew with the process.
             Effect::Flush(point) => events.push_back(Event::Flushed { point }),
             Effect::WriteSnapshot { position, bytes, .. } => {
                 if position == 0 {
@@ -232,10 +232,10 @@ impl Observer {
     }
 
     fn leader_changed(&self, info: &vltava_quorum::LeaderInfo) {
-        let active = info.leader.zip(info.endpoint.as_ref()).map(|(id, endpoint)| Active {
-            id,
-            address: address(&endpoint.host, endpoint.port),
-        });
+        let active = info
+            .leader
+            .zip(info.endpoint.as_ref())
+            .map(|(id, endpoint)| Active { id, address: address(&endpoint.host, endpoint.port) });
         self.leader.send_if_modified(|old| {
             let differs = *old != active;
             if differs && let Some(active) = &active {

@@ -48,7 +48,7 @@ pub struct Identity {
 #[derive(Debug, thiserror::Error)]
 pub enum RegistrationError {
     /// The coordinator says no, and will say no again.
-    #[error("the active coordinator refuses the registration of broker {id}: {code}{}", hint(*code))]
+    #[error("the active coordinator refuses to register broker {id}: {code}{}", hint(*code))]
     Refused {
         /// The broker's id.
         id: NodeId,

@@ -1,7 +1,7 @@
 //! How a follower reaches its leader: the inter-broker listener, by the Kafka protocol.
 
 use futures::future::BoxFuture;
-use vltava_client::{ConnectOptions, Connection};
+use vltava_client::{ClientError, ConnectOptions, Connection};
 use vltava_wire::NodeId;
 use vltava_wire::messages::{FetchRequest, FetchResponse};
 
@@ -52,26 +52,37 @@ impl LeaderLink for InterBrokerLink {
         let image = self.cluster.image();
         let endpoint = image.broker(leader).and_then(|broker| broker.endpoint(&self.listener));
         let address = endpoint.map(|endpoint| format!("{}:{}", endpoint.host, endpoint.port));
-        let options = self.options.clone();
+        let (options, cluster) = (self.options.clone(), self.cluster.clone());
         Box::pin(async move {
             let address = address.ok_or(LinkError::NoAddress(leader))?;
             let connection = Connection::connect(&address, &options).await?;
-            Ok(Box::new(ClientConnection(connection)) as LeaderConnection)
+            Ok(Box::new(ClientConnection { connection, cluster, leader }) as LeaderConnection)
         })
     }
 }
 
-struct ClientConnection(Connection);
+struct ClientConnection {
+    connection: Connection,
+    cluster: ClusterView,
+    leader: NodeId,
+}
 
 impl FetchFrom for ClientConnection {
     fn fetch(&self, request: FetchRequest) -> BoxFuture<'static, Result<FetchResponse, LinkError>> {
-        let connection = self.0.clone();
-        Box::pin(async move { Ok(connection.call(&request).await?) })
+        let (connection, cluster, leader) =
+            (self.connection.clone(), self.cluster.clone(), self.leader);
+        Box::pin(async move {
+            let outcome = connection.call(&request).await;
+            if let Err(ClientError::Closed { .. }) = &outcome {
+                cluster.suspect(leader);
+            }
+            Ok(outcome?)
+        })
     }
 }
 
 impl Drop for ClientConnection {
     fn drop(&mut self) {
-        self.0.close();
+        self.connection.close();
     }
 }

@@ -104,10 +104,7 @@ async fn live(values: Values) -> Result<(), RunError> {
     let mut registry = Registry::default();
     ProcessMetrics::register(&mut registry);
     let gauges = MetadataGauges::register(&mut registry);
-    let budget = Budget::new(
-        values.get(keys::VLTAVA_MEMORY_BUDGET_BYTES) as usize,
-        limits(&values).request_max_bytes,
-    );
+    let budget = budget(&values);
     let metrics = NetMetrics::register(&mut registry, &budget);
     let bound = bind(&values).await?;
     let admin = bind_admin(&values).await?;
@@ -155,27 +152,46 @@ async fn live(values: Values) -> Result<(), RunError> {
         stop: stop.clone(),
     });
     let doors = Doors { bound, budget, metrics, stop: stop.clone() };
-    let mut failed_dirs = broker.partitions.failed_dirs();
-    let dirs = broker.partitions.directory_ids().len();
-    let life = Arc::clone(&broker.life);
+    let outcome = serve(&broker, control, images, gauges, doors, signal).await;
+    end(&broker, outcome.is_ok(), stop).await;
+    outcome
+}
+
+/// Serves until something ends it: a signal (which is no error), or a failure.
+async fn serve(
+    broker: &Arc<Broker>,
+    control: Control,
+    images: watch::Sender<Arc<Image>>,
+    gauges: MetadataGauges,
+    doors: Doors,
+    signal: impl Future<Output = std::io::Result<&'static str>>,
+) -> Result<(), RunError> {
     // Spawned, so that the broker still follows its partitions while it hands them over.
-    let following =
-        tokio::spawn(follow(Arc::clone(&broker), control.images, images, gauges, doors));
-    let outcome = tokio::select! {
+    let following = tokio::spawn(follow(Arc::clone(broker), control.images, images, gauges, doors));
+    tokio::select! {
         signal = signal => {
             let signal = signal.unwrap_or("the loss of its signals");
             tracing::info!("the broker stops: {signal}");
             Ok(())
         }
         Ok(error) = control.failure => Err(RunError::Control(error)),
-        Ok(_) = failed_dirs.wait_for(|failed| {
-            failed.iter().for_each(|directory| life.directory_failed(*directory));
-            failed.len() >= dirs
-        }) => Err(RunError::LogDirectories),
+        () = all_directories_failed(broker) => Err(RunError::LogDirectories),
         Ok(outcome) = following => outcome,
-    };
-    end(&broker, outcome.is_ok(), stop).await;
-    outcome
+    }
+}
+
+/// Tells the coordinators of each log directory that fails; returns when none works any more.
+async fn all_directories_failed(broker: &Broker) {
+    let all = broker.partitions.directory_ids().len();
+    let mut failed = broker.partitions.failed_dirs();
+    let told = failed.wait_for(|failed| {
+        failed.iter().for_each(|directory| broker.life.directory_failed(*directory));
+        failed.len() >= all
+    });
+    if told.await.is_err() {
+        // Nobody tells of failures any more: the broker ends for another reason.
+        pending().await
+    }
 }
 
 /// What serves clients, before it does.
@@ -244,6 +260,7 @@ fn take(broker: &Arc<Broker>, published: &Published, images: &watch::Sender<Arc<
     broker.cluster.set_broker_epoch(broker.life.epoch());
     broker.cluster.take_configuration(image, changes);
     tokio::task::block_in_place(|| broker.partitions.apply(image, changes));
+    broker.cluster.note_departed(image, changes);
     images.send_replace(Arc::clone(image));
     broker.groups.follow(image, changes, broker.id);
 }
@@ -266,9 +283,10 @@ async fn end(broker: &Arc<Broker>, orderly: bool, stop: CancellationToken) {
     let epoch = life.epoch();
     let closing = Arc::clone(&broker.partitions);
     let closed = tokio::task::spawn_blocking(move || closing.close(epoch.get()));
-    if tokio::time::timeout(CONTROLLED_SHUTDOWN_LIMIT + CONNECTIONS_LIMIT, closed).await.is_err()
-    {
-        tracing::warn!("the logs could not be closed in time; they are recovered at the next start");
+    if tokio::time::timeout(CONTROLLED_SHUTDOWN_LIMIT + CONNECTIONS_LIMIT, closed).await.is_err() {
+        tracing::warn!(
+            "the logs could not be closed in time; they are recovered at the next start"
+        );
     }
     tracing::info!("the broker has stopped");
 }
@@ -301,6 +319,11 @@ fn cluster_id(values: &Values, disk: &Arc<dyn Disk>) -> Result<String, RunError>
         Some(meta) => Ok(meta.cluster_id),
         None => Err(RunError::ClusterId { path }),
     }
+}
+
+fn budget(values: &Values) -> Arc<Budget> {
+    let bytes = values.get(keys::VLTAVA_MEMORY_BUDGET_BYTES);
+    Budget::new(usize::try_from(bytes).unwrap_or(usize::MAX), limits(values).request_max_bytes)
 }
 
 fn limits(values: &Values) -> Limits {

@@ -1,4 +1,4 @@
-//! Topics that come into being because somebody asks for them, or because the configuration says so.
+//! Topics that come into being because somebody asks for them, or the configuration does.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -42,7 +42,7 @@ impl Broker {
                     ErrorCode::NONE => tracing::info!(topic = %name, "created on demand"),
                     ErrorCode::TOPIC_ALREADY_EXISTS => {}
                     code => {
-                        tracing::warn!(topic = %name, %code, "cannot be created on demand: {message}");
+                        tracing::warn!(topic = %name, %code, "not created on demand: {message}");
                     }
                 }
             }
@@ -84,11 +84,8 @@ impl Broker {
     /// Creates topics; returns the outcome of each.
     async fn create(&self, topics: Vec<CreatableTopic>) -> Vec<(Str, ErrorCode, Str)> {
         let names: Vec<Str> = topics.iter().map(|topic| topic.name.clone()).collect();
-        let request = CreateTopicsRequest {
-            topics,
-            timeout_ms: CREATE_TIMEOUT_MS,
-            validate_only: false,
-        };
+        let request =
+            CreateTopicsRequest { topics, timeout_ms: CREATE_TIMEOUT_MS, validate_only: false };
         match self.coordinators.call(&request).await {
             Ok(response) => response
                 .topics

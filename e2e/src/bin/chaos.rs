@@ -1,8 +1,8 @@
 //! `cargo xtask chaos`: kills and pauses nodes under load, then checks every record.
 //!
-//! Faults come at random from a seed: a broker or a coordinator killed (SIGKILL) or paused (SIGSTOP),
-//! two at once, or the whole cluster killed. What was acknowledged must be there once and in order,
-//! what is committed must have been processed, and the cluster must become whole again by itself.
+//! Faults come at random from a seed: a broker or a coordinator killed (SIGKILL) or paused
+//! (SIGSTOP), two at once, or the whole cluster killed. What was acknowledged must be there once
+//! and in order, what is committed must have been processed, and all must become whole again.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command that reports to a person")]
 

@@ -1,4 +1,4 @@
-//! `cargo xtask spine`: holds a running cluster against what it promises, one check after the other.
+//! `cargo xtask spine`: holds a running cluster against what it promises, check by check.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command that reports to a person")]
 

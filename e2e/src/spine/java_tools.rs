@@ -28,7 +28,8 @@ pub(super) fn run() -> Outcome<String> {
         format!(r#"{{"version":1,"partitions":[{{"topic":"{TOPIC}","partition":0,"offset":1}}]}}"#);
     std::fs::write(&delete, json).map_err(|error| error.to_string())?;
     let delete = delete.display().to_string();
-    let cases = cases(&brokers, &coordinators, &delete);
+    let mut cases = client_cases(&brokers);
+    cases.extend(admin_cases(&brokers, &coordinators, &delete));
     let mut wrong = Vec::new();
     for (class, arguments, input, wanted) in &cases {
         match tools.run(class, arguments, input) {
@@ -65,12 +66,14 @@ fn coordinators(cluster: &Cluster) -> Outcome<String> {
     Ok(addresses.join(","))
 }
 
-fn cases<'a>(brokers: &'a str, coordinators: &'a str, delete: &'a str) -> Vec<Case<'a>> {
-    const TOPICS: &str = "org.apache.kafka.tools.TopicCommand";
-    const GROUPS: &str = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand";
-    const CONFIGS: &str = "kafka.admin.ConfigCommand";
-    const QUORUM: &str = "org.apache.kafka.tools.MetadataQuorumCommand";
-    let on = |rest: &[&'a str]| [&["--bootstrap-server", brokers], rest].concat();
+const TOPICS: &str = "org.apache.kafka.tools.TopicCommand";
+const GROUPS: &str = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand";
+const CONFIGS: &str = "kafka.admin.ConfigCommand";
+const QUORUM: &str = "org.apache.kafka.tools.MetadataQuorumCommand";
+
+/// What clients do: topics, records, groups.
+fn client_cases(brokers: &str) -> Vec<Case<'_>> {
+    let on = |rest: &[&'static str]| [&["--bootstrap-server", brokers], rest].concat();
     let group = ["--consumer-property", "group.id=apache-group"];
     let consume = ["--topic", TOPIC, "--from-beginning", "--max-messages", "3"];
     let verifiable = ["--topic", TOPIC, "--max-messages", "100"];
@@ -85,7 +88,8 @@ fn cases<'a>(brokers: &'a str, coordinators: &'a str, delete: &'a str) -> Vec<Ca
         "-1",
         "--producer-props",
     ];
-    let bootstrap: &'a str = Box::leak(format!("bootstrap.servers={brokers}").into_boxed_str());
+    let bootstrap: &'static str =
+        Box::leak(format!("bootstrap.servers={brokers}").into_boxed_str());
     vec![
         (TOPICS, on(&["--list"]), "", TOPIC),
         (
@@ -125,6 +129,13 @@ fn cases<'a>(brokers: &'a str, coordinators: &'a str, delete: &'a str) -> Vec<Ca
             "",
             "2000 records sent",
         ),
+    ]
+}
+
+/// What people who run clusters do.
+fn admin_cases<'a>(brokers: &'a str, coordinators: &'a str, delete: &'a str) -> Vec<Case<'a>> {
+    let on = |rest: &[&'a str]| [&["--bootstrap-server", brokers], rest].concat();
+    vec![
         (
             CONFIGS,
             on(&[
