@@ -38,7 +38,7 @@ pub enum ObserveError {
 
 /// What comes back from the network.
 enum Answer {
-    Response(RequestId, Response),
+    Response(RequestId, Box<Response>),
     Failed(RequestId),
 }
 
@@ -119,7 +119,7 @@ impl Observer {
             event = tokio::select! {
                 biased;
                 Some(answer) = self.answers.1.recv() => match answer {
-                    Answer::Response(id, response) => Event::Response { id, response },
+                    Answer::Response(id, response) => Event::Response { id, response: *response },
                     Answer::Failed(id) => Event::RequestFailed { id },
                 },
                 () = tokio::time::sleep_until(self.tick) => Event::Tick,
@@ -304,7 +304,7 @@ fn report(
     answers: &mpsc::UnboundedSender<Answer>,
 ) {
     let answer = match outcome {
-        Ok(response) => Answer::Response(id, response),
+        Ok(response) => Answer::Response(id, Box::new(response)),
         Err(error) => {
             tracing::debug!(%error, "a request to the quorum failed");
             Answer::Failed(id)
