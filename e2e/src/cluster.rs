@@ -64,11 +64,19 @@ impl Cluster {
     /// # Errors
     /// What the command printed.
     pub fn up(folder: &Path, shape: &Shape) -> Outcome<Self> {
+        Self::up_in(folder, &folder.join("data"), shape)
+    }
+
+    /// As [`up`](Self::up), with the data folder elsewhere than the manifest.
+    ///
+    /// # Errors
+    /// What the command printed.
+    pub fn up_in(folder: &Path, data: &Path, shape: &Shape) -> Outcome<Self> {
         let ports = free_ports(shape.brokers)?;
         let manifest = folder.join("cluster.yaml");
         std::fs::write(&manifest, manifest_text(shape, &ports))
             .map_err(|error| format!("{}: {error}", manifest.display()))?;
-        let cluster = Self { binary: binary()?, data: folder.join("data"), manifest, ports };
+        let cluster = Self { binary: binary()?, data: data.to_path_buf(), manifest, ports };
         cluster.start_all()?;
         Ok(cluster)
     }

@@ -31,7 +31,7 @@ pub fn run(rounds: u32, seed: u64, rate: u32) -> Outcome {
     let writeback = Writeback::off()?;
     let mut disk = Disk::create(folder.path())?;
     let shape = Shape { topics: vec![(TOPIC.to_owned(), 3, 3)], ..Shape::default() };
-    let cluster = Cluster::up(&disk.mountpoint, &shape)?;
+    let cluster = Cluster::up_in(folder.path(), &disk.mountpoint.join("data"), &shape)?;
     let mut random = StdRng::seed_from_u64(seed);
     let mut acked = Vec::new();
     for round in 1..=rounds {

@@ -107,14 +107,7 @@ impl<'a> Up<'a> {
             children.insert(*name, process::start(dir, *name)?);
         }
         let begun = Instant::now();
-        readiness::wait(dir, &self.state, &self.all(), within, |name| {
-            if self.down.contains(&name) {
-                let took = begun.elapsed().as_millis();
-                output::line(format_args!("{name} is up ({took} ms)"))?;
-            }
-            Ok(())
-        })
-        .await?;
+        self.until_ready(within, children).await?;
         self.note_founded(manifest)?;
         for name in changed.iter().filter(|name| !self.down.contains(name)) {
             output::line(format_args!(
@@ -126,6 +119,36 @@ impl<'a> Up<'a> {
         topics::remove_surplus(dir, &self.state, &self.surplus).await?;
         topics::apply(&self.state, &manifest.cluster.spec, before.as_ref(), left).await?;
         manifest_file::remember(dir, &manifest.cluster)
+    }
+
+    /// Waits until every node is ready. A node that ran before, and ends meanwhile, was on its way
+    /// out (killed a moment ago, say): it is started like those that did not run.
+    async fn until_ready(
+        &self,
+        within: Duration,
+        children: &mut BTreeMap<NodeName, Child>,
+    ) -> Result<(), CliError> {
+        let begun = Instant::now();
+        let mut started = self.down.clone();
+        let mut told = Vec::new();
+        loop {
+            let left = within.saturating_sub(begun.elapsed());
+            let tell = |name: NodeName| {
+                if started.contains(&name) && !told.contains(&name) {
+                    told.push(name);
+                    let took = begun.elapsed().as_millis();
+                    output::line(format_args!("{name} is up ({took} ms)"))?;
+                }
+                Ok(())
+            };
+            match readiness::wait(self.dir, &self.state, &self.all(), left, tell).await {
+                Err(CliError::NodeEnded { node, .. }) if !started.contains(&node) => {
+                    children.insert(node, process::start(self.dir, node)?);
+                    started.push(node);
+                }
+                outcome => return outcome,
+            }
+        }
     }
 
     /// Once the quorum exists nobody may found another one in its place, so the instruction goes.
