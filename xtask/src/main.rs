@@ -34,6 +34,9 @@ enum Command {
     Deny,
 }
 
+/// What needs no database of advisories, which is not to be had everywhere.
+const DENY: &str = "deny --all-features check bans licenses sources";
+
 /// Options that go to another program as they are.
 #[derive(Args)]
 #[command(disable_help_flag = true)]
@@ -50,9 +53,8 @@ fn main() -> ExitCode {
         Command::Chaos(passed) => e2e("chaos", &passed.rest),
         Command::Spine(passed) => e2e("spine", &passed.rest),
         Command::Docs => process::cargo("run --quiet -p vltava-config --bin config-docs", &[]),
-        Command::Deny => {
-            setup::cargo_deny().and_then(|()| process::cargo("deny --all-features check", &[]))
-        }
+        Command::Deny => setup::cargo_deny()
+            .and_then(|()| process::cargo("deny --all-features check bans licenses sources", &[])),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
