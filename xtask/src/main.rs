@@ -53,8 +53,7 @@ fn main() -> ExitCode {
         Command::Chaos(passed) => e2e("chaos", &passed.rest),
         Command::Spine(passed) => e2e("spine", &passed.rest),
         Command::Docs => process::cargo("run --quiet -p vltava-config --bin config-docs", &[]),
-        Command::Deny => setup::cargo_deny()
-            .and_then(|()| process::cargo("deny --all-features check bans licenses sources", &[])),
+        Command::Deny => setup::cargo_deny().and_then(|()| process::cargo(DENY, &[])),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
