@@ -189,14 +189,24 @@ fn binary() -> Outcome<PathBuf> {
     })
 }
 
+/// Below the ports that the system gives to outgoing connections: one of those could take a
+/// broker's port while the broker is down.
+const PORTS: std::ops::Range<u16> = 20_000..32_000;
+
 /// Ports that nobody uses at the moment.
 fn free_ports(count: usize) -> Outcome<Vec<u16>> {
-    let bind = || TcpListener::bind("127.0.0.1:0").map_err(|error| error.to_string());
-    let held: Vec<TcpListener> = (0..count).map(|_| bind()).collect::<Result<_, _>>()?;
-    let port = |listener: &TcpListener| {
-        listener.local_addr().map(|address| address.port()).map_err(|error| error.to_string())
-    };
-    held.iter().map(port).collect()
+    let mut held = Vec::new();
+    for _ in 0..1000 {
+        if held.len() == count {
+            break;
+        }
+        let port = rand::random_range(PORTS);
+        held.extend(TcpListener::bind(("127.0.0.1", port)).ok().map(|held| (port, held)));
+    }
+    if held.len() < count {
+        return Err(format!("no {count} free ports among {PORTS:?}"));
+    }
+    Ok(held.into_iter().map(|(port, _)| port).collect())
 }
 
 fn manifest_text(shape: &Shape, ports: &[u16]) -> String {
