@@ -22,7 +22,6 @@ use crate::api::leaders;
 use crate::error::ToErrorCode;
 use crate::metadata::topic::is_internal;
 use crate::partition::recompress::recompress;
-use crate::partition::replica::describe;
 use crate::partition::{Acks, Appended, LeaderAppend, Partition, PartitionError};
 use crate::server::Broker;
 
@@ -187,7 +186,7 @@ impl Produce<'_> {
 fn refusal(error: &PartitionError) -> Refusal {
     let code = error.code();
     match error {
-        PartitionError::Append(cause) => Refusal::because(code, describe(&**cause)),
+        PartitionError::Append(cause) => Refusal::because(code, vltava_net::error_chain(&**cause)),
         PartitionError::DiskFull => Refusal::because(code, "the broker's disk is full"),
         PartitionError::NotEnoughReplicas { .. } => Refusal::because(code, error.to_string()),
         _ => code.into(),

@@ -297,7 +297,7 @@ impl Driver {
                     }
                     return Some(shard);
                 }
-                Ok(Err(error)) => chain(&error),
+                Ok(Err(error)) => vltava_net::error_chain(&error),
                 Err(error) => error.to_string(),
             };
             tracing::error!(partition = %self.partition, %error, "cannot load groups");
@@ -333,10 +333,4 @@ impl Driver {
         let records = loader.records();
         loader.finish().map(|shard| Some((shard, records)))
     }
-}
-
-/// An error and what caused it, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |error| error.source());
-    causes.fold(error.to_string(), |line, cause| format!("{line}: {cause}"))
 }

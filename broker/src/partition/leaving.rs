@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use vltava_metadata::{Changes, Image, PartitionRef};
+use vltava_net::error_chain;
 use vltava_wire::PartitionId;
 
 use super::dirs::LogDir;
 use super::opening::Found;
 use super::registry::{Moves, Partitions};
-use super::replica::{PartitionName, describe};
+use super::replica::PartitionName;
 
 impl Partitions {
     /// Deletes what this broker is not to hold any more, before anything of the same name is made.
@@ -74,10 +75,14 @@ impl Partitions {
                     "not assigned here any more; its records are kept aside"
                 ),
                 (Err(error), _) => {
-                    tracing::error!(partition = %name, error = describe(&error), "a stray stays");
+                    tracing::error!(
+                        partition = %name, error = error_chain(&error), "a stray stays"
+                    );
                 }
                 (_, Err(error)) => {
-                    tracing::error!(partition = %name, error = describe(&error), "a stray stays");
+                    tracing::error!(
+                        partition = %name, error = error_chain(&error), "a stray stays"
+                    );
                 }
             }
         }
@@ -93,12 +98,12 @@ fn delete_folders(doomed: Vec<Doomed>) {
     for (dir, name, folder, log) in doomed {
         drop(log);
         if let Err(error) = dir.forget(std::slice::from_ref(&name)) {
-            tracing::error!(partition = %name, error = describe(&error), "offsets stay noted");
+            tracing::error!(partition = %name, error = error_chain(&error), "offsets stay noted");
         }
         match dir.mark_deleted(&folder, rand::random()) {
             Ok(path) => renamed.push((dir, path)),
             Err(error) => {
-                tracing::error!(partition = %name, error = describe(&error), "a log stays");
+                tracing::error!(partition = %name, error = error_chain(&error), "a log stays");
             }
         }
     }
@@ -108,7 +113,7 @@ fn delete_folders(doomed: Vec<Doomed>) {
     let remove = move || {
         for (dir, path) in renamed {
             if let Err(error) = dir.remove_folder(&path) {
-                tracing::warn!(error = describe(&error), "removed at the next start");
+                tracing::warn!(error = error_chain(&error), "removed at the next start");
             }
         }
     };

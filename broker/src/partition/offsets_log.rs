@@ -9,7 +9,7 @@ use vltava_wire::{LeaderEpoch, Offset, PartitionId};
 use super::append::{Acks, LeaderAppend};
 use super::failure::PartitionError;
 use super::registry::Partitions;
-use super::replica::{Partition, describe};
+use super::replica::Partition;
 use crate::group::log::{AppendError, Appended, Bounds, OffsetsLog, ReadError};
 use crate::metadata::topic::GROUP_OFFSETS;
 
@@ -28,12 +28,14 @@ impl From<PartitionError> for AppendError {
                 vltava_log::AppendError::BatchTooLarge { .. }
                 | vltava_log::AppendError::BatchesTooLarge { .. } => Self::TooLarge,
                 vltava_log::AppendError::StaleLeaderEpoch { .. } => Self::NotLeader,
-                _ => Self::Storage(describe(&error)),
+                _ => Self::Storage(vltava_net::error_chain(&error)),
             },
             PartitionError::DiskFull
             | PartitionError::Offline(_)
             | PartitionError::Log(_)
-            | PartitionError::OffsetOutOfRange { .. } => Self::Storage(describe(&error)),
+            | PartitionError::OffsetOutOfRange { .. } => {
+                Self::Storage(vltava_net::error_chain(&error))
+            }
             _ => Self::NotLeader,
         }
     }
@@ -64,10 +66,12 @@ impl OffsetsLog for Partitions {
     ) -> Result<Bytes, ReadError> {
         let partition = self.offsets(partition).ok_or(ReadError::NoReplica)?;
         let slice = partition.slice(from, max_bytes);
-        let slice = slice.map_err(|error| ReadError::Storage(describe(&error)))?;
+        let slice = slice.map_err(|error| ReadError::Storage(vltava_net::error_chain(&error)))?;
         match slice {
             None => Ok(Bytes::new()),
-            Some(slice) => slice.read().map_err(|error| ReadError::Storage(describe(&error))),
+            Some(slice) => {
+                slice.read().map_err(|error| ReadError::Storage(vltava_net::error_chain(&error)))
+            }
         }
     }
 

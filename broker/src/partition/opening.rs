@@ -10,7 +10,6 @@ use vltava_log::{Log, LogConfig, LogError, OpenOptions};
 use vltava_wire::{Offset, Uuid};
 
 use super::dirs::{DirError, Folder, LogDir};
-use super::replica::describe;
 use super::surroundings::wall_clock_ms;
 
 /// Why the partitions of this broker cannot be opened at all.
@@ -143,7 +142,7 @@ fn open_log(
 
 /// Why a log stays offline, with what a person can do about it.
 fn offline_reason(error: &LogError) -> Arc<str> {
-    let reason = describe(error);
+    let reason = vltava_net::error_chain(error);
     tracing::error!(%reason, "a log cannot be used");
     match error {
         LogError::Corrupt { .. } | LogError::RecordsMissing { .. } => format!(
@@ -168,7 +167,7 @@ pub(super) fn create_log(
 ) -> Result<Log, Arc<str>> {
     let folder = dir.folder(topic, index);
     let there = checkpoint::read_topic_id(dir.disk(), &folder);
-    match there.map_err(|error| Arc::<str>::from(describe(&error)))? {
+    match there.map_err(|error| Arc::<str>::from(vltava_net::error_chain(&error)))? {
         Some(other) if other != topic_id => {
             let folder = folder.display();
             return Err(format!("{folder} holds a log of another topic, {other}").into());
@@ -192,5 +191,5 @@ pub(super) fn create_log(
 /// Why it cannot be written.
 pub(super) fn adopt(dir: &LogDir, folder: &Path, topic_id: Uuid) -> Result<(), Arc<str>> {
     checkpoint::write_topic_id(dir.disk(), folder, topic_id)
-        .map_err(|error| Arc::from(describe(&error)))
+        .map_err(|error| Arc::from(vltava_net::error_chain(&error)))
 }

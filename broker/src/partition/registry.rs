@@ -20,7 +20,7 @@ use super::flusher::{FLUSHERS, Flushers};
 use super::metrics::{PartitionMetrics, sync_times};
 use super::opening::{self, Found, FoundLogs, OpenError};
 use super::producer_ids::ProducerIds;
-use super::replica::{Partition, PartitionName, describe};
+use super::replica::{Partition, PartitionName};
 use super::room::{self, Room};
 use super::settings::Settings;
 use super::surroundings::{News, Surroundings};
@@ -350,7 +350,7 @@ impl Partitions {
                 dir.forget(std::slice::from_ref(name))?;
                 Ok(aside)
             })
-            .map_err(|error| Arc::from(describe(&error)))
+            .map_err(|error| Arc::from(vltava_net::error_chain(&error)))
             .and_then(|aside| {
                 tracing::error!(
                     partition = %name, %reason, aside = %aside.display(),

@@ -385,7 +385,7 @@ impl Partition {
         if !is_dir_failure && !is_lost {
             return;
         }
-        let reason: Arc<str> = describe(&**error).into();
+        let reason: Arc<str> = vltava_net::error_chain(&**error).into();
         tracing::error!(partition = %self.name, %reason, "the log is taken offline");
         if is_dir_failure && self.dir.fail(&reason) {
             self.around.tell(News::DirFailed(self.dir.id()));
@@ -412,18 +412,6 @@ impl Partition {
             error
         })
     }
-}
-
-/// An error with all that caused it, in one line.
-pub fn describe(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 impl Flush for Partition {

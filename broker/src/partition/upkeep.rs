@@ -15,7 +15,7 @@ use vltava_wire::Str;
 
 use super::dirs::LogDir;
 use super::registry::{Partitions, milliseconds};
-use super::replica::{Partition, PartitionName, Position, describe};
+use super::replica::{Partition, PartitionName, Position};
 use super::surroundings::{News, wall_clock_ms};
 use crate::controller::Controller;
 use crate::replication::alter_isr::AlterIsr;
@@ -152,7 +152,10 @@ impl Partitions {
                 all.iter().filter(|it| Arc::ptr_eq(it.dir(), dir)).filter_map(of).collect()
             };
             if let Err(error) = dir.checkpoint(collect) {
-                tracing::warn!(error = describe(&error), "a checkpoint was not written");
+                tracing::warn!(
+                    error = vltava_net::error_chain(&error),
+                    "a checkpoint was not written"
+                );
             }
         }
     }
@@ -197,7 +200,7 @@ impl Partitions {
                 }
                 _ => Ok(()),
             }) {
-                let (dir, error) = (dir.path().display(), describe(&error));
+                let (dir, error) = (dir.path().display(), vltava_net::error_chain(&error));
                 tracing::error!(%dir, error, "the next start recovers the logs");
             }
         }
@@ -238,7 +241,7 @@ fn close_log(partition: &Partition) -> Option<Position> {
     match partition.retire()?.close() {
         Ok(end) => Some(Position { flushed: end, log_end: end, ..position }),
         Err(error) => {
-            let error = describe(&error);
+            let error = vltava_net::error_chain(&error);
             tracing::error!(partition = %partition.name, error, "a log was not closed");
             None
         }

@@ -19,7 +19,6 @@ use super::link::{LeaderConnection, LeaderLink, LinkError};
 use super::session::{FollowerSession, Key};
 use super::truncate::EpochEnd;
 use crate::partition::append::FromLeader;
-use crate::partition::replica::describe;
 use crate::partition::{Partition, PartitionError};
 
 /// The first pause after a failure; it doubles up to the configured one. A follower often hears of
@@ -219,7 +218,7 @@ impl Fetcher {
 
     fn lost(&mut self, error: &LinkError) {
         if self.connecting.failures == FAILURES_UNTOLD {
-            let error = describe(error);
+            let error = vltava_net::error_chain(error);
             tracing::warn!(leader = %self.leader, error, "the leader cannot be fetched from");
         }
         self.disconnect();
@@ -431,6 +430,6 @@ fn settle(
     match done {
         Ok(()) => Ok(()),
         Err(PartitionError::NotFollower) => Err(Trouble::Left),
-        Err(error) => Err(Trouble::Retry(describe(&error))),
+        Err(error) => Err(Trouble::Retry(vltava_net::error_chain(&error))),
     }
 }

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use vltava_log::Slice;
+use vltava_net::error_chain;
 use vltava_wire::messages::fetch::{EpochEndOffset, FetchPartition, PartitionData};
 use vltava_wire::{ErrorCode, LeaderEpoch, Offset};
 
 use super::session::{Fetched, PartitionKey, TopicKey, Wanted};
 use crate::error::ToErrorCode;
 use crate::partition::read::{ReadAt, Readable, Reader};
-use crate::partition::replica::describe;
 use crate::partition::waiter::{Registration, Wake};
 use crate::partition::{Partition, PartitionError, Partitions};
 
@@ -200,7 +200,7 @@ fn failed(partition: &Partition, error: &PartitionError, reader: Reader) -> Part
             data.log_start_offset = log_start.get();
         }
         (PartitionError::Log(_), _) => {
-            tracing::warn!(partition = %partition.name, error = describe(error), "cannot read");
+            tracing::warn!(partition = %partition.name, error = error_chain(error), "cannot read");
         }
         _ => {}
     }
@@ -214,7 +214,7 @@ fn read(partition: &Partition, readable: &Readable, read_committed: bool) -> Par
             Ok(bytes) => bytes,
             Err(error) => {
                 // The log was cut meanwhile, or the disk fails: the next fetch finds out.
-                let error = describe(&error);
+                let error = error_chain(&error);
                 tracing::warn!(partition = %partition.name, error, "records cannot be read");
                 Bytes::new()
             }
