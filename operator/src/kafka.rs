@@ -1,0 +1,1 @@
+//! The cluster as the Kafka protocol shows it, and what the plans ask of it.
