@@ -11,4 +11,5 @@ pub mod fetchers;
 pub mod isr;
 pub mod link;
 pub mod session;
+pub mod throttle;
 pub mod truncate;

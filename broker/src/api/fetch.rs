@@ -108,7 +108,10 @@ impl Fetch {
         let metrics = self.broker.partitions.metrics();
         match self.reader {
             Reader::Consumer => metrics.bytes_out.inc_by(bytes),
-            Reader::Follower { .. } => metrics.replicated_bytes_out.inc_by(bytes),
+            Reader::Follower { .. } => {
+                pass.note_served(Instant::now());
+                metrics.replicated_bytes_out.inc_by(bytes)
+            }
         };
         let fetched = pass.read(self.reader, self.read_committed).await;
         (self.response(fetched), charge)

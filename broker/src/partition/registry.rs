@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{mpsc, watch};
-use vltava_config::topic::TopicConfig;
+use vltava_config::topic::{TopicConfig, keys as topic_keys};
 use vltava_config::{Values, keys};
 use vltava_log::Disk;
 use vltava_metadata::{
@@ -27,6 +27,7 @@ use super::surroundings::{News, Surroundings};
 use crate::api::fetch::session::SessionCache;
 use crate::metadata::ClusterView;
 use crate::replication::fetchers::Fetchers;
+use crate::replication::throttle::{Throttles, is_listed};
 
 /// What is needed to open the partitions of a broker.
 pub struct Setup {
@@ -149,6 +150,7 @@ impl Partitions {
             news,
             syncs: sync_times(),
             replica_lag_max: milliseconds(config.get(keys::REPLICA_LAG_TIME_MAX_MS)),
+            throttles: Throttles::new(&config),
         });
         let slots = config.get(keys::MAX_INCREMENTAL_FETCH_SESSION_CACHE_SLOTS).max(0);
         Ok(Arc::new(Self {
@@ -262,6 +264,7 @@ impl Partitions {
         let is_first = !std::mem::replace(&mut applying.has_begun, true);
         let changed = if is_first { all_partitions(image) } else { changes.partitions.clone() };
         let values = self.values(image);
+        self.around.throttles.configure(&values);
         let mut moves = Moves::default();
         self.delete_unwanted(image, changes, &changed, &mut moves);
         let now = Instant::now();
@@ -410,6 +413,7 @@ impl Partitions {
         };
         let around = Arc::clone(&self.around);
         let partition = Partition::new(name, dir, around, log, high_watermark, settings);
+        self.throttle(image, &partition);
         self.hosted.write().insert(&partition);
         Some(partition)
     }
@@ -440,8 +444,21 @@ impl Partitions {
             let topic = partition.name.topic.as_str();
             if all || topics.contains(topic) {
                 partition.configure(self.settings(image, topic, values));
+                self.throttle(image, &partition);
             }
         }
+    }
+
+    /// Tells a replica whether its topic has it throttled.
+    fn throttle(&self, image: &Image, partition: &Partition) {
+        let config = image.topic_config(&partition.name.topic);
+        let has = |name: &str| {
+            let list = config.get(name);
+            list.is_some_and(|list| is_listed(list, partition.name.index, self.me))
+        };
+        let leader = has(topic_keys::LEADER_REPLICATION_THROTTLED_REPLICAS.name());
+        let follower = has(topic_keys::FOLLOWER_REPLICATION_THROTTLED_REPLICAS.name());
+        partition.throttled.set(leader, follower);
     }
 }
 

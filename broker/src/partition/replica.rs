@@ -20,6 +20,7 @@ use super::surroundings::{News, Surroundings};
 use super::waiter::{Mark, Waiters};
 use super::watermark::{Progress, effective_min_in_sync};
 use crate::replication::isr::{Isr, LeaderLog, LeaderOffsets};
+use crate::replication::throttle::Throttled;
 
 /// How many of the latest bytes count as in the page cache, so that reading them does not stall.
 const HOT_BYTES: usize = 4 << 20;
@@ -111,6 +112,8 @@ pub struct Partition {
     pub(super) dir: Arc<LogDir>,
     pub(super) around: Arc<Surroundings>,
     pub(super) waiters: Arc<Waiters>,
+    /// Whether its topic has it throttled (KIP-73).
+    pub(super) throttled: Throttled,
     state: Mutex<State>,
     me: Weak<Self>,
 }
@@ -260,6 +263,7 @@ impl Partition {
             dir,
             around,
             waiters: Arc::default(),
+            throttled: Throttled::default(),
             state: Mutex::new(state),
             me: Weak::clone(me),
         })

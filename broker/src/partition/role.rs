@@ -163,6 +163,44 @@ impl Partition {
         }
     }
 
+    /// Whether a follower is to get nothing for the moment: it is not in sync, its replica is
+    /// throttled, and throttled followers have had what they may have.
+    pub fn holds_back(&self, follower: NodeId, now: Instant) -> bool {
+        let leads_it_out_of_sync = || match &self.state().role {
+            Role::Leader(leading) => !leading.isr.members().contains(&follower),
+            _ => false,
+        };
+        self.throttled.as_leader()
+            && self.around.throttles.leader.is_exceeded(now)
+            && leads_it_out_of_sync()
+    }
+
+    /// Counts what goes out to a follower, if the replica is throttled.
+    pub fn note_served(&self, bytes: usize, now: Instant) {
+        if self.throttled.as_leader() {
+            self.around.throttles.leader.record(bytes, now);
+        }
+    }
+
+    /// Whether this replica is to fetch nothing for the moment, if it is not in sync.
+    pub fn is_held_back(&self, now: Instant) -> bool {
+        self.throttled.as_follower() && self.around.throttles.follower.is_exceeded(now)
+    }
+
+    /// Whether all that the leader has committed is here; only looked up for a replica that is
+    /// throttled.
+    pub fn is_level_with(&self, committed: Offset) -> bool {
+        !self.throttled.as_follower()
+            || self.position().is_some_and(|position| position.log_end >= committed)
+    }
+
+    /// Counts what was fetched, if the replica is throttled.
+    pub fn note_fetched(&self, bytes: usize, now: Instant) {
+        if self.throttled.as_follower() {
+            self.around.throttles.follower.record(bytes, now);
+        }
+    }
+
     /// From where a follower of that leader, in that epoch, is to fetch.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ use vltava_wire::{BrokerEpoch, NodeId, Uuid};
 use super::flusher::FlushQueue;
 use super::replica::Partition;
 use crate::metadata::ClusterView;
+use crate::replication::throttle::Throttles;
 
 /// What is known of the other brokers.
 pub trait Peers: Send + Sync {
@@ -61,6 +62,8 @@ pub struct Surroundings {
     pub syncs: Histogram,
     /// `replica.lag.time.max.ms`.
     pub replica_lag_max: Duration,
+    /// What replicas that move may take.
+    pub throttles: Throttles,
 }
 
 impl Surroundings {

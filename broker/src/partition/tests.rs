@@ -117,6 +117,7 @@ impl Node {
             news: tell,
             syncs: super::metrics::sync_times(),
             replica_lag_max: Duration::from_secs(30),
+            throttles: crate::replication::throttle::Throttles::new(&Values::default()),
         });
         let known = dir.last_known("orders", 0);
         let options = OpenOptions {

@@ -17,6 +17,7 @@ use vltava_wire::{BrokerEpoch, ErrorCode, LeaderEpoch, NodeId, Offset};
 
 use super::link::{LeaderConnection, LeaderLink, LinkError};
 use super::session::{FollowerSession, Key};
+use super::throttle::HELD_BACK_FOR;
 use super::truncate::EpochEnd;
 use crate::partition::append::FromLeader;
 use crate::partition::{Partition, PartitionError};
@@ -86,10 +87,21 @@ impl Pause {
 struct Followed {
     partition: Arc<Partition>,
     pause: Pause,
+    /// Whether all that the leader had committed was here when it last answered.
+    is_level: bool,
+}
+
+impl Followed {
+    fn new(partition: Arc<Partition>) -> Self {
+        Self { partition, pause: Pause::default(), is_level: false }
+    }
 }
 
 /// What became of one partition of an answer.
-type Settled = (Key, Result<(), Trouble>);
+type Settled = (Key, Result<IsLevel, Trouble>);
+
+/// Whether a replica has all that its leader has committed.
+type IsLevel = bool;
 
 /// Why a partition did not get on.
 enum Trouble {
@@ -166,8 +178,7 @@ impl Fetcher {
             Command::Follow(partitions) => {
                 for partition in partitions {
                     let key = (partition.name.topic_id, partition.name.index);
-                    let pause = Pause::default();
-                    self.followed.insert(key, Followed { partition, pause });
+                    self.followed.insert(key, Followed::new(partition));
                 }
                 true
             }
@@ -246,6 +257,10 @@ impl Fetcher {
         let mut gone = Vec::new();
         for (key, followed) in &mut self.followed {
             if !followed.pause.is_over(now) {
+                continue;
+            }
+            if !followed.is_level && followed.partition.is_held_back(now) {
+                followed.pause.until = Some(now + HELD_BACK_FOR);
                 continue;
             }
             match fetch_partition(&followed.partition, self.leader, &self.options) {
@@ -355,10 +370,13 @@ impl Fetcher {
         }
     }
 
-    fn note(&mut self, key: Key, result: Result<(), Trouble>) {
+    fn note(&mut self, key: Key, result: Result<IsLevel, Trouble>) {
         let Some(followed) = self.followed.get_mut(&key) else { return };
         match result {
-            Ok(()) => followed.pause = Pause::default(),
+            Ok(is_level) => {
+                followed.pause = Pause::default();
+                followed.is_level = is_level;
+            }
             // It is asked for its position before the next fetch, and left out if it has left.
             Err(Trouble::Left) => {}
             Err(Trouble::Retry(reason)) => {
@@ -400,9 +418,11 @@ fn settle(
     leader: NodeId,
     asked: &FetchPartition,
     data: PartitionData,
-) -> Result<(), Trouble> {
+) -> Result<IsLevel, Trouble> {
     let epoch = LeaderEpoch(asked.current_leader_epoch);
     let fetch_offset = Offset(asked.fetch_offset);
+    let committed = Offset(data.high_watermark);
+    partition.note_fetched(data.records.as_ref().map_or(0, bytes::Bytes::len), Instant::now());
     let done = match data.error_code {
         ErrorCode::NONE if data.diverging_epoch.epoch >= 0 => {
             let theirs = EpochEnd {
@@ -428,7 +448,7 @@ fn settle(
         code => return Err(Trouble::Retry(format!("the leader answers {code}"))),
     };
     match done {
-        Ok(()) => Ok(()),
+        Ok(()) => Ok(partition.is_level_with(committed)),
         Err(PartitionError::NotFollower) => Err(Trouble::Left),
         Err(error) => Err(Trouble::Retry(vltava_net::error_chain(&error))),
     }

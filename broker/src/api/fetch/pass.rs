@@ -1,6 +1,7 @@
 //! One look at all partitions of a fetch: what can be read from where, within its limits.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use vltava_log::Slice;
@@ -90,6 +91,15 @@ impl Pass {
         self.bytes
     }
 
+    /// Counts what a follower gets of throttled replicas.
+    pub fn note_served(&self, now: Instant) {
+        for entry in &self.entries {
+            if let Found::Here(partition, Ok(Readable { slice: Some(slice), .. })) = &entry.found {
+                partition.note_served(slice.len(), now);
+            }
+        }
+    }
+
     /// Whether this is worth an answer now: enough bytes, or something that cannot wait.
     pub fn is_enough(&self, limits: Limits) -> bool {
         let cannot_wait = |entry: &Entry| match &entry.found {
@@ -143,8 +153,16 @@ impl Room {
         reader: Reader,
         notes: bool,
     ) -> Result<Readable, PartitionError> {
-        let is_first = self.bytes == 0;
-        let readable = partition.read(&read_at(fetch, self.left, is_first), reader, notes)?;
+        let is_held_back = match reader {
+            Reader::Follower { node, .. } => partition.holds_back(node, Instant::now()),
+            Reader::Consumer => false,
+        };
+        // What a throttled follower has is noted all the same.
+        let at = match is_held_back {
+            true => read_at(fetch, 0, false),
+            false => read_at(fetch, self.left, self.bytes == 0),
+        };
+        let readable = partition.read(&at, reader, notes)?;
         let found = readable.slice.as_ref().map_or(0, Slice::len);
         self.bytes += found;
         self.left = self.left.saturating_sub(found);

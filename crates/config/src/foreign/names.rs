@@ -214,8 +214,6 @@ const QUOTAS: &[&str] = &[
     "max.connection.creation.rate",
     "quota.window.num",
     "quota.window.size.seconds",
-    "replication.quota.window.num",
-    "replication.quota.window.size.seconds",
 ];
 
 const THREADS: &[&str] = &[

@@ -32,6 +32,20 @@ keys! {
     REPLICA_HIGH_WATERMARK_CHECKPOINT_INTERVAL_MS: i64 =
         "replica.high.watermark.checkpoint.interval.ms", Some("5000"), AtLeast(1),
         Broker, ReadOnly, High;
+    /// How many bytes a second a leader serves to followers that are not in sync, of the replicas
+    /// that `leader.replication.throttled.replicas` of their topics names (KIP-73).
+    LEADER_REPLICATION_THROTTLED_RATE: i64 = "leader.replication.throttled.rate",
+        Some("9223372036854775807"), AtLeast(0), Broker, ClusterWide, Medium;
+    /// How many bytes a second a follower fetches of replicas that are not in sync, of those that
+    /// `follower.replication.throttled.replicas` of their topics names (KIP-73).
+    FOLLOWER_REPLICATION_THROTTLED_RATE: i64 = "follower.replication.throttled.rate",
+        Some("9223372036854775807"), AtLeast(0), Broker, ClusterWide, Medium;
+    /// Over how many windows of time the rate of throttled replication is taken.
+    REPLICATION_QUOTA_WINDOW_NUM: i32 = "replication.quota.window.num", Some("11"), AtLeast(1),
+        Broker, ReadOnly, Low;
+    /// How long each of these windows is, in seconds.
+    REPLICATION_QUOTA_WINDOW_SIZE_SECONDS: i32 = "replication.quota.window.size.seconds",
+        Some("1"), AtLeast(1), Broker, ReadOnly, Low;
     /// How many bytes one answer to a consumer or a follower may hold.
     FETCH_MAX_BYTES: i32 = "fetch.max.bytes", Some("57671680"), AtLeast(1024),
         Broker, ReadOnly, Medium;

@@ -42,7 +42,7 @@ keys! {
     FLUSH_MS: i64 = "flush.ms", None, AtLeast(0),
         Topic, ClusterWide, Medium, from "log.flush.interval.ms" * 1;
     /// Which followers are throttled while replicas move: `partition:broker`, separated by
-    /// commas, or `*`. (It changes nothing yet.)
+    /// commas, or `*`. `follower.replication.throttled.rate` of the brokers says how much.
     FOLLOWER_REPLICATION_THROTTLED_REPLICAS: Vec<String> =
         "follower.replication.throttled.replicas", Some(""),
         Form(check_throttled, "partition:broker, separated by commas, or *"),
@@ -51,7 +51,7 @@ keys! {
     INDEX_INTERVAL_BYTES: i32 = "index.interval.bytes", None, AtLeast(0),
         Topic, ClusterWide, Medium, from "log.index.interval.bytes" * 1;
     /// Which leaders are throttled while replicas move: `partition:broker`, separated by commas, or
-    /// `*`. (It changes nothing yet.)
+    /// `*`. `leader.replication.throttled.rate` of the brokers says how much.
     LEADER_REPLICATION_THROTTLED_REPLICAS: Vec<String> =
         "leader.replication.throttled.replicas", Some(""),
         Form(check_throttled, "partition:broker, separated by commas, or *"),
