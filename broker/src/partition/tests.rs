@@ -4,6 +4,7 @@
 mod commit;
 mod elections;
 mod faults;
+mod throttling;
 
 use std::collections::BTreeMap;
 use std::path::Path;
