@@ -30,6 +30,8 @@ enum Command {
     Spine(PassedOn),
     /// Writes the generated documents anew: docs/configuration.md.
     Docs,
+    /// Writes crds/ and docs/reference.md anew, from the types.
+    Crds,
     /// Checks licences, bans and sources of the dependencies (cargo-deny).
     Deny,
 }
@@ -53,6 +55,7 @@ fn main() -> ExitCode {
         Command::Chaos(passed) => e2e("chaos", &passed.rest),
         Command::Spine(passed) => e2e("spine", &passed.rest),
         Command::Docs => process::cargo("run --quiet -p vltava-config --bin config-docs", &[]),
+        Command::Crds => process::cargo("run --quiet -p vltava-crd --bin crds", &[]),
         Command::Deny => setup::cargo_deny().and_then(|()| process::cargo(DENY, &[])),
     };
     match result {

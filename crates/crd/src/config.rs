@@ -27,6 +27,7 @@ pub(crate) const MANAGED: &[&str] = &[
     "vltava.cluster.id",
     "vltava.create.topics",
     "vltava.initial.controllers",
+    "vltava.rack.file",
 ];
 
 /// The settings of every node of a role: those of `brokers.config`, which coordinators share where

@@ -2,17 +2,27 @@
 //!
 //! [`manifest`] reads a resource from YAML, [`validate`] says what is impossible about it,
 //! [`config`] gives each node's settings, and [`plan`] compares declared topics with those that
-//! exist. All of it is pure: `vltava up` and the operator decide by the same functions.
+//! exist; [`definition`] is what Kubernetes is told of it. All of it is pure: `vltava up` and the operator decide by the same functions.
 
 pub mod config;
+pub mod definition;
+mod listener;
 pub mod manifest;
 pub mod plan;
+mod pod;
+mod reference;
 mod resource;
+mod rules;
+pub mod status;
+mod storage;
 pub mod validate;
 
-pub use resource::{
-    Brokers, Coordinators, KafkaCluster, KafkaClusterSpec, Listener, ListenerType, Storage, Topic,
-};
+pub use listener::{ID_MARK, Listener, ListenerType};
+pub use pod::Pod;
+pub use reference::markdown as reference;
+pub use resource::{Brokers, Coordinators, KafkaCluster, KafkaClusterSpec, NetworkPolicies, Topic};
+pub use status::KafkaClusterStatus;
+pub use storage::{ReclaimPolicy, Storage};
 
 /// The node id of the first coordinator; brokers count from 1.
 pub const FIRST_COORDINATOR_ID: i32 = 3001;

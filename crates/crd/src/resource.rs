@@ -2,9 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::api::core::v1::{LocalObjectReference, ResourceRequirements};
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::listener::{Listener, default_listeners};
+use crate::pod::Pod;
+use crate::status::KafkaClusterStatus;
+use crate::storage::Storage;
 
 /// A Kafka cluster: its coordinators, its brokers, how they are reached, and its topics.
 #[derive(CustomResource, Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -15,13 +21,65 @@ use serde::{Deserialize, Serialize};
     shortname = "kc",
     category = "vltava",
     namespaced,
-    derive = "PartialEq"
+    status = "KafkaClusterStatus",
+    derive = "PartialEq",
+    doc = "A Kafka cluster: its coordinators, its brokers, how they are reached, and its topics.",
+    scale(
+        spec_replicas_path = ".spec.brokers.replicas",
+        status_replicas_path = ".status.brokers.replicas",
+        label_selector_path = ".status.brokers.selector"
+    ),
+    printcolumn(
+        name = "Brokers",
+        type_ = "string",
+        json_path = ".status.brokers.summary",
+        description = "Brokers that are ready, of those that are asked for"
+    ),
+    printcolumn(
+        name = "Coordinators",
+        type_ = "string",
+        json_path = ".status.coordinators.summary",
+        description = "Coordinators that are ready, of those that are asked for"
+    ),
+    printcolumn(
+        name = "Under-replicated",
+        type_ = "integer",
+        json_path = ".status.underReplicated",
+        description = "Partitions with fewer in-sync replicas than replicas"
+    ),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].status",
+        description = "Whether clients can use the cluster"
+    ),
+    printcolumn(
+        name = "Version",
+        type_ = "string",
+        json_path = ".status.version",
+        description = "The version that the brokers run"
+    ),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(
+        name = "Status",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].message",
+        description = "What there is to know about it",
+        priority = 1
+    )
 )]
 #[serde(rename_all = "camelCase")]
 pub struct KafkaClusterSpec {
-    /// The image of brokers and coordinators; pinned when it is first applied if it is not named.
+    /// The image of brokers and coordinators. Where it is not named, the operator's own default is
+    /// taken, and pinned in the status when the cluster is first applied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
+    /// When nodes pull the image: `Always`, `IfNotPresent` or `Never`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_pull_policy: Option<String>,
+    /// Secrets with which the image is pulled.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub image_pull_secrets: Vec<LocalObjectReference>,
     /// The nodes that keep the metadata.
     #[serde(default)]
     pub coordinators: Coordinators,
@@ -34,102 +92,99 @@ pub struct KafkaClusterSpec {
     /// Topics that exist as long as the cluster does. One that is taken out is kept.
     #[serde(default)]
     pub topics: Vec<Topic>,
+    /// Whether NetworkPolicies let only clients reach the listeners, and only nodes of the cluster
+    /// the coordinators.
+    #[serde(default, skip_serializing_if = "NetworkPolicies::is_default")]
+    pub network_policy: NetworkPolicies,
+}
+
+/// Which NetworkPolicies are made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NetworkPolicies {
+    /// Whether there are any.
+    #[serde(default = "yes")]
+    pub enabled: bool,
+}
+
+impl NetworkPolicies {
+    fn is_default(&self) -> bool {
+        self.enabled
+    }
+}
+
+impl Default for NetworkPolicies {
+    fn default() -> Self {
+        Self { enabled: true }
+    }
+}
+
+const fn yes() -> bool {
+    true
 }
 
 /// The nodes that keep the metadata.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Coordinators {
     /// How many there are. With 3, one may fail; with 5, two.
     #[serde(default = "three")]
     pub replicas: i32,
-    /// The disk of each.
+    /// The disk of each: 1Gi where no size is named.
     #[serde(default)]
     pub storage: Storage,
     /// Settings by Kafka's names, above those of the brokers that coordinators read too.
     #[serde(default)]
     pub config: BTreeMap<String, String>,
+    /// What each asks of the machine that it runs on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<ResourceRequirements>,
+    /// Where and how their pods run.
+    #[serde(default, skip_serializing_if = "Pod::is_empty")]
+    pub pod: Pod,
 }
 
 impl Default for Coordinators {
     fn default() -> Self {
-        Self { replicas: three(), storage: Storage::default(), config: BTreeMap::new() }
+        Self {
+            replicas: three(),
+            storage: Storage::default(),
+            config: BTreeMap::new(),
+            resources: None,
+            pod: Pod::default(),
+        }
     }
 }
 
 /// The nodes that hold the partitions.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Brokers {
-    /// How many there are.
+    /// How many there are. Also set by `kubectl scale`.
     #[serde(default = "three")]
     pub replicas: i32,
-    /// The disk of each.
+    /// The disk of each: 10Gi where no size is named.
     #[serde(default)]
     pub storage: Storage,
-    /// Settings by Kafka's names.
+    /// Settings by Kafka's names. Those that can change at run time restart nothing.
     #[serde(default)]
     pub config: BTreeMap<String, String>,
+    /// What each asks of the machine that it runs on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<ResourceRequirements>,
+    /// Where and how their pods run.
+    #[serde(default, skip_serializing_if = "Pod::is_empty")]
+    pub pod: Pod,
 }
 
 impl Default for Brokers {
     fn default() -> Self {
-        Self { replicas: three(), storage: Storage::default(), config: BTreeMap::new() }
-    }
-}
-
-/// The disk of a node.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Storage {
-    /// Its size as Kubernetes writes it: `10Gi`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub size: Option<String>,
-    /// The storage class; the cluster's default where it is not named.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub storage_class_name: Option<String>,
-}
-
-/// One way to reach the brokers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Listener {
-    /// Its name: letters, digits, `-` and `_`.
-    pub name: String,
-    /// The port on which brokers listen inside the Kubernetes cluster.
-    pub port: i32,
-    /// Who can reach it.
-    #[serde(rename = "type")]
-    pub kind: ListenerType,
-    /// For a `NodePort`: the port of each broker outside, the first broker's first.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub node_ports: Vec<i32>,
-    /// The host that clients are told, where that is not the node's address.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub advertised_host: Option<String>,
-}
-
-/// Who can reach a listener.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum ListenerType {
-    /// Brokers, and clients in the same Kubernetes cluster.
-    Internal,
-    /// Clients outside, at a port of each node.
-    NodePort,
-    /// Clients outside, at an address that the cloud gives each broker.
-    LoadBalancer,
-    /// Clients behind an ingress of one's own.
-    ClusterIP,
-}
-
-impl ListenerType {
-    /// The type as the manifest writes it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Internal => "Internal",
-            Self::NodePort => "NodePort",
-            Self::LoadBalancer => "LoadBalancer",
-            Self::ClusterIP => "ClusterIP",
+        Self {
+            replicas: three(),
+            storage: Storage::default(),
+            config: BTreeMap::new(),
+            resources: None,
+            pod: Pod::default(),
         }
     }
 }
@@ -155,15 +210,4 @@ pub struct Topic {
 
 const fn three() -> i32 {
     3
-}
-
-/// Where none is declared, brokers and clients share one inside.
-fn default_listeners() -> Vec<Listener> {
-    vec![Listener {
-        name: "internal".to_owned(),
-        port: 9092,
-        kind: ListenerType::Internal,
-        node_ports: Vec::new(),
-        advertised_host: None,
-    }]
 }

@@ -6,7 +6,8 @@ use std::fmt;
 use vltava_config::{Values, keys, topic};
 
 use crate::config::{MANAGED, topic_defaults};
-use crate::resource::{KafkaCluster, KafkaClusterSpec, Listener, ListenerType, Topic};
+use crate::listener::{Listener, ListenerType};
+use crate::resource::{KafkaCluster, KafkaClusterSpec, Topic};
 use crate::{COORDINATOR_LISTENER, FIRST_COORDINATOR_ID};
 
 /// Where a cluster is to run.
