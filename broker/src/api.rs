@@ -4,6 +4,7 @@
 //! Call<FooRequest>) -> Reply`. What it does before it returns happens in the order of the
 //! connection's requests; what takes long goes into [`context::Call::reply_later`].
 
+pub mod alter_configs;
 pub mod api_versions;
 pub mod context;
 pub mod delete_groups;
@@ -18,6 +19,7 @@ pub mod fetch;
 pub mod find_coordinator;
 pub mod forward;
 pub mod heartbeat;
+pub mod incremental_alter_configs;
 pub mod init_producer_id;
 pub mod join_group;
 pub mod leaders;
@@ -30,5 +32,6 @@ pub mod offset_commit;
 pub mod offset_delete;
 pub mod offset_fetch;
 pub mod offset_for_leader_epoch;
+pub mod own_config;
 pub mod produce;
 pub mod sync_group;

@@ -11,6 +11,7 @@ mod coordinators;
 mod heartbeat;
 mod memory_log;
 mod observer;
+mod rack;
 mod registration;
 
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use vltava_quorum::Endpoint;
 use vltava_wire::{BrokerEpoch, NodeId, Offset, Str, Uuid};
 
 pub use coordinators::Coordinators;
+pub use rack::RackFile;
 pub use registration::{Advertised, Identity, RegistrationError};
 
 /// The pause between two heartbeats of a broker that waits to be unfenced, or to shut down.
@@ -55,6 +57,8 @@ pub struct Status {
 pub struct Settings {
     /// Who registers.
     pub identity: Identity,
+    /// The file that tells the rack, if one does.
+    pub rack_file: Option<RackFile>,
     /// Where coordinators can be found.
     pub bootstrap: Vec<Endpoint>,
     /// The name of the coordinators' listener.
@@ -86,6 +90,8 @@ pub struct Life {
     /// When an active coordinator last answered a heartbeat.
     heard: Mutex<Instant>,
     offline_directories: watch::Sender<Vec<Uuid>>,
+    /// Where the broker can be reached, as it is to register.
+    advertised: watch::Sender<Vec<Advertised>>,
 }
 
 impl Life {
@@ -103,6 +109,7 @@ impl Life {
             status: watch::channel(status).0,
             heard: Mutex::new(Instant::now()),
             offline_directories: watch::channel(Vec::new()).0,
+            advertised: watch::channel(Vec::new()).0,
         })
     }
 
@@ -174,6 +181,16 @@ impl Life {
         self.changed.notify_waiters();
     }
 
+    /// Has the broker registered with these listeners, again if it is registered with others: in
+    /// the same incarnation, so that it keeps its epoch, and whatever it leads.
+    pub fn advertise(&self, listeners: Vec<Advertised>) {
+        self.advertised.send_if_modified(|present| {
+            let differs = *present != listeners;
+            *present = listeners;
+            differs
+        });
+    }
+
     fn registered(&self, epoch: BrokerEpoch) {
         self.epoch.store(epoch.get(), Ordering::Release);
         self.changed.notify_waiters();
@@ -214,6 +231,7 @@ impl Control {
         life: Arc<Life>,
         shutdown: CancellationToken,
     ) -> Result<Self, ControlError> {
+        life.advertise(settings.identity.listeners.clone());
         let (sender, images) = mpsc::unbounded_channel();
         let (failed, failure) = tokio::sync::oneshot::channel();
         let (leader, active) = watch::channel(None);
@@ -252,8 +270,10 @@ async fn live(
     images: mpsc::UnboundedSender<Published>,
 ) -> Result<(), ControlError> {
     let (controllers, addresses) = watch::channel(addresses(&settings.bootstrap));
-    let observer = observer::Observer::new(&settings, leader, controllers, images);
-    let registering = registration::keep_registered(&settings, &life, &coordinators);
+    let (latest, seen) = watch::channel(None);
+    let news = observer::News { leader, controllers, images, latest };
+    let observer = observer::Observer::new(&settings, news);
+    let registering = registration::keep_registered(&settings, &life, &coordinators, seen);
     let beating = heartbeat::beat(settings.heartbeat_interval, Arc::clone(&life), addresses);
     tokio::select! {
         outcome = observer.run() => outcome.map_err(ControlError::Observe),

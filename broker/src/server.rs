@@ -1,6 +1,7 @@
 //! The broker as a whole: what it is made of, how it starts and how it stops.
 
 mod assembly;
+mod doors;
 mod observability;
 mod topics;
 

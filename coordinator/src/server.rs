@@ -93,7 +93,7 @@ pub struct Coordinator {
     status: watch::Receiver<Status>,
     /// How the loop ended.
     ended: oneshot::Receiver<Result<(), DriverError>>,
-    server: Server<Service>,
+    server: Arc<Server<Service>>,
     stop: CancellationToken,
 }
 
@@ -146,7 +146,8 @@ impl Coordinator {
             inbox: inbox.clone(),
             status: status.clone(),
         });
-        let server = serve(values, bound, admin, context, &status, &stop)?;
+        let server = Arc::new(serve(values, bound, admin, context, &status, &stop)?);
+        tokio::spawn(follow_limits(Arc::clone(&server), values.clone(), node, status.clone()));
         Ok(Self { node, inbox, status, ended, server, stop })
     }
 
@@ -236,6 +237,26 @@ fn serve(
     }
     let service = Arc::new(Service(context));
     Server::start(bound, limits, budget, metrics, service, stop.clone()).map_err(RunError::Bind)
+}
+
+/// Takes limits over that are set while the node runs.
+async fn follow_limits(
+    server: Arc<Server<Service>>,
+    values: Values,
+    node: NodeId,
+    mut status: watch::Receiver<Status>,
+) {
+    let mut applied = (values.get(keys::MAX_CONNECTIONS), values.get(keys::MAX_CONNECTIONS_PER_IP));
+    // The sender is gone when the node ends.
+    while status.changed().await.is_ok() {
+        let image = &status.borrow_and_update().image;
+        let values = crate::controller::dynamic_values(&values, node, image);
+        let wanted = (values.get(keys::MAX_CONNECTIONS), values.get(keys::MAX_CONNECTIONS_PER_IP));
+        if wanted != applied {
+            applied = wanted;
+            server.set_limits(limits(&values));
+        }
+    }
 }
 
 /// A coordinator does its work once it leads, or follows a leader.

@@ -168,10 +168,10 @@ impl View<'_> {
     fn partition(&self, topic: &TopicImage, at: PartitionId) -> MetadataResponsePartition {
         let partition = &topic.partitions[&at];
         let leader = partition.leader();
-        let error_code = match leader.and_then(|leader| self.image.broker(leader)) {
-            Some(broker) if broker.endpoint(self.listener).is_some() => ErrorCode::NONE,
-            Some(_) => ErrorCode::LISTENER_NOT_FOUND,
-            None => ErrorCode::LEADER_NOT_AVAILABLE,
+        let (error_code, leader) = match leader.and_then(|leader| self.image.broker(leader)) {
+            Some(broker) if broker.endpoint(self.listener).is_some() => (ErrorCode::NONE, leader),
+            Some(_) => (ErrorCode::LISTENER_NOT_FOUND, None),
+            None => (ErrorCode::LEADER_NOT_AVAILABLE, None),
         };
         let numbers = |nodes: &[NodeId]| nodes.iter().map(|node| node.get()).collect();
         let offline: Vec<NodeId> = partition

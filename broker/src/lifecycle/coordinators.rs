@@ -1,5 +1,6 @@
 //! Calls to the active coordinator, wherever it is at the moment.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -7,7 +8,8 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use tokio::sync::{Mutex, watch};
 use vltava_client::{ClientError, ConnectOptions, Connection};
-use vltava_net::{CancellationToken, Inbound};
+use vltava_net::CancellationToken;
+use vltava_wire::header::RequestHeader;
 use vltava_wire::messages::{
     AllocateProducerIdsRequest, AllocateProducerIdsResponse, AlterPartitionRequest,
     AlterPartitionResponse, EnvelopeRequest,
@@ -103,8 +105,13 @@ impl Coordinators {
     /// # Errors
     /// If no coordinator took it within 20 s, or one broke off in the middle: whether the request
     /// was carried out is not known then.
-    pub async fn forward(&self, inbound: &Inbound) -> Result<Bytes, ControllerError> {
-        let envelope = envelope(inbound);
+    pub async fn forward(
+        &self,
+        header: &RequestHeader,
+        body: &Bytes,
+        peer: SocketAddr,
+    ) -> Result<Bytes, ControllerError> {
+        let envelope = envelope(header, body, peer);
         let start = Instant::now();
         loop {
             let error = match self.call(&envelope).await {
@@ -148,10 +155,10 @@ fn failed(error: ClientError) -> ControllerError {
 }
 
 /// The envelope of a request: its bytes as they came, who sent it, and from where.
-fn envelope(inbound: &Inbound) -> EnvelopeRequest {
+fn envelope(header: &RequestHeader, body: &Bytes, peer: SocketAddr) -> EnvelopeRequest {
     let mut data = Writer::new();
-    inbound.header.encode(&mut data);
-    data.shared(&inbound.body);
+    header.encode(&mut data);
+    data.shared(body);
     // Nobody is asked for a name yet: everyone is the one principal that Kafka has for that.
     let principal = DefaultPrincipalData {
         r#type: Str::from_static("User"),
@@ -161,7 +168,7 @@ fn envelope(inbound: &Inbound) -> EnvelopeRequest {
     let mut principal_bytes = Writer::new();
     principal_bytes.i16(0);
     principal.write(&mut principal_bytes, 0);
-    let host = match inbound.peer.ip() {
+    let host = match peer.ip() {
         std::net::IpAddr::V4(ip) => Bytes::copy_from_slice(&ip.octets()),
         std::net::IpAddr::V6(ip) => Bytes::copy_from_slice(&ip.octets()),
     };

@@ -53,20 +53,25 @@ pub(super) struct Observer {
     connections: Arc<Mutex<HashMap<String, Connection>>>,
     answers: (mpsc::UnboundedSender<Answer>, mpsc::UnboundedReceiver<Answer>),
     tick: tokio::time::Instant,
-    leader: watch::Sender<Option<Active>>,
-    controllers: watch::Sender<Vec<String>>,
+    news: News,
     controller_listener: String,
     bootstrap: Vec<String>,
-    images: mpsc::UnboundedSender<Published>,
+}
+
+/// Whom to tell what.
+pub(super) struct News {
+    /// Which coordinator is active.
+    pub(super) leader: watch::Sender<Option<Active>>,
+    /// Where all coordinators listen.
+    pub(super) controllers: watch::Sender<Vec<String>>,
+    /// Each image with what changed.
+    pub(super) images: mpsc::UnboundedSender<Published>,
+    /// The latest image, for who needs no more.
+    pub(super) latest: watch::Sender<Option<Arc<Image>>>,
 }
 
 impl Observer {
-    pub(super) fn new(
-        settings: &Settings,
-        leader: watch::Sender<Option<Active>>,
-        controllers: watch::Sender<Vec<String>>,
-        images: mpsc::UnboundedSender<Published>,
-    ) -> Self {
+    pub(super) fn new(settings: &Settings, news: News) -> Self {
         let identity = &settings.identity;
         // Brokers name no directory: they keep no log of the quorum, and never vote.
         let directory = identity.directories.first().copied().unwrap_or(Uuid(1 << 64));
@@ -91,11 +96,9 @@ impl Observer {
             connections: Arc::default(),
             answers: mpsc::unbounded_channel(),
             tick: now,
-            leader,
-            controllers,
+            news,
             controller_listener: settings.controller_listener.clone(),
             bootstrap: super::addresses(&settings.bootstrap),
-            images,
         }
     }
 
@@ -203,15 +206,17 @@ impl Observer {
 
     fn publish(&mut self, changes: Changes) {
         if !changes.controllers.is_empty() {
-            self.controllers.send_if_modified(|addresses| {
+            self.news.controllers.send_if_modified(|addresses| {
                 let now = self.coordinators();
                 let differs = *addresses != now;
                 *addresses = now;
                 differs
             });
         }
+        let image = Arc::new(self.image.clone());
+        self.news.latest.send_replace(Some(Arc::clone(&image)));
         // Nobody listens any more only when the broker ends.
-        let _ = self.images.send(Published { image: Arc::new(self.image.clone()), changes });
+        let _ = self.news.images.send(Published { image, changes });
     }
 
     /// Where all coordinators listen: those that registered, and the bootstrap servers while none
@@ -236,7 +241,7 @@ impl Observer {
             .leader
             .zip(info.endpoint.as_ref())
             .map(|(id, endpoint)| Active { id, address: address(&endpoint.host, endpoint.port) });
-        self.leader.send_if_modified(|old| {
+        self.news.leader.send_if_modified(|old| {
             let differs = *old != active;
             if differs && let Some(active) = &active {
                 let Active { id, address } = active;

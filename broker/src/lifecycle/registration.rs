@@ -1,12 +1,15 @@
 //! Registration: the broker says who it is, and gets its epoch (KIP-631).
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use vltava_metadata::supported_features;
+use tokio::sync::watch;
+use vltava_metadata::{Image, supported_features};
 use vltava_wire::messages::BrokerRegistrationRequest;
 use vltava_wire::messages::broker_registration::{Feature, Listener};
 use vltava_wire::{BrokerEpoch, ErrorCode, NodeId, Str, Uuid};
 
+use super::rack::{self, RackFile};
 use super::{Coordinators, Life, Settings};
 
 /// The pause between two attempts.
@@ -80,21 +83,71 @@ fn hint(code: ErrorCode) -> &'static str {
     }
 }
 
-/// Registers, and does so again whenever the registration is no longer valid.
+/// Registers, and does so again whenever the registration is no longer valid, or something in it
+/// has changed.
 pub(super) async fn keep_registered(
     settings: &Settings,
     life: &Life,
     coordinators: &Coordinators,
+    mut seen: watch::Receiver<Option<Arc<Image>>>,
 ) -> Result<(), RegistrationError> {
     let mut limit = Some(settings.registration_timeout);
+    let mut identity = settings.identity.clone();
+    // Set while the file that tells the rack is silent.
+    let mut rack_file = settings.rack_file.as_ref();
+    if let Some(file) = rack_file {
+        match tokio::time::timeout(file.wait, rack::told(&file.path)).await {
+            Ok(rack) => (identity.rack, rack_file) = (rack, None),
+            Err(_) => identity.rack = earlier_rack(&identity, file, &mut seen).await,
+        }
+    }
+    let mut advertised = life.advertised.subscribe();
     loop {
-        let epoch = register(&settings.identity, life.epoch(), coordinators, limit).await?;
-        tracing::info!(%epoch, "registered");
+        identity.listeners = advertised.borrow_and_update().clone();
+        let epoch = register(&identity, life.epoch(), coordinators, limit).await?;
+        let Identity { rack, listeners, .. } = &identity;
+        let (rack, listeners) = (rack.as_deref().unwrap_or("none"), names(listeners));
+        tracing::info!(%epoch, rack, listeners, "registered");
         life.registered(epoch);
-        life.stale.notified().await;
+        tokio::select! {
+            () = life.stale.notified() => {}
+            // The sender lives as long as the broker.
+            _ = advertised.changed() => {}
+            rack = told(rack_file) => (identity.rack, rack_file) = (rack, None),
+        }
         // A broker that was part of the cluster waits for it as long as it takes.
         limit = None;
     }
+}
+
+async fn told(file: Option<&RackFile>) -> Option<Str> {
+    match file {
+        Some(file) => rack::told(&file.path).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The rack that the broker registers with while the file says nothing: that of its earlier
+/// registration, and else the configured one.
+async fn earlier_rack(
+    identity: &Identity,
+    file: &RackFile,
+    seen: &mut watch::Receiver<Option<Arc<Image>>>,
+) -> Option<Str> {
+    // Without an image there is no coordinator that could register the broker either.
+    let image = seen.wait_for(Option::is_some).await.ok().and_then(|image| image.clone());
+    let earlier = image.and_then(|image| image.broker(identity.id)?.rack.clone());
+    let rack = earlier.or_else(|| identity.rack.clone());
+    tracing::warn!(
+        file = %file.path.display(), wait = ?file.wait, rack = rack.as_deref().unwrap_or("none"),
+        "the rack is not known in time; the broker registers as before, and again once it is"
+    );
+    rack
+}
+
+fn names(listeners: &[Advertised]) -> String {
+    let one = |it: &Advertised| format!("{}://{}:{}", it.name, it.host, it.port);
+    listeners.iter().map(one).collect::<Vec<_>>().join(",")
 }
 
 async fn register(

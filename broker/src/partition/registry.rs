@@ -290,6 +290,7 @@ impl Partitions {
             self.assign(&hosted, &registration, Instant::now(), &mut moves);
         }
         self.fetchers.apply(moves.follow, moves.leave);
+        self.resize_fetchers(&values);
         self.reconfigure(image, changes, &values);
         for broker in changes.brokers.iter().filter(|broker| image.is_unfenced(**broker)) {
             self.fetchers.nudge(*broker);
@@ -446,6 +447,15 @@ impl Partitions {
                 partition.configure(self.settings(image, topic, values));
                 self.throttle(image, &partition);
             }
+        }
+    }
+
+    fn resize_fetchers(&self, values: &Values) {
+        let wanted = usize::try_from(values.get(keys::NUM_REPLICA_FETCHERS)).unwrap_or(1);
+        if self.fetchers.resize(wanted) {
+            let followed = |partition: Arc<Partition>| Some((partition.followed()?, partition));
+            let follow = self.all().into_iter().filter_map(followed).collect();
+            self.fetchers.apply(follow, Vec::new());
         }
     }
 

@@ -150,6 +150,14 @@ impl Partition {
         }
     }
 
+    /// The leader that it follows, if it follows one.
+    pub fn followed(&self) -> Option<NodeId> {
+        match &self.state().role {
+            Role::Follower { leader, .. } if *leader != NodeId::NONE => Some(*leader),
+            _ => None,
+        }
+    }
+
     /// The leader epoch; −1 while it is not known.
     pub fn leader_epoch(&self) -> LeaderEpoch {
         self.state().epoch()

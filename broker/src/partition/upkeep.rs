@@ -212,7 +212,7 @@ impl Partitions {
         dir: &LogDir,
         partitions: &[&Arc<Partition>],
     ) -> Result<bool, vltava_log::checkpoint::CheckpointError> {
-        let threads = self.config.get(keys::NUM_RECOVERY_THREADS_PER_DATA_DIR).max(1);
+        let threads = self.cluster.values().get(keys::NUM_RECOVERY_THREADS_PER_DATA_DIR).max(1);
         let (work, closed) = (Mutex::new(partitions.iter()), Mutex::new(Vec::new()));
         let is_complete = std::sync::atomic::AtomicBool::new(true);
         std::thread::scope(|scope| {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
@@ -38,7 +39,7 @@ struct Inner {
 
 /// The fetchers of this broker.
 pub struct Fetchers {
-    per_leader: usize,
+    per_leader: AtomicUsize,
     inner: Mutex<Inner>,
 }
 
@@ -71,7 +72,7 @@ impl Start {
 impl Fetchers {
     /// So many tasks for each leader (`num.replica.fetchers`), none of which runs yet.
     pub fn new(per_leader: usize) -> Self {
-        Self { per_leader: per_leader.max(1), inner: Mutex::default() }
+        Self { per_leader: AtomicUsize::new(per_leader.max(1)), inner: Mutex::default() }
     }
 
     /// Lets the tasks run.
@@ -115,7 +116,15 @@ impl Fetchers {
 
     fn slot(&self, (topic, index): &Key) -> usize {
         let spread = (topic.0 ^ (topic.0 >> 64)) as u64;
-        spread.wrapping_mul(31).wrapping_add(*index as u64) as usize % self.per_leader
+        spread.wrapping_mul(31).wrapping_add(*index as u64) as usize
+            % self.per_leader.load(Ordering::Acquire)
+    }
+
+    /// Changes how many tasks each leader gets; says whether that is another number. What is
+    /// followed is to be applied again then, and moves to the task that copies it from now on.
+    pub fn resize(&self, per_leader: usize) -> bool {
+        let per_leader = per_leader.max(1);
+        self.per_leader.swap(per_leader, Ordering::AcqRel) != per_leader
     }
 
     /// Tells those who fetch from a broker that it may be reached again.

@@ -1,29 +1,29 @@
 //! From a configuration to a broker that serves, and from a signal to one that has ended in order.
 
 use std::future::pending;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
-use vltava_config::{Listener, Loaded, Values, keys};
+use vltava_config::{Loaded, Values, keys};
 use vltava_log::checkpoint::{CheckpointError, MetaProperties};
 use vltava_log::{Disk, RealDisk};
 use vltava_metadata::{Changes, Image};
 use vltava_net::admin::Admin;
 use vltava_net::{
-    BindError, BoundListener, Budget, CancellationToken, Limits, ListenerConfig, NetMetrics,
-    ProcessMetrics, Server, logging, shutdown,
+    BindError, BoundListener, Budget, CancellationToken, ListenerConfig, NetMetrics,
+    ProcessMetrics, logging, shutdown,
 };
 use vltava_quorum::Endpoint;
 use vltava_wire::{BrokerEpoch, NodeId, Str, Uuid};
 
+use super::Broker;
+use super::doors::{self, Doors};
 use super::observability::{self, MetadataGauges};
-use super::{Broker, Service};
 use crate::group::{GroupConfig, GroupService};
-use crate::lifecycle::{Advertised, Control, ControlError, Identity, Life, Published, Settings};
+use crate::lifecycle::{Control, ControlError, Identity, Life, Published, RackFile, Settings};
 use crate::metadata::ClusterView;
 use crate::partition::{OpenError, Partitions, Setup};
 
@@ -106,7 +106,7 @@ async fn live(values: Values) -> Result<(), RunError> {
     let gauges = MetadataGauges::register(&mut registry);
     let budget = budget(&values);
     let metrics = NetMetrics::register(&mut registry, &budget);
-    let bound = bind(&values).await?;
+    let bound = doors::bind(&values).await.map_err(RunError::Bind)?;
     let admin = bind_admin(&values).await?;
 
     let (images, image) = watch::channel(Arc::new(Image::new(Str::default())));
@@ -194,24 +194,6 @@ async fn all_directories_failed(broker: &Broker) {
     }
 }
 
-/// What serves clients, before it does.
-struct Doors {
-    bound: Vec<BoundListener>,
-    budget: Arc<Budget>,
-    metrics: NetMetrics,
-    stop: CancellationToken,
-}
-
-impl Doors {
-    /// Opens them.
-    fn open(self, broker: &Arc<Broker>) -> Result<Server<Service>, RunError> {
-        let limits = limits(&broker.config);
-        let service = Arc::new(Service { broker: Arc::clone(broker) });
-        Server::start(self.bound, limits, self.budget, self.metrics, service, self.stop)
-            .map_err(RunError::Bind)
-    }
-}
-
 /// Acts upon images as they come. Clients are served from the moment when the broker acts upon its
 /// own registration.
 async fn follow(
@@ -222,7 +204,6 @@ async fn follow(
     doors: Doors,
 ) -> Result<(), RunError> {
     let mut doors = Some(doors);
-    let mut server = None;
     let mut waiting: Option<Published> = None;
     while let Some(next) = published.recv().await {
         let mut latest = merge(waiting.take(), next);
@@ -244,13 +225,12 @@ async fn follow(
         gauges.show(&latest.image, broker.id);
         broker.life.set_applied(offset);
         if let Some(doors) = doors.take() {
-            server = Some(doors.open(&broker)?);
-            broker.life.set_ready();
+            let open = doors.open(&broker).map_err(RunError::Bind)?;
+            tokio::spawn(open.attend());
             tokio::spawn(Arc::clone(&broker).create_declared(broker.config.create_topics()));
         }
     }
-    // The control thread is gone, and says why elsewhere; the listeners stay until then.
-    let _server = server;
+    // The control thread is gone, and says why elsewhere.
     pending().await
 }
 
@@ -291,18 +271,6 @@ async fn end(broker: &Arc<Broker>, orderly: bool, stop: CancellationToken) {
     tracing::info!("the broker has stopped");
 }
 
-async fn bind(values: &Values) -> Result<Vec<BoundListener>, RunError> {
-    let between = values.inter_broker_listener();
-    let mut bound = Vec::new();
-    for Listener { name, address } in values.listeners() {
-        let listener = ListenerConfig::new(&name, &address.host, address.port);
-        // Other brokers get in even if clients have taken every connection that there is.
-        let listener = if name == between { listener.protected() } else { listener };
-        bound.push(listener.bind().await.map_err(RunError::Bind)?);
-    }
-    Ok(bound)
-}
-
 async fn bind_admin(values: &Values) -> Result<Option<BoundListener>, RunError> {
     let Some(address) = values.admin_listener() else { return Ok(None) };
     let listener = ListenerConfig::new("ADMIN", &address.host, address.port);
@@ -323,18 +291,8 @@ fn cluster_id(values: &Values, disk: &Arc<dyn Disk>) -> Result<String, RunError>
 
 fn budget(values: &Values) -> Arc<Budget> {
     let bytes = values.get(keys::VLTAVA_MEMORY_BUDGET_BYTES);
-    Budget::new(usize::try_from(bytes).unwrap_or(usize::MAX), limits(values).request_max_bytes)
-}
-
-fn limits(values: &Values) -> Limits {
-    let count = |number: i32| usize::try_from(number).unwrap_or(usize::MAX);
-    Limits {
-        request_max_bytes: count(values.get(keys::SOCKET_REQUEST_MAX_BYTES)),
-        connections_max: count(values.get(keys::MAX_CONNECTIONS)),
-        connections_per_ip_max: count(values.get(keys::MAX_CONNECTIONS_PER_IP)),
-        idle_max: milliseconds(values.get(keys::CONNECTIONS_MAX_IDLE_MS)),
-        ..Limits::default()
-    }
+    let frame = doors::limits(values).request_max_bytes;
+    Budget::new(usize::try_from(bytes).unwrap_or(usize::MAX), frame)
 }
 
 fn settings(
@@ -356,11 +314,18 @@ fn settings(
             id,
             cluster_id: cluster_id.as_str().into(),
             incarnation: Uuid::from_random(rand::random()),
-            listeners: advertised(values, bound),
+            listeners: doors::advertised(values, |name| {
+                let listener = bound.iter().find(|listener| **listener.name() == *name)?;
+                Some(listener.local_addr().port())
+            }),
             rack: values.get(keys::BROKER_RACK).map(|rack| rack.as_str().into()),
             directories: partitions.directory_ids(),
             previous_epoch: BrokerEpoch(partitions.previous_broker_epoch()),
         },
+        rack_file: values.get(keys::VLTAVA_RACK_FILE).map(|path| RackFile {
+            path: path.into(),
+            wait: milliseconds(values.get(keys::VLTAVA_RACK_WAIT_MS)),
+        }),
         bootstrap: values.quorum_addresses().into_iter().map(endpoint).collect(),
         controller_listener,
         heartbeat_interval: milliseconds(values.get(keys::BROKER_HEARTBEAT_INTERVAL_MS)),
@@ -372,35 +337,7 @@ fn settings(
     }
 }
 
-/// What others connect to; a port that the system chose is filled in.
-fn advertised(values: &Values, bound: &[BoundListener]) -> Vec<Advertised> {
-    let chosen = |name: &str| -> Option<SocketAddr> {
-        let listener = bound.iter().find(|listener| **listener.name() == *name)?;
-        Some(listener.local_addr())
-    };
-    let advertise = |Listener { name, address }: Listener| Advertised {
-        port: match address.port {
-            0 => chosen(&name).map_or(0, |address| address.port()),
-            port => port,
-        },
-        host: address.host.as_str().into(),
-        security_protocol: security_protocol(values.security_protocol(&name)),
-        name: name.into(),
-    };
-    values.advertised_listeners().into_iter().map(advertise).collect()
-}
-
-/// Kafka's number of a security protocol.
-fn security_protocol(name: &str) -> i16 {
-    match name {
-        "SSL" => 1,
-        "SASL_PLAINTEXT" => 2,
-        "SASL_SSL" => 3,
-        _ => 0,
-    }
-}
-
-fn milliseconds(number: impl TryInto<u64>) -> Duration {
+pub(super) fn milliseconds(number: impl TryInto<u64>) -> Duration {
     // A negative time means "never".
     number.try_into().map_or(Duration::MAX, Duration::from_millis)
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use vltava_config::Role;
 use vltava_config::describe::{Described, cluster_default, node, topic};
-use vltava_config::{Role, Values};
 use vltava_metadata::{ConfigMap, ResourceType};
 use vltava_net::Reply;
 use vltava_wire::messages::describe_configs::{
@@ -15,7 +15,7 @@ use vltava_wire::messages::{DescribeConfigsRequest, DescribeConfigsResponse};
 use vltava_wire::{ErrorCode, Str};
 
 use super::{Call, Context};
-use crate::controller::Failure;
+use crate::controller::{Failure, dynamic_values};
 use crate::status::Status;
 
 pub(super) fn handle(context: &Arc<Context>, call: Call) -> Reply {
@@ -59,7 +59,7 @@ fn describe(
     resource: &DescribeConfigsResource,
 ) -> Result<Vec<Described>, Failure> {
     let name = resource.resource_name.as_str();
-    let values = dynamic_values(context, status);
+    let values = dynamic_values(&context.values, context.node, &status.image);
     match ResourceType(resource.resource_type) {
         ResourceType::TOPIC if status.image.topic(name).is_some() => {
             Ok(topic(&values, &plain(&status.image.topic_config(name))))
@@ -78,16 +78,6 @@ fn describe(
             Err(Failure::new(ErrorCode::INVALID_REQUEST, message))
         }
     }
-}
-
-fn dynamic_values(context: &Context, status: &Status) -> Values {
-    let cluster = status.image.cluster_config();
-    let own = status.image.broker_config(context.node);
-    let (values, _unusable) = context.values.with_dynamic(
-        cluster.iter().map(|(name, value)| (name.as_str(), value.as_str())),
-        own.iter().map(|(name, value)| (name.as_str(), value.as_str())),
-    );
-    values
 }
 
 fn plain(config: &ConfigMap) -> BTreeMap<String, String> {

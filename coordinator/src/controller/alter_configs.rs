@@ -214,18 +214,7 @@ impl Active {
         };
         let inherited = spec.default_value().to_text().unwrap_or_default();
         let base = wanted.get(name.as_str()).map_or(inherited.as_str(), |text| text.as_str());
-        let split = |text: &str| -> Vec<String> {
-            let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
-            parts.map(str::to_owned).collect()
-        };
-        let mut elements = split(base);
-        for element in split(value) {
-            elements.retain(|other| *other != element);
-            if operation == Change::Append {
-                elements.push(element);
-            }
-        }
-        Ok(Str::from(elements.join(",")))
+        Ok(Str::from(vltava_config::edit_list(base, operation == Change::Append, value)))
     }
 
     fn differences(

@@ -255,7 +255,8 @@ fn dynamic_value(
 ) -> Result<(&'static Spec, Value), Problem> {
     let problem = |what: String| Problem { key: key.to_owned(), origin: None, what };
     let Some(spec) = keys::find(key).filter(|spec| spec.scope != Scope::Topic) else {
-        return Err(problem(crate::foreign::unknown(key)));
+        let what = crate::foreign::accepted(key).map(|why| format!("cannot be set: {why}"));
+        return Err(problem(what.unwrap_or_else(|| crate::foreign::unknown(key))));
     };
     match spec.update {
         Update::ReadOnly => Err(problem(

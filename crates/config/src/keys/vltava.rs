@@ -1,7 +1,7 @@
 //! Keys that Kafka does not have.
 
 use crate::listeners;
-use crate::spec::Check::{AtLeast, Form};
+use crate::spec::Check::{Any, AtLeast, Form};
 
 keys! {
     /// The id of the cluster that the node belongs to. A node formats an empty data folder only
@@ -25,6 +25,13 @@ keys! {
     VLTAVA_ADMIN_LISTENER: Option<String> = "vltava.admin.listener", None,
         Form(listeners::check_address, "host:port, or :port for all addresses"),
         Node, ReadOnly, Medium;
+    /// A file that holds the broker's rack, once that is known, or `-` where it has none. The
+    /// broker registers once the file says something; `broker.rack` counts where it never does.
+    VLTAVA_RACK_FILE: Option<String> = "vltava.rack.file", None, Any, Broker, ReadOnly, Medium;
+    /// How long the broker waits for that file, in milliseconds. After that it registers with the
+    /// rack of its earlier registration, if there is one, and takes the file's up when it comes.
+    VLTAVA_RACK_WAIT_MS: i64 = "vltava.rack.wait.ms", Some("10000"), AtLeast(0),
+        Broker, ReadOnly, Low;
     /// How many bytes requests may take in the node's memory at once. Beyond that, sockets are not
     /// read until there is room again.
     VLTAVA_MEMORY_BUDGET_BYTES: i64 = "vltava.memory.budget.bytes", Some("268435456"),

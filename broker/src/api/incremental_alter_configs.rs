@@ -1,0 +1,58 @@
+//! IncrementalAlterConfigs (44): the active coordinator carries it out, once this broker has
+//! checked what concerns itself (KIP-339).
+
+use std::sync::Arc;
+
+use vltava_net::Reply;
+use vltava_wire::messages::incremental_alter_configs::{
+    AlterConfigsResource, AlterConfigsResourceResponse,
+};
+use vltava_wire::messages::{IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse};
+use vltava_wire::{ErrorCode, Str};
+
+use crate::api::context::Call;
+use crate::api::forward;
+use crate::api::own_config::{self, Edit};
+use crate::server::Broker;
+
+/// Refuses what this broker could not go on with, and forwards the rest.
+pub async fn handle(broker: &Arc<Broker>, mut call: Call<IncrementalAlterConfigsRequest>) -> Reply {
+    let mut refused = Vec::new();
+    call.request.resources.retain(|resource| match check(broker, resource) {
+        Ok(()) => true,
+        Err(message) => {
+            refused.push(AlterConfigsResourceResponse {
+                error_code: ErrorCode::INVALID_REQUEST,
+                error_message: Some(message.into()),
+                resource_type: resource.resource_type,
+                resource_name: resource.resource_name.clone(),
+            });
+            false
+        }
+    });
+    if call.request.resources.is_empty() {
+        let response = IncrementalAlterConfigsResponse { responses: refused, ..Default::default() };
+        return call.reply(&response);
+    }
+    forward::rest(broker, call, move |response| response.responses.extend(refused))
+}
+
+fn check(broker: &Broker, resource: &AlterConfigsResource) -> Result<(), String> {
+    if !own_config::is_own(broker, resource.resource_type, &resource.resource_name) {
+        return Ok(());
+    }
+    let none = Str::default();
+    let edits = resource.configs.iter().map(|config| {
+        let value = config.value.as_ref().unwrap_or(&none);
+        let edit = match config.config_operation {
+            1 => Edit::Delete,
+            2 => Edit::Append(value),
+            3 => Edit::Subtract(value),
+            // The coordinator refuses operations that do not exist.
+            _ => Edit::Set(value),
+        };
+        (&config.name, edit)
+    });
+    let wanted = own_config::edited(&own_config::present(broker), edits);
+    own_config::check(broker, &wanted)
+}
