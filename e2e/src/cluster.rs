@@ -194,7 +194,10 @@ fn binary() -> Outcome<PathBuf> {
 const PORTS: std::ops::Range<u16> = 20_000..32_000;
 
 /// Ports that nobody uses at the moment.
-fn free_ports(count: usize) -> Outcome<Vec<u16>> {
+///
+/// # Errors
+/// If there are not so many.
+pub fn free_ports(count: usize) -> Outcome<Vec<u16>> {
     let mut held = Vec::new();
     for _ in 0..1000 {
         if held.len() == count {

@@ -28,6 +28,8 @@ enum Command {
     Chaos(PassedOn),
     /// Tries bad input, full disks, idle crowds and the other checks of a running cluster.
     Spine(PassedOn),
+    /// Measures Vltava, and Apache Kafka beside it: `--peer kafka`, `--scenario NAME`, `--list`.
+    Bench(PassedOn),
     /// Writes the generated documents anew: docs/configuration.md.
     Docs,
     /// Writes crds/ and docs/reference.md anew, from the types.
@@ -54,6 +56,7 @@ fn main() -> ExitCode {
         Command::Simulate(passed) => simulate(&passed.rest),
         Command::Chaos(passed) => e2e("chaos", &passed.rest),
         Command::Spine(passed) => e2e("spine", &passed.rest),
+        Command::Bench(passed) => bench(&passed.rest),
         Command::Docs => process::cargo("run --quiet -p vltava-config --bin config-docs", &[]),
         Command::Crds => process::cargo("run --quiet -p vltava-crd --bin crds", &[]),
         Command::Deny => setup::cargo_deny().and_then(|()| process::cargo(DENY, &[])),
@@ -80,6 +83,13 @@ fn e2e(program: &str, rest: &[String]) -> Result<(), String> {
     setup::packages()?;
     process::cargo("build --release --quiet -p vltava-cli", &[])?;
     process::cargo(&format!("run --release --quiet -p vltava-e2e --bin {program} --"), rest)
+}
+
+/// The bench works on the release binary, too.
+fn bench(rest: &[String]) -> Result<(), String> {
+    setup::packages()?;
+    process::cargo("build --release --quiet -p vltava-cli", &[])?;
+    process::cargo("run --release --quiet -p vltava-bench --", rest)
 }
 
 #[allow(clippy::print_stderr, reason = "a command says what failed")]
