@@ -11,6 +11,7 @@ pub mod cluster;
 pub mod consumers;
 pub mod faults;
 pub mod java;
+pub mod kube;
 pub mod power;
 pub mod producers;
 pub mod spine;

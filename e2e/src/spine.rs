@@ -1,6 +1,7 @@
 //! The checks of `cargo xtask spine`: each starts a cluster of its own and tries one promise.
 
 mod bad_input;
+mod compose;
 mod failover;
 mod full_disk;
 mod groups;
@@ -63,6 +64,11 @@ pub const CHECKS: &[Check] = &[
         run: full_disk::run,
     },
     Check {
+        name: "compose",
+        promise: "the compose file's cluster outlives docker kill, and reads settings of old",
+        run: compose::run,
+    },
+    Check {
         name: "java-tools",
         promise: "Apache's own tools work on the cluster, and read its files",
         run: java_tools::run,
@@ -75,7 +81,7 @@ fn folder() -> Outcome<tempfile::TempDir> {
 }
 
 /// Runs kcat and returns what it printed.
-fn kcat(arguments: &[&str], input: &str) -> Outcome<String> {
+pub(crate) fn kcat(arguments: &[&str], input: &str) -> Outcome<String> {
     use std::io::Write;
     use std::process::{Command, Stdio};
     let line = format!("kcat {}", arguments.join(" "));

@@ -1,6 +1,10 @@
 //! The project's own commands: `cargo xtask --help`.
 
+mod chart;
+mod images;
+mod kubernetes;
 mod process;
+mod sbom;
 mod setup;
 mod test;
 mod tidy;
@@ -32,8 +36,14 @@ enum Command {
     Bench(PassedOn),
     /// Writes the generated documents anew: docs/configuration.md.
     Docs,
-    /// Writes crds/ and docs/reference.md anew, from the types.
+    /// Writes crds/, the chart's copy of it and docs/reference.md anew, from the types.
     Crds,
+    /// Builds the images with `docker build` and prints their names, one a line.
+    Images(images::Options),
+    /// Writes what follows from the chart: definition, README, golden renderings, dist/.
+    Chart(chart::Options),
+    /// Tries the product on a real Kubernetes, scenario by scenario (`--list` names them).
+    E2e(kubernetes::Options),
     /// Checks licences, bans and sources of the dependencies (cargo-deny).
     Deny,
 }
@@ -58,7 +68,11 @@ fn main() -> ExitCode {
         Command::Spine(passed) => e2e("spine", &passed.rest),
         Command::Bench(passed) => bench(&passed.rest),
         Command::Docs => process::cargo("run --quiet -p vltava-config --bin config-docs", &[]),
-        Command::Crds => process::cargo("run --quiet -p vltava-crd --bin crds", &[]),
+        Command::Crds => process::cargo("run --quiet -p vltava-crd --bin crds", &[])
+            .and_then(|()| chart::write_definitions()),
+        Command::Images(options) => images::run(&options),
+        Command::Chart(options) => chart::run(&options),
+        Command::E2e(options) => kubernetes::run(&options),
         Command::Deny => setup::cargo_deny().and_then(|()| process::cargo(DENY, &[])),
     };
     match result {

@@ -9,10 +9,16 @@ pub fn root() -> PathBuf {
     here.parent().expect("xtask lies in the workspace").to_path_buf()
 }
 
+/// The cargo that runs this.
+pub fn cargo_command() -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(root());
+    command
+}
+
 /// Runs cargo with words separated by blanks, then with `rest` as it is.
 pub fn cargo(words: &str, rest: &[String]) -> Result<(), String> {
-    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
-    let mut command = Command::new(cargo);
+    let mut command = cargo_command();
     command.args(words.split(' ')).args(rest);
     run(&mut command)
 }
@@ -32,4 +38,25 @@ pub fn is_installed(program: &str) -> bool {
     std::env::var_os("PATH").is_some_and(|path| {
         std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
     })
+}
+
+/// Runs a program to its end and returns what it printed.
+pub fn output(command: &mut Command) -> Result<String, String> {
+    let name = format!("{command:?}");
+    let output = command
+        .current_dir(root())
+        .output()
+        .map_err(|error| format!("{name} could not be started: {error}"))?;
+    if !output.status.success() {
+        let error = String::from_utf8_lossy(&output.stderr);
+        return Err(format!("{name} ended with {}: {}", output.status, error.trim()));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// The target that this machine compiles for by itself, as `x86_64-unknown-linux-gnu`.
+pub fn host_target() -> Result<String, String> {
+    let text = output(Command::new("rustc").arg("-vV"))?;
+    let host = text.lines().find_map(|line| line.strip_prefix("host: "));
+    host.map(str::to_owned).ok_or_else(|| format!("rustc -vV names no host: {text}"))
 }

@@ -14,6 +14,7 @@ pub struct Bootstrap {
         long = "bootstrap-server",
         value_name = "HOST:PORT",
         value_delimiter = ',',
+        env = "VLTAVA_BOOTSTRAP_SERVER",
         global = true
     )]
     pub servers: Vec<String>,

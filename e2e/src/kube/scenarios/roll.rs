@@ -1,0 +1,160 @@
+//! Changes that restart pods, and those that must not.
+
+use std::time::{Duration, Instant};
+
+use super::install::OUTSIDE;
+use crate::Outcome;
+use crate::kube::manifest::Manifest;
+use crate::kube::pods::Watch;
+use crate::kube::world::{PORTS, namespace_of};
+use crate::kube::{Cluster, SETTLES, Steady, World};
+
+/// A setting that only a restart brings into force.
+const READ_ONLY: &str = "log.retention.check.interval.ms";
+/// A setting that needs none.
+const DYNAMIC: &str = "log.retention.ms";
+/// How long a roll that has stopped is watched, to see that it has.
+const STOPPED: Duration = Duration::from_secs(20);
+/// How long a change at run time may take.
+const AT_RUN_TIME: Duration = Duration::from_secs(60);
+
+/// A setting, a limit, an image: one pod after the other.
+pub(super) fn good(world: &World) -> Outcome<String> {
+    let namespace = namespace_of("roll");
+    // Two topics that bear no loss of a broker must not block the roll for ever.
+    let manifest = Manifest::new("prague")
+        .outside(&PORTS)
+        .topic("{name: single, partitions: 3, replicationFactor: 1}")
+        .topic("{name: anotherTopic, partitions: 2, replicationFactor: 2}");
+    let cluster = world.cluster(&namespace, &manifest)?;
+    let load = Steady::start(OUTSIDE)?;
+    let watch = cluster.watch()?;
+    let by_setting = whole_roll(&cluster, &watch, &manifest.clone().set(READ_ONLY, "240000"))?;
+    cluster.event("min ISR", Duration::from_secs(10))?;
+    nothing_rolls(&cluster, &manifest.clone().set(READ_ONLY, "240000").set(DYNAMIC, "86400000"))?;
+    let next = world.images.also_as(&world.shell, "e2e-next")?;
+    let image = Manifest {
+        image: Some(next.broker),
+        ..manifest.set(READ_ONLY, "240000").set(DYNAMIC, "86400000")
+    };
+    watch.restart();
+    let by_image = whole_roll(&cluster, &watch, &image)?;
+    cluster.whole(OUTSIDE, SETTLES)?;
+    let found = load.finish_without_errors()?;
+    world.remove_namespace(&namespace)?;
+    Ok(format!("by setting in {by_setting:.1?}, by image in {by_image:.1?}; {found}"))
+}
+
+/// Applies a change that restarts every broker, and holds the roll against its promises.
+fn whole_roll(cluster: &Cluster, watch: &Watch, manifest: &Manifest) -> Outcome<Duration> {
+    let before = cluster.uids("broker")?;
+    let coordinators = cluster.uids("coordinator")?;
+    let active = cluster.active_coordinator()?;
+    let start = Instant::now();
+    cluster.apply(manifest)?;
+    cluster.settled()?;
+    let took = start.elapsed();
+    let after = cluster.uids("broker")?;
+    if let Some((name, _)) = before.iter().find(|pod| after.contains(pod)) {
+        return Err(format!("{name} was not restarted"));
+    }
+    for component in ["broker", "coordinator"] {
+        let down = watch.most_down(component);
+        if down > 1 {
+            return Err(format!("{down} {component}s were down at once"));
+        }
+    }
+    let order = watch.replaced();
+    if cluster.uids("coordinator")? != coordinators {
+        let last = order.iter().rfind(|name| name.contains("-coordinator-"));
+        let expected = format!("{}-coordinator-{}", cluster.name, active - 3000);
+        if last != Some(&expected) {
+            return Err(format!("{expected} led when the roll began; the order was {order:?}"));
+        }
+    }
+    if order.len() > 6 {
+        return Err(format!("pods went more than once: {order:?}"));
+    }
+    Ok(took)
+}
+
+/// Applies a change at run time: it comes into force, and no pod is touched.
+fn nothing_rolls(cluster: &Cluster, manifest: &Manifest) -> Outcome {
+    let before = (cluster.uids("broker")?, cluster.uids("coordinator")?);
+    cluster.apply(manifest)?;
+    cluster.settled()?;
+    let value = &manifest.config[DYNAMIC];
+    crate::until("the setting in force", AT_RUN_TIME, || {
+        let shown = cluster.vltava(1, &["config", "describe", "--broker", "1"])?;
+        let line = shown.lines().find(|line| line.contains(DYNAMIC)).unwrap_or_default();
+        if line.contains(value.as_str()) { Ok(()) } else { Err(format!("it shows {line:?}")) }
+    })?;
+    let after = (cluster.uids("broker")?, cluster.uids("coordinator")?);
+    if before == after { Ok(()) } else { Err("a change at run time restarted pods".to_owned()) }
+}
+
+/// A change that no broker survives: it stops at the first, and goes back with the manifest.
+pub(super) fn bad(world: &World) -> Outcome<String> {
+    let namespace = namespace_of("bad-roll");
+    let manifest = Manifest::new("prague").outside(&PORTS);
+    let cluster = world.cluster(&namespace, &manifest)?;
+    let load = Steady::start(OUTSIDE)?;
+    let mut took = Vec::new();
+    for broken in [
+        // An image that is nowhere, and one that the kernel kills as it starts.
+        Manifest { image: Some("vltava-broker:nowhere".to_owned()), ..manifest.clone() },
+        too_small(&manifest),
+    ] {
+        let before = cluster.uids("broker")?;
+        let watch = cluster.watch()?;
+        cluster.apply(&broken)?;
+        let degraded = cluster.condition("Degraded", "True", SETTLES)?;
+        let start = Instant::now();
+        while start.elapsed() < STOPPED {
+            load.more(100)?;
+        }
+        if watch.most_down("broker") > 1 {
+            return Err(format!("the bad roll went on: {:?}", watch.replaced()));
+        }
+        let back = Instant::now();
+        cluster.apply(&manifest)?;
+        cluster.settled()?;
+        took.push(back.elapsed());
+        let after = cluster.uids("broker")?;
+        let kept = before.iter().filter(|pod| after.contains(pod)).count();
+        if kept < 2 {
+            let said = crate::kube::conditions::line(&degraded);
+            return Err(format!("only {kept} brokers were left alone by the bad roll: {said}"));
+        }
+    }
+    cluster.whole(OUTSIDE, SETTLES)?;
+    let found = load.finish_without_errors()?;
+    world.remove_namespace(&namespace)?;
+    Ok(format!("back to good in {took:.1?}; {found}"))
+}
+
+fn too_small(manifest: &Manifest) -> Manifest {
+    let mut small = manifest.clone();
+    let limits = "resources: {requests: {memory: 6Mi}, limits: {memory: 6Mi}}";
+    small.broker_fields.push(limits.to_owned());
+    small
+}
+
+/// A pod is deleted as the roll begins: what was known of it must not let another go.
+pub(super) fn stale_readiness(world: &World) -> Outcome<String> {
+    let namespace = namespace_of("stale-readiness");
+    let manifest = Manifest::new("prague").outside(&PORTS);
+    let cluster = world.cluster(&namespace, &manifest)?;
+    let load = Steady::start(OUTSIDE)?;
+    let watch = cluster.watch()?;
+    cluster.kubectl(&["delete", "pod", "prague-broker-1", "--wait=false"])?;
+    cluster.apply(&manifest.set(READ_ONLY, "250000"))?;
+    cluster.settled()?;
+    let down = watch.most_down("broker");
+    if down > 1 {
+        return Err(format!("{down} brokers were down at once: {:?}", watch.replaced()));
+    }
+    let found = load.finish_without_errors()?;
+    world.remove_namespace(&namespace)?;
+    Ok(format!("never more than {down} broker down; {found}"))
+}
