@@ -126,7 +126,10 @@ mod tests {
     use serde_json::{Value, json};
 
     fn metadata() -> Value {
-        let package = |name: &str, license: &str| json!({"id": name, "name": name, "version": "1.0.0", "license": license});
+        let package = |name: &str, license: &str| {
+            let (id, version) = (name, "1.0.0");
+            json!({"id": id, "name": name, "version": version, "license": license})
+        };
         json!({
             "packages": [package("ours", "Apache-2.0"), package("used", "MIT/Apache-2.0"),
                          package("tests-only", "MIT"), package("elsewhere", "MIT")],

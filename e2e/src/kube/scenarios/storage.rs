@@ -67,12 +67,12 @@ fn lose(cluster: &Cluster, pod: &str) -> Outcome {
         .iter()
         .find_map(|it| it["persistentVolumeClaim"]["claimName"].as_str())
         .ok_or_else(|| format!("{pod} has no volume"))?;
-    let uid = found["metadata"]["uid"].to_string();
+    let uid = &found["metadata"]["uid"];
     cluster.kubectl(&["delete", "pvc", claim, "--wait=false"])?;
     cluster.kubectl(&["delete", "pod", pod])?;
     until(&format!("another {pod}"), SETTLES, || {
         let now = cluster.json(&["get", "pod", pod])?;
-        if now["metadata"]["uid"].to_string() == uid {
+        if now["metadata"]["uid"] == *uid {
             return Err("it is the old one".to_owned());
         }
         Ok(())
