@@ -85,7 +85,7 @@ fn nothing_rolls(cluster: &Cluster, manifest: &Manifest) -> Outcome {
     cluster.settled()?;
     let value = &manifest.config[DYNAMIC];
     crate::until("the setting in force", AT_RUN_TIME, || {
-        let shown = cluster.vltava(1, &["config", "describe", "--broker", "1"])?;
+        let shown = cluster.vltava(1, &["config", "describe", "broker", "1"])?;
         let line = shown.lines().find(|line| line.contains(DYNAMIC)).unwrap_or_default();
         if line.contains(value.as_str()) { Ok(()) } else { Err(format!("it shows {line:?}")) }
     })?;

@@ -82,7 +82,7 @@ fn replicas(cluster: &Cluster, topic: &str, count: usize, replicas: usize) -> Ou
 /// Waits until a topic's setting is in force.
 fn has(cluster: &Cluster, topic: &str, key: &str, value: &str) -> Outcome {
     until(&format!("{key} of {topic}"), IN_FORCE, || {
-        let shown = cluster.vltava(1, &["config", "describe", "--topic", topic])?;
+        let shown = cluster.vltava(1, &["config", "describe", "topic", topic])?;
         let line = shown.lines().find(|line| line.contains(key)).unwrap_or_default();
         if line.contains(value) { Ok(()) } else { Err(format!("it shows {line:?}")) }
     })
