@@ -147,6 +147,11 @@ impl Load {
         gap.unwrap_or_default()
     }
 
+    /// Stops sending, and waits for nothing.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::Release);
+    }
+
     /// Stops sending, waits for what is on its way, and reports.
     ///
     /// # Errors

@@ -65,6 +65,7 @@ fn run(cli: &Cli) -> Outcome<bool> {
         return Err(format!("there is no scenario {name}; --list names them"));
     }
     let world = world(cli)?;
+    world.find_host()?;
     world.operator()?;
     let wanted = |scenario: &&Scenario| match cli.scenario.as_slice() {
         [] => cli.all || scenario.always,

@@ -1,6 +1,7 @@
 //! The steady load of a scenario: numbered records from outside, each acknowledged, and all of them
 //! looked for afterwards.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use super::manifest::LOAD;
@@ -12,6 +13,8 @@ const RATE: u32 = 100;
 /// Where each producer writes: one to a partition whose leader a scenario may take away, so that
 /// nothing hides the gap, and one to all of them.
 const PRODUCERS: [Option<i32>; 2] = [Some(0), None];
+/// The number of the next producer.
+static NEXT_ID: AtomicU32 = AtomicU32::new(1);
 /// How long the first record may take.
 const FIRST: Duration = Duration::from_secs(90);
 
@@ -47,7 +50,9 @@ impl Steady {
     /// If no record is acknowledged in time.
     pub fn start_with(bootstrap: &str, settings: &[(&str, &str)]) -> Outcome<Self> {
         let mut loads = Vec::new();
-        for (id, partition) in (0..).zip(PRODUCERS) {
+        for partition in PRODUCERS {
+            // No two of a run have the same, so that several may write to one topic.
+            let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
             let pair = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
             loads.push(Load::start(Options {
                 bootstrap: bootstrap.to_owned(),
@@ -100,10 +105,10 @@ impl Steady {
     ///
     /// # Errors
     /// What was found wrong.
-    pub fn finish(self) -> Outcome<Found> {
+    pub fn finish(mut self) -> Outcome<Found> {
         let mut found =
             Found { acked: Vec::new(), failed: Vec::new(), longest_gap: self.longest_gap() };
-        for load in self.loads {
+        for load in std::mem::take(&mut self.loads) {
             let report = load.finish()?;
             found.acked.extend(report.acked);
             found.failed.extend(report.failed.into_iter().map(|(_, reason)| reason));
@@ -127,6 +132,13 @@ impl Steady {
                 Err(format!("{} deliveries failed, the first: {reason}", found.failed.len()))
             }
         }
+    }
+}
+
+impl Drop for Steady {
+    fn drop(&mut self) {
+        // What comes next at the same ports must not get these records.
+        self.loads.iter().for_each(Load::stop);
     }
 }
 

@@ -62,8 +62,9 @@ impl Manifest {
         let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
         self.listeners.push(format!(
             "{{name: external, port: 9094, type: NodePort, nodePorts: [{}], advertisedHost: \
-             localhost}}",
-            ports.join(", ")
+             \"{}\"}}",
+            ports.join(", "),
+            super::host()
         ));
         self
     }
@@ -133,6 +134,6 @@ mod tests {
         ] {
             assert!(text.lines().any(|it| it == line), "{line} in {text}");
         }
-        assert!(text.contains("nodePorts: [32001], advertisedHost: localhost"), "{text}");
+        assert!(text.contains("nodePorts: [32001], advertisedHost: \"localhost\""), "{text}");
     }
 }

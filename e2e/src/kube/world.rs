@@ -1,6 +1,8 @@
 //! Where scenarios run: one Kubernetes with the operator, and a namespace for each scenario.
 
+use std::net::TcpStream;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use super::images::Images;
@@ -10,6 +12,19 @@ use crate::{Outcome, until};
 
 /// The node ports that lead to this machine.
 pub const PORTS: [u16; 3] = [32001, 32002, 32003];
+
+/// The host at which the node ports are reached.
+static HOST: OnceLock<String> = OnceLock::new();
+
+/// The host at which the node ports are reached: this machine, where they are mapped to it.
+pub fn host() -> &'static str {
+    HOST.get().map_or("localhost", String::as_str)
+}
+
+/// Where clients outside begin.
+pub fn outside() -> String {
+    PORTS.map(|port| format!("{}:{port}", host())).join(",")
+}
 
 /// What a scenario is given.
 pub struct World {
@@ -22,6 +37,21 @@ pub struct World {
 }
 
 impl World {
+    /// Finds out where the node ports are reached: on this machine, or else at a node's address.
+    ///
+    /// # Errors
+    /// What kubectl said.
+    pub fn find_host(&self) -> Outcome {
+        // What maps a port listens on it, whether anything is behind it or not.
+        if TcpStream::connect(("127.0.0.1", PORTS[0])).is_ok() {
+            return Ok(());
+        }
+        let workers = self.workers()?;
+        let (_, address) = workers.first().ok_or("there is no node that runs pods")?;
+        HOST.get_or_init(|| address.clone());
+        Ok(())
+    }
+
     /// Makes a namespace anew. Pods in it must hold to the strictest of Kubernetes' standards.
     ///
     /// # Errors

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::install::OUTSIDE;
 use crate::Outcome;
 use crate::kube::manifest::Manifest;
+use crate::kube::outside;
 use crate::kube::world::{PORTS, namespace_of};
 use crate::kube::{Cluster, Steady, World};
 
@@ -101,7 +101,7 @@ pub(super) fn run(world: &World) -> Outcome<String> {
     let cluster = world.named(&namespace, "prague");
     cluster.apply(&Manifest::new("prague").outside(&PORTS))?;
     cluster.settled()?;
-    let load = Steady::start(OUTSIDE)?;
+    let load = Steady::start(&outside())?;
     let (mut at_once, mut later) = (0, 0);
     for (index, (manifest, expected)) in BAD.iter().enumerate() {
         let bad = world.named(&namespace, &format!("bad-{index}"));

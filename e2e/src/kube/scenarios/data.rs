@@ -7,8 +7,8 @@ use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::install::OUTSIDE;
 use crate::kube::manifest::{LOAD, Manifest};
+use crate::kube::outside;
 use crate::kube::world::{PORTS, namespace_of};
 use crate::kube::{Cluster, SETTLES, Steady, World};
 use crate::{Outcome, check, until};
@@ -24,9 +24,9 @@ pub(super) fn all_pods(world: &World) -> Outcome<String> {
     let manifest = Manifest::new("prague").outside(&PORTS);
     let cluster = world.cluster(&namespace, &manifest)?;
     let id = cluster_id(&cluster)?;
-    let load = Steady::start(OUTSIDE)?;
+    let load = Steady::start(&outside())?;
     load.more(500)?;
-    let committed = commit(OUTSIDE)?;
+    let committed = commit(&outside())?;
     let pods = ["delete", "pods", "-l", "app.kubernetes.io/instance=prague"];
     cluster.kubectl(&[pods.as_slice(), &["--grace-period=0", "--force"]].concat())?;
     cluster.settled()?;
@@ -38,11 +38,11 @@ pub(super) fn all_pods(world: &World) -> Outcome<String> {
     cluster.apply(&manifest)?;
     cluster.settled()?;
     same(&cluster, &id, &committed)?;
-    found.still_there(OUTSIDE)?;
+    found.still_there(&outside())?;
     // What comes back must be a cluster that works, and not only data that can be read.
-    let again = Steady::start_with(OUTSIDE, &[])?;
+    let again = Steady::start(&outside())?;
     again.more(100)?;
-    drop(again);
+    again.finish_without_errors()?;
     world.remove_namespace(&namespace)?;
     Ok(format!("cluster {id} both times; {found}"))
 }
@@ -82,7 +82,7 @@ fn same(cluster: &Cluster, id: &str, committed: &BTreeMap<i32, i64>) -> Outcome 
         return Err(format!("the cluster was {id} and is {now}"));
     }
     until("the group's offsets", SETTLES, || {
-        let now = offsets(OUTSIDE)?;
+        let now = offsets(&outside())?;
         if now == *committed { Ok(()) } else { Err(format!("{now:?} instead of {committed:?}")) }
     })
 }

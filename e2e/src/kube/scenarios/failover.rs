@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::install::OUTSIDE;
 use crate::kube::manifest::{LOAD, Manifest};
+use crate::kube::outside;
 use crate::kube::pods::is_up;
 use crate::kube::world::{PORTS, namespace_of};
 use crate::kube::{SETTLES, Steady, World};
@@ -18,18 +18,18 @@ const HELD_BACK: Duration = Duration::from_secs(15);
 pub(super) fn leader(world: &World) -> Outcome<String> {
     let namespace = namespace_of("leader");
     let cluster = world.cluster(&namespace, &Manifest::new("prague").outside(&PORTS))?;
-    let load = Steady::start(OUTSIDE)?;
+    let load = Steady::start(&outside())?;
     let mut gaps = Vec::new();
     for _ in 0..3 {
         load.more(200)?;
-        let leader = cluster.leader(OUTSIDE, LOAD, 0)?;
+        let leader = cluster.leader(&outside(), LOAD, 0)?;
         let pod = format!("prague-broker-{leader}");
         load.reset_gap();
         cluster.kubectl(&["delete", "pod", &pod, "--grace-period=0", "--force"])?;
         load.more(400)?;
         gaps.push(load.longest_gap());
         cluster.pods_up("broker", 3, SETTLES)?;
-        cluster.whole(OUTSIDE, SETTLES)?;
+        cluster.whole(&outside(), SETTLES)?;
     }
     cluster.settled()?;
     let found = load.finish_without_errors()?;
@@ -44,8 +44,8 @@ pub(super) fn leader(world: &World) -> Outcome<String> {
 pub(super) fn node(world: &World) -> Outcome<String> {
     let namespace = namespace_of("node");
     let cluster = world.cluster(&namespace, &Manifest::new("prague").outside(&PORTS))?;
-    let load = Steady::start(OUTSIDE)?;
-    let leader = cluster.leader(OUTSIDE, LOAD, 0)?;
+    let load = Steady::start(&outside())?;
+    let leader = cluster.leader(&outside(), LOAD, 0)?;
     let pod = cluster.json(&["get", "pod", &format!("prague-broker-{leader}")])?;
     let machine = pod["spec"]["nodeName"].as_str().ok_or("the leader's pod has no node")?;
     load.reset_gap();
@@ -60,7 +60,7 @@ pub(super) fn node(world: &World) -> Outcome<String> {
     world.node_ready(machine, true, SETTLES)?;
     cluster.pods_up("broker", 3, SETTLES)?;
     cluster.pods_up("coordinator", 3, SETTLES)?;
-    cluster.whole(OUTSIDE, SETTLES)?;
+    cluster.whole(&outside(), SETTLES)?;
     let healed = back.elapsed();
     cluster.settled()?;
     let found = load.finish_without_errors()?;
@@ -72,7 +72,7 @@ pub(super) fn node(world: &World) -> Outcome<String> {
 pub(super) fn drain(world: &World) -> Outcome<String> {
     let namespace = namespace_of("drain");
     let cluster = world.cluster(&namespace, &Manifest::new("prague").outside(&PORTS))?;
-    let load = Steady::start(OUTSIDE)?;
+    let load = Steady::start(&outside())?;
     let workers = world.workers()?;
     let [(first, _), (second, _), ..] = workers.as_slice() else {
         return Err("there are fewer than two machines to drain".to_owned());
@@ -84,7 +84,7 @@ pub(super) fn drain(world: &World) -> Outcome<String> {
     }
     outcome?;
     cluster.settled()?;
-    cluster.whole(OUTSIDE, SETTLES)?;
+    cluster.whole(&outside(), SETTLES)?;
     let down = watch.most_down("broker");
     if down > 1 {
         return Err(format!("{down} brokers were down at once"));

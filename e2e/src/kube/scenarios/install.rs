@@ -7,13 +7,11 @@ use serde_json::Value;
 use crate::Outcome;
 use crate::kube::manifest::Manifest;
 use crate::kube::world::{PORTS, namespace_of};
-use crate::kube::{Cluster, Steady, World, operator};
+use crate::kube::{Cluster, Steady, World, host, operator, outside};
 use crate::spine::kcat;
 
 /// The longest time from nothing to the first record, on nodes that have the images.
 const FIRST_RECORD_MAX: Duration = Duration::from_secs(30);
-/// Where clients outside begin.
-pub(super) const OUTSIDE: &str = "localhost:32001,localhost:32002,localhost:32003";
 /// A client that tries again at once, so that what is measured is the cluster.
 const EAGER: [(&str, &str); 2] =
     [("reconnect.backoff.max.ms", "200"), ("topic.metadata.refresh.fast.interval.ms", "100")];
@@ -55,7 +53,7 @@ fn first_record(world: &World, namespace: &str, start: Instant) -> Outcome<Strin
     shell.kubectl(&["create", "namespace", namespace])?;
     let cluster = world.named(namespace, "prague");
     cluster.apply(&Manifest::new("prague").outside(&PORTS))?;
-    let load = Steady::start_with(OUTSIDE, &EAGER)?;
+    let load = Steady::start_with(&outside(), &EAGER)?;
     let first = start.elapsed();
     cluster.settled()?;
     let settled = start.elapsed();
@@ -74,9 +72,9 @@ fn first_record(world: &World, namespace: &str, start: Instant) -> Outcome<Strin
 /// kcat, from outside, finds every broker at its own port.
 fn seen_by_kcat(cluster: &Cluster) -> Outcome {
     for port in PORTS {
-        let listing = kcat(&["-L", "-b", &format!("localhost:{port}"), "-m", "10"], "")?;
+        let listing = kcat(&["-L", "-b", &format!("{}:{port}", host()), "-m", "10"], "")?;
         for (broker, its_port) in (1..).zip(PORTS) {
-            let line = format!("broker {broker} at localhost:{its_port}");
+            let line = format!("broker {broker} at {}:{its_port}", host());
             if !listing.contains(&line) {
                 return Err(format!("{}: kcat does not show {line:?}: {listing}", cluster.name));
             }
@@ -95,7 +93,7 @@ fn tells_the_truth(cluster: &Cluster) -> Outcome {
     }
     let resource = cluster.resource()?;
     let addresses = cluster.bootstrap("external")?;
-    let expected: Vec<String> = PORTS.iter().map(|port| format!("localhost:{port}")).collect();
+    let expected: Vec<String> = PORTS.iter().map(|port| format!("{}:{port}", host())).collect();
     if expected.iter().any(|address| !addresses.contains(address.as_str())) {
         return Err(format!("status shows {addresses} for the listener outside"));
     }

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::install::OUTSIDE;
 use crate::kube::cluster::partitions;
 use crate::kube::manifest::Manifest;
+use crate::kube::outside;
 use crate::kube::world::{PORTS, namespace_of};
 use crate::kube::{Cluster, Steady, World};
 use crate::{Outcome, until};
@@ -20,7 +20,7 @@ pub(super) fn run(world: &World) -> Outcome<String> {
     let first = Manifest::new("prague").outside(&PORTS);
     let cluster = world.cluster(&namespace, &first)?;
     let before = cluster.uids("broker")?;
-    let load = Steady::start(OUTSIDE)?;
+    let load = Steady::start(&outside())?;
     let with = |listener: &str| {
         let mut manifest = first.clone();
         manifest.listeners.push(listener.to_owned());

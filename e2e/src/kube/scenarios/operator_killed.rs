@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::install::OUTSIDE;
 use crate::Outcome;
 use crate::kube::manifest::Manifest;
+use crate::kube::outside;
 use crate::kube::world::{PORTS, namespace_of};
 use crate::kube::{SETTLES, Steady, World, conditions, operator};
 
@@ -21,7 +21,7 @@ pub(super) fn run(world: &World) -> Outcome<String> {
     let namespace = namespace_of("operator-killed");
     let manifest = Manifest::new("prague").outside(&PORTS);
     let cluster = world.cluster(&namespace, &manifest)?;
-    let load = Steady::start(OUTSIDE)?;
+    let load = Steady::start(&outside())?;
     let watch = cluster.watch()?;
     cluster.apply(&manifest.set("log.retention.check.interval.ms", "230000"))?;
     let start = Instant::now();
@@ -51,7 +51,7 @@ pub(super) fn run(world: &World) -> Outcome<String> {
     world.operator()?;
     cluster.settled()?;
     let idle = idle(world, &cluster)?;
-    cluster.whole(OUTSIDE, SETTLES)?;
+    cluster.whole(&outside(), SETTLES)?;
     let found = load.finish_without_errors()?;
     world.remove_namespace(&namespace)?;
     Ok(format!("rolled in {took:.0?} through {} deaths; {idle}; {found}", LIVES.len()))

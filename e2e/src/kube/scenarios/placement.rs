@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::install::OUTSIDE;
 use crate::Outcome;
 use crate::kube::cluster::partitions;
 use crate::kube::manifest::Manifest;
+use crate::kube::outside;
 use crate::kube::world::{PORTS, namespace_of};
 use crate::kube::{Cluster, Steady, World};
 
@@ -38,7 +38,7 @@ fn placed(world: &World, namespace: &str, machines: usize) -> Outcome<String> {
         .outside(&PORTS)
         .topic("{name: pairs, partitions: 6, replicationFactor: 2}");
     let cluster = world.cluster(namespace, &manifest)?;
-    let load = Steady::start(OUTSIDE)?;
+    let load = Steady::start(&outside())?;
     let mut on = BTreeSet::new();
     let mut racks = std::collections::BTreeMap::new();
     for pod in cluster.pods("broker")? {
@@ -64,7 +64,7 @@ fn placed(world: &World, namespace: &str, machines: usize) -> Outcome<String> {
 
 /// The replicas of a pair lie in two racks.
 fn spread(cluster: &Cluster, racks: &std::collections::BTreeMap<i32, String>) -> Outcome {
-    for partition in partitions(OUTSIDE)?.iter().filter(|it| it.topic == "pairs") {
+    for partition in partitions(&outside())?.iter().filter(|it| it.topic == "pairs") {
         let its: BTreeSet<Option<&String>> =
             partition.replicas.iter().map(|id| racks.get(id)).collect();
         if its.len() != 2 {

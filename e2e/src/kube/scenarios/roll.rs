@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::install::OUTSIDE;
 use crate::Outcome;
 use crate::kube::manifest::Manifest;
+use crate::kube::outside;
 use crate::kube::pods::Watch;
 use crate::kube::world::{PORTS, namespace_of};
 use crate::kube::{Cluster, SETTLES, Steady, World};
@@ -27,10 +27,10 @@ pub(super) fn good(world: &World) -> Outcome<String> {
         .topic("{name: single, partitions: 3, replicationFactor: 1}")
         .topic("{name: anotherTopic, partitions: 2, replicationFactor: 2}");
     let cluster = world.cluster(&namespace, &manifest)?;
-    let load = Steady::start(OUTSIDE)?;
+    let load = Steady::start(&outside())?;
     let watch = cluster.watch()?;
     let by_setting = whole_roll(&cluster, &watch, &manifest.clone().set(READ_ONLY, "240000"))?;
-    cluster.event("min ISR", Duration::from_secs(10))?;
+    cluster.event("min.insync.replicas", Duration::from_secs(10))?;
     nothing_rolls(&cluster, &manifest.clone().set(READ_ONLY, "240000").set(DYNAMIC, "86400000"))?;
     let next = world.images.also_as(&world.shell, "e2e-next")?;
     let image = Manifest {
@@ -39,7 +39,7 @@ pub(super) fn good(world: &World) -> Outcome<String> {
     };
     watch.restart();
     let by_image = whole_roll(&cluster, &watch, &image)?;
-    cluster.whole(OUTSIDE, SETTLES)?;
+    cluster.whole(&outside(), SETTLES)?;
     let found = load.finish_without_errors()?;
     world.remove_namespace(&namespace)?;
     Ok(format!("by setting in {by_setting:.1?}, by image in {by_image:.1?}; {found}"))
@@ -98,7 +98,7 @@ pub(super) fn bad(world: &World) -> Outcome<String> {
     let namespace = namespace_of("bad-roll");
     let manifest = Manifest::new("prague").outside(&PORTS);
     let cluster = world.cluster(&namespace, &manifest)?;
-    let load = Steady::start(OUTSIDE)?;
+    let load = Steady::start(&outside())?;
     let mut took = Vec::new();
     for broken in [
         // An image that is nowhere, and one that the kernel kills as it starts.
@@ -127,7 +127,7 @@ pub(super) fn bad(world: &World) -> Outcome<String> {
             return Err(format!("only {kept} brokers were left alone by the bad roll: {said}"));
         }
     }
-    cluster.whole(OUTSIDE, SETTLES)?;
+    cluster.whole(&outside(), SETTLES)?;
     let found = load.finish_without_errors()?;
     world.remove_namespace(&namespace)?;
     Ok(format!("back to good in {took:.1?}; {found}"))
@@ -145,7 +145,7 @@ pub(super) fn stale_readiness(world: &World) -> Outcome<String> {
     let namespace = namespace_of("stale-readiness");
     let manifest = Manifest::new("prague").outside(&PORTS);
     let cluster = world.cluster(&namespace, &manifest)?;
-    let load = Steady::start(OUTSIDE)?;
+    let load = Steady::start(&outside())?;
     let watch = cluster.watch()?;
     cluster.kubectl(&["delete", "pod", "prague-broker-1", "--wait=false"])?;
     cluster.apply(&manifest.set(READ_ONLY, "250000"))?;

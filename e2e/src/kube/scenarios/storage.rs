@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::install::OUTSIDE;
 use super::scale::voters;
 use crate::kube::cluster::partitions;
 use crate::kube::manifest::Manifest;
+use crate::kube::outside;
 use crate::kube::world::{PORTS, namespace_of};
 use crate::kube::{Cluster, SETTLES, Steady, World};
 use crate::{Outcome, until};
@@ -29,15 +29,16 @@ pub(super) fn lost(world: &World) -> Outcome<String> {
     let load_topic = manifest.topics.clone();
     manifest.topics.push(single(false));
     let cluster = world.cluster(&namespace, &manifest)?;
-    let load = Steady::start(OUTSIDE)?;
-    let only = partitions(OUTSIDE)?.into_iter().find(|it| it.topic == "single");
+    let load = Steady::start(&outside())?;
+    let only = partitions(&outside())?.into_iter().find(|it| it.topic == "single");
     let broker = only.map(|it| it.replicas[0]).ok_or("there is no topic single")?;
     let start = Instant::now();
     lose(&cluster, &format!("prague-broker-{broker}"))?;
     refilled(broker)?;
     let refill = start.elapsed();
-    let offline =
-        partitions(OUTSIDE)?.into_iter().find(|it| it.topic == "single" && it.replicas == [broker]);
+    let offline = partitions(&outside())?
+        .into_iter()
+        .find(|it| it.topic == "single" && it.replicas == [broker]);
     if offline.is_none_or(|it| it.leader >= 0) {
         return Err("a partition whose only copy was lost is led by an empty one".to_owned());
     }
@@ -45,7 +46,7 @@ pub(super) fn lost(world: &World) -> Outcome<String> {
     manifest.topics = load_topic;
     manifest.topics.push(single(true));
     cluster.apply(&manifest)?;
-    cluster.whole(OUTSIDE, SETTLES)?;
+    cluster.whole(&outside(), SETTLES)?;
     cluster.settled()?;
 
     let start = Instant::now();
@@ -82,7 +83,7 @@ fn lose(cluster: &Cluster, pod: &str) -> Outcome {
 /// Waits until a broker is in sync again wherever there are others that had its data.
 fn refilled(broker: i32) -> Outcome {
     until(&format!("broker {broker} in every ISR"), SETTLES, || {
-        let all = partitions(OUTSIDE)?;
+        let all = partitions(&outside())?;
         let short = all.iter().find(|it| {
             it.replicas.len() > 1 && it.replicas.contains(&broker) && !it.isr.contains(&broker)
         });
@@ -105,7 +106,7 @@ pub(super) fn grow(world: &World) -> Outcome<String> {
     manifest.coordinator_fields = storage(&standard, "1Gi");
     let cluster = world.cluster(&namespace, &manifest)?;
     let before = cluster.uids("broker")?;
-    let load = Steady::start(OUTSIDE)?;
+    let load = Steady::start(&outside())?;
     manifest.broker_fields = storage(GROWING, "2Gi");
     manifest.coordinator_fields = storage(&standard, "2Gi");
     cluster.apply(&manifest)?;

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::install::OUTSIDE;
 use crate::kube::cluster::{Partition, partitions};
 use crate::kube::manifest::Manifest;
+use crate::kube::outside;
 use crate::kube::world::{PORTS, namespace_of};
 use crate::kube::{Cluster, SETTLES, Steady, World};
 use crate::{Outcome, until};
@@ -25,7 +25,7 @@ pub(super) fn run(world: &World) -> Outcome<String> {
         "{name: leaving, partitions: 1, replicationFactor: 3}".to_owned(),
     ];
     let cluster = world.cluster(&namespace, &manifest)?;
-    let load = Steady::start(OUTSIDE)?;
+    let load = Steady::start(&outside())?;
     has(&cluster, "orders", "retention.ms", "3600000")?;
     let by_hand = ["topic", "create", "by-hand", "-p", "1", "-r", "3"];
     cluster.vltava(1, &by_hand)?;
@@ -72,7 +72,7 @@ pub(super) fn run(world: &World) -> Outcome<String> {
 /// Waits until a topic has so many partitions, each with so many replicas in sync.
 fn replicas(cluster: &Cluster, topic: &str, count: usize, replicas: usize) -> Outcome {
     until(&format!("{topic} as {count} × {replicas} in {}", cluster.name), SETTLES, || {
-        let all = partitions(OUTSIDE)?;
+        let all = partitions(&outside())?;
         let its: Vec<&Partition> = all.iter().filter(|it| it.topic == topic).collect();
         let is_so = |it: &&Partition| it.replicas.len() == replicas && it.isr.len() == replicas;
         if its.len() == count && its.iter().all(is_so) { Ok(()) } else { Err(format!("{its:?}")) }
