@@ -91,28 +91,31 @@ impl Watch {
 
     /// The most pods of a component that were down at once, of those that had been up.
     pub fn most_down(&self, component: &str) -> usize {
-        let mut up: BTreeMap<String, bool> = BTreeMap::new();
-        let mut most = 0;
-        for event in self.seen().into_iter().filter(|event| event.component == component) {
-            if event.up || up.contains_key(&event.name) {
-                up.insert(event.name, event.up);
-            }
-            most = most.max(up.values().filter(|up| !**up).count());
-        }
-        most
+        most_down(&self.seen(), component)
     }
 
     /// The pods that were replaced, in the order in which they went.
     pub fn replaced(&self) -> Vec<String> {
-        let mut gone = Vec::new();
-        let mut known = BTreeSet::new();
-        for event in self.seen() {
-            if event.gone && known.insert(event.uid) {
-                gone.push(event.name);
-            }
-        }
-        gone
+        replaced(&self.seen())
     }
+}
+
+fn most_down(seen: &[Seen], component: &str) -> usize {
+    let mut up: BTreeMap<&str, bool> = BTreeMap::new();
+    let mut most = 0;
+    for event in seen.iter().filter(|event| event.component == component) {
+        if event.up || up.contains_key(event.name.as_str()) {
+            up.insert(&event.name, event.up);
+        }
+        most = most.max(up.values().filter(|up| !**up).count());
+    }
+    most
+}
+
+fn replaced(seen: &[Seen]) -> Vec<String> {
+    let mut known = BTreeSet::new();
+    let gone = seen.iter().filter(|event| event.gone && known.insert(&event.uid));
+    gone.map(|event| event.name.clone()).collect()
 }
 
 impl Drop for Watch {
@@ -156,4 +159,58 @@ pub fn is_up(pod: &Value) -> bool {
         .flatten()
         .any(|condition| condition["type"] == "Ready" && condition["status"] == "True");
     ready && pod["metadata"]["deletionTimestamp"].is_null()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Event, Seen, most_down, replaced};
+    use serde_json::{Value, json};
+
+    fn seen(kind: &str, name: &str, uid: &str, ready: bool, deleting: bool) -> Seen {
+        let status = if ready { "True" } else { "False" };
+        let deleted = if deleting { json!("2026-01-01T00:00:00Z") } else { Value::Null };
+        let object = json!({
+            "metadata": {
+                "name": name, "uid": uid, "deletionTimestamp": deleted,
+                "labels": {"app.kubernetes.io/component": "broker"},
+            },
+            "status": {"conditions": [{"type": "Ready", "status": status}]},
+        });
+        Event { r#type: kind.to_owned(), object }.seen().expect("it is a pod")
+    }
+
+    #[test]
+    fn a_roll_in_good_order_has_one_pod_down_at_a_time() {
+        let events = [
+            seen("ADDED", "a", "1", true, false),
+            seen("ADDED", "b", "2", true, false),
+            seen("MODIFIED", "a", "1", true, true),
+            seen("DELETED", "a", "1", false, true),
+            seen("ADDED", "a", "3", false, false),
+            seen("MODIFIED", "a", "3", true, false),
+            seen("MODIFIED", "b", "2", true, true),
+            seen("DELETED", "b", "2", false, true),
+        ];
+        assert_eq!(most_down(&events, "broker"), 1);
+        assert_eq!(most_down(&events, "coordinator"), 0);
+        assert_eq!(replaced(&events), ["a", "b"]);
+    }
+
+    #[test]
+    fn a_pod_that_goes_before_the_last_one_is_back_is_found() {
+        let events = [
+            seen("ADDED", "a", "1", true, false),
+            seen("ADDED", "b", "2", true, false),
+            seen("DELETED", "a", "1", false, true),
+            seen("ADDED", "a", "3", false, false),
+            seen("MODIFIED", "b", "2", true, true),
+        ];
+        assert_eq!(most_down(&events, "broker"), 2);
+    }
+
+    #[test]
+    fn a_pod_that_has_never_been_up_is_not_down() {
+        let events = [seen("ADDED", "a", "1", true, false), seen("ADDED", "b", "2", false, false)];
+        assert_eq!(most_down(&events, "broker"), 0);
+    }
 }
