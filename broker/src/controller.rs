@@ -3,7 +3,7 @@
 use futures::future::BoxFuture;
 use vltava_wire::messages::{
     AllocateProducerIdsRequest, AllocateProducerIdsResponse, AlterPartitionRequest,
-    AlterPartitionResponse,
+    AlterPartitionResponse, AssignReplicasToDirsRequest, AssignReplicasToDirsResponse,
 };
 
 /// Why the active coordinator gave no answer.
@@ -32,4 +32,11 @@ pub trait Controller: Send + Sync + 'static {
         &self,
         request: AllocateProducerIdsRequest,
     ) -> BoxFuture<'static, Result<AllocateProducerIdsResponse, ControllerError>>;
+
+    /// Says in which log directories replicas lie (KIP-858). The broker id and epoch are the
+    /// caller's to fill.
+    fn assign_replicas_to_dirs(
+        &self,
+        request: AssignReplicasToDirsRequest,
+    ) -> BoxFuture<'static, Result<AssignReplicasToDirsResponse, ControllerError>>;
 }

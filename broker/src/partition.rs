@@ -10,6 +10,7 @@
 //! not used again.
 
 pub mod append;
+mod assignments;
 pub mod dirs;
 pub mod epoch;
 pub mod failure;

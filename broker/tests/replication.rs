@@ -28,7 +28,8 @@ use vltava_wire::messages::alter_partition::{PartitionDataResponse, TopicDataRes
 use vltava_wire::messages::fetch::FetchableTopicResponse;
 use vltava_wire::messages::{
     AllocateProducerIdsRequest, AllocateProducerIdsResponse, AlterPartitionRequest,
-    AlterPartitionResponse, FetchRequest, FetchResponse,
+    AlterPartitionResponse, AssignReplicasToDirsRequest, AssignReplicasToDirsResponse,
+    FetchRequest, FetchResponse,
 };
 use vltava_wire::records::metadata::{
     PartitionChangeRecord, PartitionRecord, RegisterBrokerRecord, TopicRecord,
@@ -218,6 +219,13 @@ impl Controller for Called {
         &self,
         _: AllocateProducerIdsRequest,
     ) -> BoxFuture<'static, Result<AllocateProducerIdsResponse, ControllerError>> {
+        Box::pin(async { Err(ControllerError::NoActive) })
+    }
+
+    fn assign_replicas_to_dirs(
+        &self,
+        _: AssignReplicasToDirsRequest,
+    ) -> BoxFuture<'static, Result<AssignReplicasToDirsResponse, ControllerError>> {
         Box::pin(async { Err(ControllerError::NoActive) })
     }
 }

@@ -6,6 +6,7 @@ mod alter_configs;
 mod alter_partition;
 mod alter_partition_reassignments;
 mod api_versions;
+mod assign_replicas_to_dirs;
 mod begin_quorum_epoch;
 mod broker_heartbeat;
 mod broker_registration;

@@ -14,6 +14,7 @@
 
 mod alter_configs;
 mod alter_partition;
+mod assign_dirs;
 mod balance;
 mod create_partitions;
 mod create_topics;

@@ -1,6 +1,7 @@
 //! DescribeLogDirs (35): what lies in each log directory, and how much room there is (KIP-113).
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use vltava_net::Reply;
@@ -19,8 +20,22 @@ use crate::server::Broker;
 pub async fn handle(broker: &Arc<Broker>, call: Call<DescribeLogDirsRequest>) -> Reply {
     let wanted = call.request.topics.as_deref();
     let partitions = &broker.partitions;
-    let results = partitions.dirs().iter().map(|dir| result(partitions, dir, wanted)).collect();
+    let unusable = partitions.unusable_dirs().iter().map(|path| failed(path));
+    let results = partitions
+        .dirs()
+        .iter()
+        .map(|dir| result(partitions, dir, wanted))
+        .chain(unusable)
+        .collect();
     call.reply(&DescribeLogDirsResponse { results, ..DescribeLogDirsResponse::default() })
+}
+
+fn failed(path: &Path) -> DescribeLogDirsResult {
+    DescribeLogDirsResult {
+        error_code: ErrorCode::KAFKA_STORAGE_ERROR,
+        log_dir: path.display().to_string().into(),
+        ..Default::default()
+    }
 }
 
 fn result(
@@ -28,11 +43,10 @@ fn result(
     dir: &Arc<LogDir>,
     wanted: Option<&[DescribableLogDirTopic]>,
 ) -> DescribeLogDirsResult {
-    let log_dir = Str::from(dir.path().display().to_string());
     if dir.failure().is_some() {
-        let error_code = ErrorCode::KAFKA_STORAGE_ERROR;
-        return DescribeLogDirsResult { error_code, log_dir, ..Default::default() };
+        return failed(dir.path());
     }
+    let log_dir = Str::from(dir.path().display().to_string());
     let is_wanted = |partition: &Partition| {
         wanted.is_none_or(|topics| {
             let named = topics.iter().filter(|topic| topic.topic == partition.name.topic);

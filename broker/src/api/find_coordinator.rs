@@ -7,7 +7,7 @@ use vltava_metadata::Image;
 use vltava_net::Reply;
 use vltava_wire::messages::find_coordinator::Coordinator;
 use vltava_wire::messages::{FindCoordinatorRequest, FindCoordinatorResponse};
-use vltava_wire::{ErrorCode, Str};
+use vltava_wire::{ErrorCode, NodeId, Str};
 
 use crate::api::context::Call;
 use crate::group;
@@ -19,23 +19,48 @@ const GROUP: i8 = 0;
 
 /// Answers with the leader of the partition of `__consumer_offsets` that the group falls into.
 /// The topic is made when the first group asks.
+///
+/// An answer that would name a broker whose connections have just closed waits until it is known
+/// what became of it, as Metadata does: clients ask at that very moment.
 pub async fn handle(broker: &Arc<Broker>, call: Call<FindCoordinatorRequest>) -> Reply {
+    let response = answer(broker, &call);
+    let named = named(&response);
+    if !broker.cluster.is_in_doubt(&named) {
+        return call.reply(&response);
+    }
+    let broker = Arc::clone(broker);
+    let call = Arc::new(call);
+    let waiting = Arc::clone(&call);
+    call.reply_later(async move {
+        broker.cluster.without_doubt(&named).await;
+        answer(&broker, &waiting)
+    })
+}
+
+/// The brokers that an answer names.
+fn named(response: &FindCoordinatorResponse) -> Vec<NodeId> {
+    let one = std::iter::once(response.node_id);
+    let all = one.chain(response.coordinators.iter().map(|it| it.node_id));
+    all.filter(|id| *id >= 0).map(NodeId).collect()
+}
+
+fn answer(broker: &Arc<Broker>, call: &Call<FindCoordinatorRequest>) -> FindCoordinatorResponse {
     let image = broker.cluster.image();
     let request = &call.request;
     let find = |key: &Str| find(broker, &image, &call.listener, request.key_type, key);
     if call.version() >= 4 {
         let coordinators = request.coordinator_keys.iter().map(find).collect();
-        return call.reply(&FindCoordinatorResponse { coordinators, ..Default::default() });
+        return FindCoordinatorResponse { node_id: -1, coordinators, ..Default::default() };
     }
     let found = find(&request.key);
-    call.reply(&FindCoordinatorResponse {
+    FindCoordinatorResponse {
         error_code: found.error_code,
         error_message: found.error_message,
         node_id: found.node_id,
         host: found.host,
         port: found.port,
         ..Default::default()
-    })
+    }
 }
 
 fn find(

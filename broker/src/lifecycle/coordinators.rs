@@ -12,7 +12,8 @@ use vltava_net::CancellationToken;
 use vltava_wire::header::RequestHeader;
 use vltava_wire::messages::{
     AllocateProducerIdsRequest, AllocateProducerIdsResponse, AlterPartitionRequest,
-    AlterPartitionResponse, EnvelopeRequest,
+    AlterPartitionResponse, AssignReplicasToDirsRequest, AssignReplicasToDirsResponse,
+    EnvelopeRequest,
 };
 use vltava_wire::records::principal::DefaultPrincipalData;
 use vltava_wire::{ErrorCode, Message, NodeId, Request, Str, Writer};
@@ -145,6 +146,14 @@ impl Controller for Arc<Coordinators> {
         &self,
         request: AllocateProducerIdsRequest,
     ) -> BoxFuture<'static, Result<AllocateProducerIdsResponse, ControllerError>> {
+        let coordinators = Arc::clone(self);
+        Box::pin(async move { coordinators.call(&request).await })
+    }
+
+    fn assign_replicas_to_dirs(
+        &self,
+        request: AssignReplicasToDirsRequest,
+    ) -> BoxFuture<'static, Result<AssignReplicasToDirsResponse, ControllerError>> {
         let coordinators = Arc::clone(self);
         Box::pin(async move { coordinators.call(&request).await })
     }

@@ -104,6 +104,8 @@ pub(super) async fn keep_registered(
     let mut advertised = life.advertised.subscribe();
     loop {
         identity.listeners = advertised.borrow_and_update().clone();
+        let failed = life.offline_directories.borrow().clone();
+        identity.directories.retain(|directory| !failed.contains(directory));
         let epoch = register(&identity, life.epoch(), coordinators, limit).await?;
         let Identity { rack, listeners, .. } = &identity;
         let (rack, listeners) = (rack.as_deref().unwrap_or("none"), names(listeners));

@@ -72,6 +72,19 @@ pub enum DirError {
     Checkpoint(#[from] CheckpointError),
 }
 
+impl DirError {
+    /// Whether it is the disk that fails, rather than somebody's mistake.
+    pub fn is_failure(&self) -> bool {
+        match self {
+            Self::Io { .. } | Self::Checkpoint(CheckpointError::Disk(_)) => true,
+            Self::InUse { .. }
+            | Self::Foreign { .. }
+            | Self::Unmarked { .. }
+            | Self::Checkpoint(CheckpointError::Malformed { .. }) => false,
+        }
+    }
+}
+
 /// Who opens a log directory.
 #[derive(Clone, Debug)]
 pub struct Owner {

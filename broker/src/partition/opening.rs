@@ -15,8 +15,8 @@ use super::surroundings::wall_clock_ms;
 /// Why the partitions of this broker cannot be opened at all.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// No log directory is configured.
-    #[error("log.dirs names no directory")]
+    /// No log directory is configured, or none works.
+    #[error("log.dirs names no directory that can be used")]
     NoDirectory,
     /// A log directory cannot be used.
     #[error("a log directory cannot be used")]

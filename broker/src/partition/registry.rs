@@ -1,11 +1,12 @@
 //! All partitions of this broker: finding them, and following what the metadata log says of them.
 
 use std::collections::{BTreeSet, HashMap};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use vltava_config::topic::{TopicConfig, keys as topic_keys};
 use vltava_config::{Values, keys};
 use vltava_log::Disk;
@@ -99,6 +100,10 @@ pub struct Partitions {
     pub(super) flushers: Mutex<Option<Flushers>>,
     pub(super) news: Mutex<Option<mpsc::UnboundedReceiver<News>>>,
     pub(super) failed_dirs: watch::Sender<Vec<Uuid>>,
+    /// Log directories that could not be used at start.
+    unusable_dirs: Vec<PathBuf>,
+    /// Woken when replicas may lie elsewhere than the coordinator knows.
+    pub(super) assignments: Notify,
     sessions: Mutex<SessionCache>,
     producer_ids: ProducerIds,
     budget: Arc<Budget>,
@@ -137,7 +142,7 @@ impl Partitions {
     pub fn open(setup: Setup) -> Result<Arc<Self>, OpenError> {
         let Setup { id, cluster_id, config, cluster, disk, budget } = setup;
         let owner = Owner { cluster_id, node_id: id };
-        let dirs = open_dirs(&config, &owner, &disk)?;
+        let (dirs, unusable_dirs) = open_dirs(&config, &owner, &disk)?;
         let settings = Settings::of("", &TopicConfig::resolve(&config, NO_OVERRIDES), &config);
         let threads = config.get(keys::NUM_RECOVERY_THREADS_PER_DATA_DIR).max(1) as usize;
         let found = opening::open_found(&dirs, settings.log, threads)?;
@@ -165,6 +170,8 @@ impl Partitions {
             flushers: Mutex::new(Some(flushers)),
             news: Mutex::new(Some(receiver)),
             failed_dirs: watch::Sender::new(Vec::new()),
+            unusable_dirs,
+            assignments: Notify::new(),
             sessions: Mutex::new(SessionCache::new(slots as usize)),
             producer_ids: ProducerIds::default(),
             metrics: PartitionMetrics::default(),
@@ -181,6 +188,11 @@ impl Partitions {
     /// The log directories.
     pub fn dirs(&self) -> &[Arc<LogDir>] {
         &self.dirs
+    }
+
+    /// The log directories that could not be used at start.
+    pub fn unusable_dirs(&self) -> &[PathBuf] {
+        &self.unusable_dirs
     }
 
     /// The directories that have failed, now and later. A broker without any that works is of no
@@ -374,10 +386,12 @@ impl Partitions {
         let hosted = Mutex::new(Vec::with_capacity(missing.len()));
         let threads = missing.len().min(HOSTING_THREADS_MAX);
         let left = Mutex::new(missing.into_iter());
+        let counts = Mutex::new(self.count_by_dir());
         let host_some = || {
             loop {
                 let Some((partition, registration)) = left.lock().next() else { break };
-                if let Some(partition) = self.host(image, partition, values) {
+                if let Some(partition) = self.host(image, partition, &registration, values, &counts)
+                {
                     hosted.lock().push((partition, registration));
                 }
             }
@@ -397,7 +411,9 @@ impl Partitions {
         &self,
         image: &Image,
         partition: PartitionRef,
+        registration: &PartitionRegistration,
         values: &Values,
+        counts: &Mutex<HashMap<Uuid, usize>>,
     ) -> Option<Arc<Partition>> {
         let topic = image.topic_by_id(partition.topic)?;
         let index = partition.partition.get();
@@ -406,8 +422,16 @@ impl Partitions {
         let found = self.found.lock().take(&topic.name, topic.id, index);
         let (dir, log, high_watermark) = match found {
             Some(found) => reuse(found, topic.id, settings),
+            None if self.lies_elsewhere(registration) => {
+                let directory = registration.directory(self.me);
+                tracing::error!(
+                    partition = %name, %directory,
+                    "its log directory does not work, or its log is gone; it stays offline"
+                );
+                return None;
+            }
             None => {
-                let dir = self.dir_for_new()?;
+                let dir = self.dir_for_new(registration, counts)?;
                 let log = opening::create_log(&dir, &topic.name, topic.id, index, settings.log);
                 (dir, log, Offset::ZERO)
             }
@@ -419,14 +443,40 @@ impl Partitions {
         Some(partition)
     }
 
-    /// The directory that works and has the fewest partitions.
-    fn dir_for_new(&self) -> Option<Arc<LogDir>> {
-        let hosted = self.hosted.read();
-        let count = |dir: &Arc<LogDir>| {
-            hosted.by_id.values().filter(|partition| Arc::ptr_eq(partition.dir(), dir)).count()
-        };
-        let works = self.dirs.iter().filter(|dir| dir.failure().is_none());
-        works.min_by_key(|dir| count(dir)).cloned()
+    /// Whether a replica that was not found must not be made anew: its records lie in a directory
+    /// that does not work (KIP-858), or it is in sync with a log that was lost.
+    fn lies_elsewhere(&self, registration: &PartitionRegistration) -> bool {
+        match registration.directory(self.me) {
+            Uuid::UNASSIGNED_DIR | Uuid::MIGRATING_DIR => false,
+            Uuid::LOST_DIR => registration.isr.contains(&self.me),
+            known => !self.dirs.iter().any(|dir| dir.id() == known && dir.failure().is_none()),
+        }
+    }
+
+    /// How many partitions lie in each directory.
+    fn count_by_dir(&self) -> HashMap<Uuid, usize> {
+        let mut counts = HashMap::new();
+        for partition in self.hosted.read().by_id.values() {
+            *counts.entry(partition.dir().id()).or_default() += 1;
+        }
+        counts
+    }
+
+    /// Where a new replica is to lie: where the coordinator says that it does, or in the directory
+    /// that works and has the fewest partitions.
+    fn dir_for_new(
+        &self,
+        registration: &PartitionRegistration,
+        counts: &Mutex<HashMap<Uuid, usize>>,
+    ) -> Option<Arc<LogDir>> {
+        let named = registration.directory(self.me);
+        let works = || self.dirs.iter().filter(|dir| dir.failure().is_none());
+        let mut counts = counts.lock();
+        let dir = works().find(|dir| dir.id() == named).or_else(|| {
+            works().min_by_key(|dir| counts.get(&dir.id()).copied().unwrap_or_default())
+        })?;
+        *counts.entry(dir.id()).or_default() += 1;
+        Some(Arc::clone(dir))
     }
 
     fn reconfigure(&self, image: &Image, changes: &Changes, values: &Values) {
@@ -487,24 +537,37 @@ fn all_partitions(image: &Image) -> BTreeSet<PartitionRef> {
     image.topics().flat_map(of).collect()
 }
 
+/// Opens the log directories; those that cannot be used, as their disk has failed, come second.
 fn open_dirs(
     config: &Values,
     owner: &Owner,
     disk: &Arc<dyn Disk>,
-) -> Result<Vec<Arc<LogDir>>, OpenError> {
+) -> Result<(Vec<Arc<LogDir>>, Vec<PathBuf>), OpenError> {
     let headroom = config.get(keys::VLTAVA_DISK_HEADROOM_BYTES).max(0) as u64;
-    let mut opened = Vec::new();
-    for path in config.log_dirs() {
-        let lock = dirs::lock(&path)?;
-        let room = Room::new(headroom, room::probe(&path));
-        let new_id = Uuid::from_random(rand::random());
-        let dir = LogDir::open(Arc::clone(disk), &path, owner, new_id, room, Some(lock))?;
-        opened.push(Arc::new(dir));
+    let (mut opened, mut unusable) = (Vec::new(), Vec::new());
+    let paths = config.log_dirs();
+    for path in &paths {
+        let open = || {
+            let lock = dirs::lock(path)?;
+            let room = Room::new(headroom, room::probe(path));
+            let new_id = Uuid::from_random(rand::random());
+            LogDir::open(Arc::clone(disk), path, owner, new_id, room, Some(lock))
+        };
+        match open() {
+            Ok(dir) => opened.push(Arc::new(dir)),
+            // The others go on without it, as they would had it failed later.
+            Err(error) if error.is_failure() && paths.len() > 1 => {
+                let (path, error) = (path.clone(), vltava_net::error_chain(&error));
+                tracing::error!(dir = %path.display(), error, "a log directory is out of use");
+                unusable.push(path);
+            }
+            Err(error) => return Err(error.into()),
+        }
     }
     if opened.is_empty() {
         return Err(OpenError::NoDirectory);
     }
-    Ok(opened)
+    Ok((opened, unusable))
 }
 
 type ReusedLog = (Arc<LogDir>, Result<vltava_log::Log, Arc<str>>, Offset);

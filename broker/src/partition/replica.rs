@@ -394,6 +394,9 @@ impl Partition {
         if is_dir_failure && self.dir.fail(&reason) {
             self.around.tell(News::DirFailed(self.dir.id()));
         }
+        if !is_dir_failure {
+            self.around.tell(News::LogLost);
+        }
         self.set_offline(state, reason);
     }
 

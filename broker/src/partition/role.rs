@@ -291,6 +291,17 @@ impl Partition {
         Ok(())
     }
 
+    /// Looks again at how far records are committed, as these brokers are not what they were.
+    pub fn recheck_followers(&self, changed: &[NodeId]) {
+        let mut state = self.state();
+        let Role::Leader(leading) = &state.role else { return };
+        if changed.iter().any(|node| leading.isr.is_replica(*node)) {
+            self.advance_high_watermark(&mut state, Instant::now());
+            // Who waits for all that live to have deleted records looks again, too.
+            self.waiters.reached(Mark::LowWatermark, Offset(i64::MAX - 1));
+        }
+    }
+
     /// Takes the replica out of use, as its directory has failed.
     pub fn fail(&self, reason: &str) {
         let mut state = self.state();

@@ -45,6 +45,8 @@ pub enum News {
     Proposal(Arc<Partition>),
     /// The log directory of that id has failed.
     DirFailed(Uuid),
+    /// The log of a replica is lost, in a directory that works.
+    LogLost,
 }
 
 /// What all partitions of a broker share.

@@ -55,8 +55,10 @@ impl Partitions {
         let runtime = Handle::current();
         self.fetchers.start(Start { runtime, link, options: self.fetch_options() });
         let (propose, proposals) = mpsc::unbounded_channel();
+        let assigner = Arc::clone(&controller);
         let alter = AlterIsr::new(self.me, self.cluster.clone(), controller, proposals);
         tokio::spawn(alter.run());
+        tokio::spawn(Arc::clone(self).keep_assigned(assigner, shutdown.clone()));
         if let Some(news) = self.news.lock().take() {
             tokio::spawn(Arc::clone(self).listen(news, propose, shutdown.clone()));
         }
@@ -125,6 +127,7 @@ impl Partitions {
                 // The task that takes proposals lives as long as this one.
                 News::Proposal(partition) => drop(propose.send(partition)),
                 News::DirFailed(id) => self.dir_failed(id),
+                News::LogLost => self.assignments.notify_one(),
             }
         }
     }
@@ -139,6 +142,7 @@ impl Partitions {
             }
         }
         self.failed_dirs.send_modify(|failed| failed.push(id));
+        self.assignments.notify_one();
     }
 
     /// Writes down how far the logs of each directory have come, where that has changed.

@@ -242,6 +242,7 @@ fn take(broker: &Arc<Broker>, published: &Published, images: &watch::Sender<Arc<
     tokio::task::block_in_place(|| broker.partitions.apply(image, changes));
     broker.cluster.note_departed(image, changes);
     images.send_replace(Arc::clone(image));
+    tokio::task::block_in_place(|| broker.partitions.settle(image, changes));
     broker.groups.follow(image, changes, broker.id);
 }
 
@@ -282,10 +283,18 @@ fn cluster_id(values: &Values, disk: &Arc<dyn Disk>) -> Result<String, RunError>
     if let Some(told) = values.get(keys::VLTAVA_CLUSTER_ID) {
         return Ok(told);
     }
-    let path = values.log_dirs().into_iter().next().unwrap_or_default();
-    match MetaProperties::read(disk, &path).map_err(RunError::Meta)? {
-        Some(meta) => Ok(meta.cluster_id),
-        None => Err(RunError::ClusterId { path }),
+    let paths = values.log_dirs();
+    let mut failed = None;
+    for path in &paths {
+        match MetaProperties::read(disk, path) {
+            Ok(Some(meta)) => return Ok(meta.cluster_id),
+            Ok(None) => {}
+            Err(error) => failed = Some(error),
+        }
+    }
+    match failed {
+        Some(error) => Err(RunError::Meta(error)),
+        None => Err(RunError::ClusterId { path: paths.into_iter().next().unwrap_or_default() }),
     }
 }
 

@@ -196,11 +196,15 @@ fn assemble(
         .iter()
         .map(|replica| (replica.replica_id, replica.log_end_offset))
         .collect();
-    let observers: BTreeMap<i32, i64> = partition
-        .observers
-        .iter()
-        .map(|replica| (replica.replica_id, replica.log_end_offset))
-        .collect();
+    // A node whose disk was replaced is listed with its old directory, too, for some minutes.
+    let mut observers: BTreeMap<i32, i64> = BTreeMap::new();
+    for replica in &partition.observers {
+        let end = observers.entry(replica.replica_id).or_insert(replica.log_end_offset);
+        *end = replica.log_end_offset.max(*end);
+    }
+    // One that votes again by its new directory is no observer, whatever its old one says.
+    let behind = |id: &i32, end: &i64| voters.get(id).is_some_and(|voted| voted > end);
+    observers.retain(|id, end| !behind(id, end));
     let end = leader_id.and_then(|id| voters.get(&id).copied());
     let lag = |at: Option<i64>| at.zip(end).map(|(at, end)| (end - at).max(0));
     let known = |offset: i64| Some(offset).filter(|offset| *offset >= 0);

@@ -7,11 +7,11 @@ use vltava_wire::{ApiKey, Versions};
 
 use super::{
     Call, Context, add_raft_voter, allocate_producer_ids, alter_configs, alter_partition,
-    alter_partition_reassignments, api_versions, begin_quorum_epoch, broker_heartbeat,
-    broker_registration, controller_registration, create_partitions, create_topics, delete_topics,
-    describe_cluster, describe_configs, describe_quorum, elect_leaders, end_quorum_epoch, envelope,
-    fetch, fetch_snapshot, incremental_alter_configs, list_partition_reassignments,
-    remove_raft_voter, unregister_broker, update_raft_voter, vote,
+    alter_partition_reassignments, api_versions, assign_replicas_to_dirs, begin_quorum_epoch,
+    broker_heartbeat, broker_registration, controller_registration, create_partitions,
+    create_topics, delete_topics, describe_cluster, describe_configs, describe_quorum,
+    elect_leaders, end_quorum_epoch, envelope, fetch, fetch_snapshot, incremental_alter_configs,
+    list_partition_reassignments, remove_raft_voter, unregister_broker, update_raft_voter, vote,
 };
 use crate::driver::Message;
 
@@ -58,6 +58,7 @@ pub(super) const TABLE: &[Row] = &[
     row(ApiKey::UnregisterBroker, "0", true, unregister_broker::handle),
     row(ApiKey::AllocateProducerIds, "0", false, allocate_producer_ids::handle),
     row(ApiKey::ControllerRegistration, "0", false, controller_registration::handle),
+    row(ApiKey::AssignReplicasToDirs, "0", false, assign_replicas_to_dirs::handle),
     row(ApiKey::AddRaftVoter, "0-1", true, add_raft_voter::handle),
     row(ApiKey::RemoveRaftVoter, "0", true, remove_raft_voter::handle),
     row(ApiKey::UpdateRaftVoter, "0", false, update_raft_voter::handle),

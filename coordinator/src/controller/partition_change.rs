@@ -31,7 +31,9 @@ pub(super) struct PartitionChange<'a> {
     pub(super) directories: Vec<(NodeId, Uuid)>,
     /// Whether the ISR may become empty: when its last copy is known to be lost. Else the last
     /// member stays, to lead again once it comes back.
-    pub(super) may_empty_isr: bool,
+    may_empty_isr: bool,
+    /// Who may have what was acknowledged while nobody leads (KIP-966).
+    last_known: Vec<NodeId>,
 }
 
 /// Who leads after an election.
@@ -66,6 +68,7 @@ impl<'a> PartitionChange<'a> {
                 .zip(present.directories.iter().copied())
                 .collect(),
             may_empty_isr: false,
+            last_known: present.last_known_elr.clone(),
         }
     }
 
@@ -73,6 +76,22 @@ impl<'a> PartitionChange<'a> {
     pub(super) fn without(mut self, broker: NodeId) -> Self {
         self.isr.retain(|member| *member != broker);
         self
+    }
+
+    /// Notes that a replica's copy is gone for good. If it was the last in sync, an unclean election
+    /// is left; the others then come before this one, which has nothing.
+    pub(super) fn lose_copy_of(&mut self, broker: NodeId) {
+        self.may_empty_isr = true;
+        let present = self.present;
+        let remains = present.isr.iter().any(|member| *member != broker);
+        if present.leader().is_some_and(|leader| leader != broker) || remains {
+            return;
+        }
+        let known = match present.last_known_elr.is_empty() {
+            true => &present.replicas,
+            false => &present.last_known_elr,
+        };
+        self.last_known = known.iter().copied().filter(|node| *node != broker).collect();
     }
 
     /// The record, or `None` if nothing changes.
@@ -129,16 +148,21 @@ impl<'a> PartitionChange<'a> {
         if let Some(leader) = self.replicas.iter().copied().find(|node| self.can_lead(*node)) {
             return clean(leader);
         }
-        if self.election == Election::Unclean
-            && let Some(leader) = self.replicas.iter().copied().find(|node| (self.may_lead)(*node))
-        {
-            return Elected { leader, unclean: true };
+        if self.election == Election::Unclean {
+            let known = self.replicas.iter().filter(|node| self.last_known.contains(node));
+            let mut alive = known.chain(&self.replicas).filter(|node| (self.may_lead)(**node));
+            if let Some(leader) = alive.next() {
+                return Elected { leader: *leader, unclean: true };
+            }
         }
         clean(NodeId::NONE)
     }
 
     fn elect(&mut self, record: &mut PartitionChangeRecord) {
         let Elected { leader, unclean } = self.elected();
+        if leader != NodeId::NONE {
+            self.last_known.clear();
+        }
         if leader == self.present.leader {
             return;
         }
@@ -168,6 +192,7 @@ impl<'a> PartitionChange<'a> {
         record.isr = differing(&self.isr, &present.isr);
         record.replicas = differing(&self.replicas, &present.replicas);
         record.removing_replicas = differing(&self.removing, &present.removing_replicas);
+        record.last_known_elr = differing(&self.last_known, &present.last_known_elr);
         record.adding_replicas = differing(&self.adding, &present.adding_replicas);
         let directories: Vec<Uuid> =
             self.replicas.iter().map(|node| self.directory(*node)).collect();

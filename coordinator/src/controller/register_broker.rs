@@ -5,7 +5,9 @@
 //!   so the new one takes its place at once. All that it led gets a new leader epoch, so that
 //!   nobody appends twice in one. If nobody else is known to live it stays in the ISRs (its log has
 //!   all that was acknowledged) except for topics that do not flush before they acknowledge;
-//! - it lacks a directory that it had: what lay there is lost, and it leaves those ISRs for good;
+//! - it lacks a directory that it had, and another has come in its place: what lay there is lost,
+//!   and it leaves those ISRs for good. Where none came, the disk may yet come back: the last
+//!   member of an ISR stays in it, and does not lead;
 //! - nothing proves that the old process is dead: refused while that one's session lasts.
 
 use std::collections::BTreeSet;
@@ -36,6 +38,8 @@ enum Fate {
     Whole,
     /// It may lack the end of what was acknowledged (KIP-966).
     Unclean,
+    /// Its log directory is not there, and no other has come in its place: it may come back.
+    Offline,
     /// It is gone.
     Lost,
 }
@@ -201,7 +205,7 @@ impl Controller {
         let mut change = PartitionChange::new(registration, topic.id, partition, &may_lead);
         change.election = active.election(&topic.name);
         if fate == Fate::Lost {
-            change.may_empty_isr = true;
+            change.lose_copy_of(id);
             change.election = Election::Online;
             let new = match request.log_dirs.as_slice() {
                 [only] => *only,
@@ -252,8 +256,10 @@ impl Active {
             true => !has(&directory),
             false => !present.directories.iter().all(has),
         };
+        let replaced = request.log_dirs.iter().any(|id| !present.directories.contains(id));
         match lost {
-            true => Fate::Lost,
+            true if replaced => Fate::Lost,
+            true => Fate::Offline,
             false if clean || self.flushes_before_ack(&topic.name) => Fate::Whole,
             false => Fate::Unclean,
         }

@@ -1,6 +1,7 @@
 //! Scenarios of the controller machine: brokers come, fail, return; topics are made and changed.
 
 mod brokers;
+mod directories;
 mod fixture;
 mod partitions;
 mod requests;

@@ -240,3 +240,23 @@ fn requests_of_another_leader_epoch_are_refused() {
     assert!(matches!(ask(1), Err(PartitionError::FencedLeaderEpoch { .. })));
     assert!(matches!(ask(3), Err(PartitionError::UnknownLeaderEpoch { .. })));
 }
+
+#[test]
+fn a_follower_that_dies_before_it_could_join_holds_nothing_back() {
+    let mut world = World::new(&[1, 2]);
+    world.fetch(3).expect("a fetch that catches up");
+    assert!(world.node_mut(1).proposes(), "it may join");
+    let leader = Arc::clone(&world.node(1).partition);
+    leader.answer_proposal(LeaderEpoch(1), Outcome::Rejected, Instant::now());
+
+    world.node(1).append("a").expect("appended");
+    world.node(1).flush();
+    world.fetch(2).expect("a fetch");
+    world.node(2).flush();
+    world.fetch(2).expect("the fetch that acknowledges");
+    assert_eq!(world.node(1).high_watermark(), 0, "it may still join, and waits for the record");
+
+    world.registered.lock().remove(&NodeId(3));
+    leader.recheck_followers(&[NodeId(2)]);
+    assert_eq!(world.node(1).high_watermark(), 1);
+}

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use vltava_wire::messages::{BrokerHeartbeatRequest, BrokerRegistrationRequest};
+use vltava_wire::messages::{
+    BrokerHeartbeatRequest, BrokerRegistrationRequest, ElectLeadersRequest,
+};
 use vltava_wire::{ErrorCode, NodeId};
 
 use super::fixture::{GRACE, SESSION, World};
@@ -213,6 +215,25 @@ fn an_empty_disk_leaves_every_isr_before_it_is_unfenced() {
     assert!(world.happenings.iter().any(|it| matches!(it, Happening::LastCopyLost { .. })));
     world.beat(1).expect("a heartbeat");
     assert_eq!(world.state("alone"), (-1, vec![]), "only a person may let it lead");
+}
+
+#[test]
+fn an_unclean_election_prefers_who_may_have_records_to_an_empty_disk() {
+    let mut world = World::new();
+    world.brokers(&[1, 2, 3]);
+    world.topic("t", &[1, 2, 3], &[]);
+    world.pass(SESSION, &[1]);
+    assert_eq!(world.state("t"), (1, vec![1]));
+    world.pass(SESSION, &[]);
+    world.register_as(1, 2, &[555]).expect("a new disk");
+    world.beat(1).expect("a heartbeat");
+    assert_eq!(world.state("t"), (-1, vec![]));
+    world.beat(3).expect("it returns, with what it had");
+    let request =
+        ElectLeadersRequest { election_type: 1, topic_partitions: None, ..Default::default() };
+    world.operate(|controller, _| controller.elect_leaders(&request)).expect("an answer");
+    assert_eq!(world.state("t"), (3, vec![3]), "broker 1 comes first and has nothing");
+    assert!(world.partition("t").last_known_elr.is_empty(), "somebody leads again");
 }
 
 #[test]
