@@ -11,7 +11,8 @@ use std::time::Instant;
 use parking_lot::RwLock;
 use tokio::sync::watch;
 use vltava_config::Values;
-use vltava_metadata::{Changes, ConfigMap, ConfigResource, Image};
+use vltava_metadata::configuration::dynamic_values;
+use vltava_metadata::{Changes, ConfigResource, Image};
 use vltava_wire::{BrokerEpoch, NodeId};
 
 use self::departed::Departed;
@@ -82,9 +83,8 @@ impl ClusterView {
         if !changes.configs.contains(&own) && !changes.configs.contains(&all) {
             return false;
         }
-        let (cluster, broker) = (image.cluster_config(), image.broker_config(self.id));
         let mut values = self.values.write();
-        let (now, notices) = values.with_dynamic(pairs(&cluster), pairs(&broker));
+        let (now, notices) = dynamic_values(&values, self.id, image);
         *values = now;
         for notice in notices {
             tracing::warn!(
@@ -95,8 +95,4 @@ impl ClusterView {
         }
         true
     }
-}
-
-fn pairs(config: &ConfigMap) -> impl Iterator<Item = (&str, &str)> {
-    config.iter().map(|(key, value)| (key.as_str(), value.as_str()))
 }

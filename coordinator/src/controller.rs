@@ -45,7 +45,6 @@ use vltava_wire::{BrokerEpoch, ErrorCode, NodeId, Offset};
 
 pub use decision::{Decision, Failure, FenceReason, Happening};
 pub use settings::Settings;
-pub(crate) use settings::dynamic_values;
 
 use random::Random;
 use sessions::Sessions;

@@ -9,6 +9,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 use vltava_config::{Loaded, Values, keys};
 use vltava_log::{Disk, RealDisk};
+use vltava_metadata::configuration::dynamic_values;
 use vltava_net::admin::{Admin, Health};
 use vltava_net::{
     BindError, BoundListener, Budget, CancellationToken, Limits, ListenerConfig, NetMetrics,
@@ -250,7 +251,7 @@ async fn follow_limits(
     // The sender is gone when the node ends.
     while status.changed().await.is_ok() {
         let image = &status.borrow_and_update().image;
-        let values = crate::controller::dynamic_values(&values, node, image);
+        let (values, _unusable) = dynamic_values(&values, node, image);
         let wanted = (values.get(keys::MAX_CONNECTIONS), values.get(keys::MAX_CONNECTIONS_PER_IP));
         if wanted != applied {
             applied = wanted;

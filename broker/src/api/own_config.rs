@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use vltava_config::{Values, edit_list, keys};
+use vltava_metadata::configuration::pairs;
 use vltava_metadata::{ConfigMap, ResourceType};
 use vltava_wire::Str;
 
@@ -94,10 +95,6 @@ fn check_listeners(
         return Err(format!("{}: {}", notice.key, notice.what));
     }
     next.check_listeners(values).map_err(|problem| format!("{}: {}", problem.key, problem.what))
-}
-
-fn pairs(config: &ConfigMap) -> impl Iterator<Item = (&str, &str)> {
-    config.iter().map(|(key, value)| (key.as_str(), value.as_str()))
 }
 
 #[cfg(test)]

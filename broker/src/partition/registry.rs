@@ -10,6 +10,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use vltava_config::topic::{TopicConfig, keys as topic_keys};
 use vltava_config::{Values, keys};
 use vltava_log::Disk;
+use vltava_metadata::configuration::dynamic_values;
 use vltava_metadata::{
     Changes, ConfigResource, Image, PartitionRef, PartitionRegistration, ResourceType,
 };
@@ -315,11 +316,7 @@ impl Partitions {
 
     /// The configuration at start, with what was set since.
     fn values(&self, image: &Image) -> Values {
-        fn pairs(map: &vltava_metadata::ConfigMap) -> impl Iterator<Item = (&str, &str)> {
-            map.iter().map(|(key, value)| (key.as_str(), value.as_str()))
-        }
-        let (cluster, broker) = (image.cluster_config(), image.broker_config(self.me));
-        self.config.with_dynamic(pairs(&cluster), pairs(&broker)).0
+        dynamic_values(&self.config, self.me, image).0
     }
 
     fn settings(&self, image: &Image, topic: &str, values: &Values) -> Settings {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use vltava_config::{Values, keys};
+use vltava_metadata::configuration::dynamic_values;
 use vltava_metadata::{Image, METADATA_VERSION_MAX};
 use vltava_wire::{NodeId, Str};
 
@@ -53,16 +54,6 @@ impl Settings {
 
     /// The configuration with what the image sets for all brokers and for this node.
     pub fn values_with(&self, image: &Image) -> Values {
-        dynamic_values(&self.values, self.node, image)
+        dynamic_values(&self.values, self.node, image).0
     }
-}
-
-/// A node's configuration with what an image sets for all nodes and for this one.
-pub(crate) fn dynamic_values(values: &Values, node: NodeId, image: &Image) -> Values {
-    let (cluster, own) = (image.cluster_config(), image.broker_config(node));
-    let (values, _unusable) = values.with_dynamic(
-        cluster.iter().map(|(name, value)| (name.as_str(), value.as_str())),
-        own.iter().map(|(name, value)| (name.as_str(), value.as_str())),
-    );
-    values
 }

@@ -33,6 +33,7 @@
 mod batch;
 mod changes;
 pub mod checkpoint;
+pub mod configuration;
 mod features;
 mod image;
 mod record;

@@ -1,0 +1,207 @@
+//! Configuration as an image has it: what is set at run time, and the answer to DescribeConfigs
+//! (KIP-226), which brokers and coordinators give alike.
+
+use std::collections::BTreeMap;
+
+use vltava_config::describe::{self, Described};
+use vltava_config::{Notice, Role, Values, topic};
+use vltava_wire::messages::describe_configs::{
+    DescribeConfigsResource, DescribeConfigsResourceResult, DescribeConfigsResult,
+    DescribeConfigsSynonym,
+};
+use vltava_wire::messages::{DescribeConfigsRequest, DescribeConfigsResponse};
+use vltava_wire::{ErrorCode, NodeId, Str};
+
+use crate::image::{ConfigMap, Image, ResourceType};
+
+/// A node's configuration with what an image sets for all nodes and for this one, and what of that
+/// cannot be used.
+pub fn dynamic_values(values: &Values, node: NodeId, image: &Image) -> (Values, Vec<Notice>) {
+    let (cluster, own) = (image.cluster_config(), image.broker_config(node));
+    values.with_dynamic(pairs(&cluster), pairs(&own))
+}
+
+/// What is set, as texts.
+pub fn pairs(config: &ConfigMap) -> impl Iterator<Item = (&str, &str)> {
+    config.iter().map(|(key, value)| (key.as_str(), value.as_str()))
+}
+
+/// The node that describes configurations.
+#[derive(Clone, Copy, Debug)]
+pub struct Describer<'a> {
+    /// The cluster as the node knows it.
+    pub image: &'a Image,
+    /// The node.
+    pub node: NodeId,
+    /// What it is.
+    pub role: Role,
+    /// Its configuration, with what was set at run time.
+    pub values: &'a Values,
+}
+
+/// What is told of one resource: its keys, or why not.
+type Outcome = Result<Vec<Described>, (ErrorCode, String)>;
+
+impl Describer<'_> {
+    /// Answers from the table of keys, the node's own configuration, and the image.
+    pub fn answer(&self, request: &DescribeConfigsRequest) -> DescribeConfigsResponse {
+        let describe = |resource| answer(request, resource, self.describe(resource));
+        let results = request.resources.iter().map(describe).collect();
+        DescribeConfigsResponse { throttle_time_ms: 0, results }
+    }
+
+    fn describe(&self, resource: &DescribeConfigsResource) -> Outcome {
+        let name = resource.resource_name.as_str();
+        match ResourceType(resource.resource_type) {
+            ResourceType::TOPIC => match self.image.topic(name) {
+                Some(_) => {
+                    let own = self.image.topic_config(name);
+                    let own: BTreeMap<String, String> =
+                        pairs(&own).map(|(key, text)| (key.into(), text.into())).collect();
+                    Ok(describe::topic(self.values, &own))
+                }
+                None => match topic::check_name(name) {
+                    Ok(()) => Err((
+                        ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
+                        format!("there is no topic {name}"),
+                    )),
+                    Err(what) => Err((ErrorCode::INVALID_TOPIC_EXCEPTION, what)),
+                },
+            },
+            ResourceType::BROKER if name.is_empty() => Ok(describe::cluster_default(self.values)),
+            ResourceType::BROKER if name.parse() == Ok(self.node.get()) => {
+                Ok(describe::node(self.values, self.role))
+            }
+            ResourceType::BROKER => Err((
+                ErrorCode::INVALID_REQUEST,
+                format!("this is node {}; {name:?} is described by itself", self.node),
+            )),
+            // There is nothing that a group or a metrics subscription could be set to.
+            ResourceType::GROUP | ResourceType::CLIENT_METRICS => Ok(Vec::new()),
+            ResourceType(kind) => Err((
+                ErrorCode::INVALID_REQUEST,
+                format!("resources of type {kind} have no configuration here"),
+            )),
+        }
+    }
+}
+
+fn answer(
+    request: &DescribeConfigsRequest,
+    resource: &DescribeConfigsResource,
+    outcome: Outcome,
+) -> DescribeConfigsResult {
+    let base = DescribeConfigsResult {
+        resource_type: resource.resource_type,
+        resource_name: resource.resource_name.clone(),
+        ..Default::default()
+    };
+    match outcome {
+        Err((error_code, message)) => {
+            DescribeConfigsResult { error_code, error_message: Some(message.into()), ..base }
+        }
+        Ok(described) => {
+            let is_wanted = |described: &&Described| {
+                let keys = resource.configuration_keys.as_ref();
+                keys.is_none_or(|keys| keys.iter().any(|key| *key == described.spec.name))
+            };
+            let configs = described
+                .iter()
+                .filter(is_wanted)
+                .map(|described| entry(request, described))
+                .collect();
+            DescribeConfigsResult { error_message: None, configs, ..base }
+        }
+    }
+}
+
+fn entry(request: &DescribeConfigsRequest, described: &Described) -> DescribeConfigsResourceResult {
+    let text = |value: &Option<String>| value.as_deref().map(Str::from);
+    let synonyms = described.synonyms.iter().filter(|_| request.include_synonyms);
+    let help = request.include_documentation.then(|| Str::from_static(described.spec.help));
+    DescribeConfigsResourceResult {
+        name: Str::from_static(described.spec.name),
+        value: text(&described.value),
+        read_only: described.read_only,
+        config_source: described.source.code(),
+        is_sensitive: described.sensitive,
+        synonyms: synonyms
+            .map(|synonym| DescribeConfigsSynonym {
+                name: Str::from_static(synonym.name),
+                value: text(&synonym.value),
+                source: synonym.source.code(),
+            })
+            .collect(),
+        config_type: described.spec.kind.code(),
+        documentation: help,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vltava_wire::Uuid;
+    use vltava_wire::records::metadata::{ConfigRecord, TopicRecord};
+
+    use super::*;
+    use crate::{Changes, MetadataRecord};
+
+    fn image() -> Image {
+        let mut image = Image::new("prague".into());
+        let topic = TopicRecord { name: "orders".into(), topic_id: Uuid(7) };
+        let config = |kind: ResourceType, on: &str, key: &str, value: &str| ConfigRecord {
+            resource_type: kind.0,
+            resource_name: on.into(),
+            name: key.into(),
+            value: Some(value.into()),
+        };
+        let records = [
+            MetadataRecord::from(topic),
+            config(ResourceType::TOPIC, "orders", "retention.ms", "1000").into(),
+            config(ResourceType::BROKER, "", "message.max.bytes", "2000").into(),
+            config(ResourceType::BROKER, "1", "message.max.bytes", "3000").into(),
+        ];
+        for record in &records {
+            image.apply(record, &mut Changes::default()).expect("a record that fits");
+        }
+        image
+    }
+
+    fn ask(kind: ResourceType, name: &str, key: &str) -> (ErrorCode, Vec<(Option<Str>, i8)>) {
+        let (image, values) = (image(), Values::from_pairs([("node.id", "1")]).expect("values"));
+        let (values, _) = dynamic_values(&values, NodeId(1), &image);
+        let (node, role) = (NodeId(1), Role::Broker);
+        let describer = Describer { image: &image, node, role, values: &values };
+        let request = DescribeConfigsRequest {
+            resources: vec![DescribeConfigsResource {
+                resource_type: kind.0,
+                resource_name: name.into(),
+                configuration_keys: Some(vec![key.into()]),
+            }],
+            ..Default::default()
+        };
+        let result = describer.answer(&request).results.remove(0);
+        let told = |it: DescribeConfigsResourceResult| (it.value, it.config_source);
+        (result.error_code, result.configs.into_iter().map(told).collect())
+    }
+
+    #[test]
+    fn what_is_set_nearest_counts() {
+        let (topic, broker) = (ResourceType::TOPIC, ResourceType::BROKER);
+        let text = |text: &str| Some(Str::from(text));
+        let ok = |value: &str, source| (ErrorCode::NONE, vec![(text(value), source)]);
+        assert_eq!(ask(topic, "orders", "retention.ms"), ok("1000", 1));
+        assert_eq!(ask(broker, "1", "message.max.bytes"), ok("3000", 2));
+        assert_eq!(ask(broker, "", "message.max.bytes"), ok("2000", 3));
+        assert_eq!(ask(broker, "1", "num.partitions"), ok("1", 5));
+    }
+
+    #[test]
+    fn what_is_not_there_is_refused() {
+        let code = |kind, name| ask(kind, name, "x").0;
+        assert_eq!(code(ResourceType::TOPIC, "none"), ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+        assert_eq!(code(ResourceType::TOPIC, "a/b"), ErrorCode::INVALID_TOPIC_EXCEPTION);
+        assert_eq!(code(ResourceType::BROKER, "2"), ErrorCode::INVALID_REQUEST);
+        assert_eq!(code(ResourceType(99), "x"), ErrorCode::INVALID_REQUEST);
+        assert_eq!(code(ResourceType::GROUP, "g"), ErrorCode::NONE);
+    }
+}
