@@ -1,113 +1,15 @@
 //! Clusters on this machine, from `up` to `down`, as a person runs them.
 
-use std::io::{BufRead, BufReader, Write};
-use std::net::TcpListener;
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Stdio};
 
 use rustix::process::{Pid, Signal};
 use serde_json::Value;
-use tempfile::TempDir;
 
-/// How long something may take on a busy machine before the test says that it never comes.
-const PATIENCE: Duration = Duration::from_secs(60);
+use cluster::{Cluster, eventually};
 
-/// A cluster of one test; whatever happens, its nodes are stopped in the end.
-struct Cluster {
-    dir: TempDir,
-    ports: Vec<u16>,
-}
-
-impl Cluster {
-    fn new(brokers: usize) -> Self {
-        let listeners: Vec<TcpListener> = (0..brokers)
-            .map(|_| TcpListener::bind("127.0.0.1:0").expect("a port is free"))
-            .collect();
-        let ports = listeners
-            .iter()
-            .map(|listener| listener.local_addr().expect("it is bound").port())
-            .collect();
-        Self { dir: TempDir::new().expect("a folder can be made"), ports }
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_vltava"));
-        command.args(args).env("VLTAVA_DATA_DIR", self.dir.path().join("data"));
-        command
-    }
-
-    fn output(&self, args: &[&str]) -> Output {
-        self.command(args).output().expect("the binary runs")
-    }
-
-    /// Runs a command that must work, and returns what it printed.
-    fn run(&self, args: &[&str]) -> String {
-        let output = self.output(args);
-        assert!(output.status.success(), "{args:?}: {output:?}");
-        String::from_utf8(output.stdout).expect("it is text")
-    }
-
-    fn json(&self, args: &[&str]) -> Value {
-        serde_json::from_str(&self.run(args)).expect("it is JSON")
-    }
-
-    /// Writes a manifest with so many of the brokers, and so many coordinators.
-    fn manifest(&self, brokers: usize, coordinators: usize, topics: &str) -> String {
-        let ports: Vec<String> = self.ports[..brokers].iter().map(ToString::to_string).collect();
-        let text = format!(
-            "apiVersion: vltava.dev/v1alpha1\nkind: KafkaCluster\nmetadata: {{name: test}}\nspec:\n\
-             \x20 coordinators: {{replicas: {coordinators}}}\n\
-             \x20 brokers: {{replicas: {brokers}, config: {{num.partitions: 1}}}}\n\
-             \x20 listeners:\n\
-             \x20   - {{name: internal, port: 9092, type: Internal}}\n\
-             \x20   - {{name: external, port: 9094, type: NodePort, nodePorts: [{}]}}\n\
-             \x20 topics: [{topics}]\n",
-            ports.join(", ")
-        );
-        let path = self.dir.path().join("cluster.yaml");
-        std::fs::write(&path, text).expect("the manifest can be written");
-        path.display().to_string()
-    }
-
-    /// The state of each node, by name.
-    fn states(&self) -> Vec<(String, String)> {
-        let rows = self.json(&["ps", "--json"]);
-        let text = |row: &Value, key: &str| row[key].as_str().expect("it is text").to_owned();
-        let rows = rows.as_array().expect("it is a list").iter();
-        rows.map(|row| (text(row, "name"), text(row, "state"))).collect()
-    }
-
-    fn pid(&self, name: &str) -> Pid {
-        let rows = self.json(&["ps", "--json"]);
-        let row = rows.as_array().expect("it is a list").iter().find(|row| row["name"] == name);
-        let pid = row.expect("the node is there")["pid"].as_i64().expect("it runs");
-        Pid::from_raw(pid as i32).expect("it is a pid")
-    }
-
-    fn produce(&self, args: &[&str], text: &str) {
-        let mut command = self.command(&["produce"]);
-        let mut child = command.args(args).stdin(Stdio::piped()).spawn().expect("the binary runs");
-        let mut input = child.stdin.take().expect("it is piped");
-        input.write_all(text.as_bytes()).expect("it reads");
-        drop(input);
-        assert!(child.wait().expect("it ends").success());
-    }
-}
-
-impl Drop for Cluster {
-    fn drop(&mut self) {
-        let _ = self.output(&["down", "--volumes"]);
-    }
-}
-
-/// Waits for something that comes by itself.
-fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !holds() {
-        assert!(Instant::now() < deadline, "{what} never comes");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
+#[path = "local/cluster.rs"]
+mod cluster;
 
 /// Starts `up` in the foreground and waits until it says `ready`.
 fn foreground(cluster: &Cluster, file: &str) -> (Child, BufReader<std::process::ChildStdout>) {

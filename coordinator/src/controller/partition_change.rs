@@ -78,8 +78,8 @@ impl<'a> PartitionChange<'a> {
         self
     }
 
-    /// Notes that a replica's copy is gone for good. If it was the last in sync, an unclean election
-    /// is left; the others then come before this one, which has nothing.
+    /// Notes that a replica's copy is gone for good. If it was the last in sync, an unclean
+    /// election is left; the others then come before this one, which has nothing.
     pub(super) fn lose_copy_of(&mut self, broker: NodeId) {
         self.may_empty_isr = true;
         let present = self.present;

@@ -6,13 +6,15 @@
 mod cluster;
 mod configs;
 mod groups;
+mod quorum;
 mod records;
 mod topics;
 
-pub use cluster::LogDir;
+pub use cluster::{LogDir, Reassignment};
 pub use configs::{AlterOp, ConfigEntry, ConfigResource, ResourceType};
 pub use groups::{GroupDescription, GroupListing, GroupMember, PartitionOffsets};
 pub(crate) use groups::{check_commit, check_group, commit_request};
+pub use quorum::RaftVoter;
 pub use records::{ListedOffset, OffsetSpec};
 pub use topics::{CreatedTopic, Election, NewTopic};
 

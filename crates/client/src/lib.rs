@@ -24,8 +24,8 @@ mod versions;
 
 pub use admin::{
     AlterOp, ConfigEntry, ConfigResource, CreatedTopic, Election, GroupDescription, GroupListing,
-    GroupMember, ListedOffset, LogDir, NewTopic, OffsetSpec, Outcomes, PartitionOffsets,
-    ResourceType,
+    GroupMember, ListedOffset, LogDir, NewTopic, OffsetSpec, Outcomes, PartitionOffsets, RaftVoter,
+    Reassignment, ResourceType,
 };
 pub use cluster::{Cluster, ClusterOptions, Node, Speaks};
 pub use connection::Connection;

@@ -8,7 +8,8 @@ use vltava_wire::messages::describe_log_dirs::DescribeLogDirsTopic;
 use vltava_wire::messages::describe_quorum::{PartitionData, TopicData};
 use vltava_wire::messages::{
     AlterPartitionReassignmentsRequest, DescribeClusterResponse, DescribeLogDirsRequest,
-    DescribeQuorumRequest, DescribeQuorumResponse, UnregisterBrokerRequest,
+    DescribeQuorumRequest, DescribeQuorumResponse, ListPartitionReassignmentsRequest,
+    UnregisterBrokerRequest,
 };
 
 use super::TIMEOUT_MS;
@@ -33,6 +34,21 @@ pub struct LogDir {
     pub usable_bytes: i64,
     /// What lies in it.
     pub topics: Vec<DescribeLogDirsTopic>,
+}
+
+/// A partition whose replicas move.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reassignment {
+    /// Its topic.
+    pub topic: Str,
+    /// Its index within the topic.
+    pub partition: i32,
+    /// All that hold it now, or are to.
+    pub replicas: Vec<i32>,
+    /// Those that are to hold it.
+    pub adding: Vec<i32>,
+    /// Those that are to hold it no more.
+    pub removing: Vec<i32>,
 }
 
 impl Cluster {
@@ -103,6 +119,31 @@ impl Cluster {
         })
         .await
         .map(|_| ())
+    }
+
+    /// All partitions whose replicas move.
+    ///
+    /// # Errors
+    /// If no node answers that knows.
+    pub async fn list_reassignments(&self) -> Result<Vec<Reassignment>, ClientError> {
+        let request = ListPartitionReassignmentsRequest { timeout_ms: TIMEOUT_MS, topics: None };
+        let response = self
+            .call_controller(&request, |response| {
+                let message = response.error_message.as_deref();
+                ClientError::check(|| "reassignments".to_owned(), response.error_code, message)
+            })
+            .await?;
+        let moves = response.topics.into_iter().flat_map(|topic| {
+            let name = topic.name;
+            topic.partitions.into_iter().map(move |partition| Reassignment {
+                topic: name.clone(),
+                partition: partition.partition_index,
+                replicas: partition.replicas,
+                adding: partition.adding_replicas,
+                removing: partition.removing_replicas,
+            })
+        });
+        Ok(moves.collect())
     }
 
     /// Moves a partition to other brokers; `None` stops a move that goes on.

@@ -205,6 +205,19 @@ impl Cluster {
                     ClientError::check(|| resource.describe(), result.error_code, message)
                 })
             };
+        // A broker checks by itself what it could not go on with, as far as it can be reached.
+        let own = match resource.kind {
+            ResourceType::Broker if self.options().speaks == Speaks::Brokers => {
+                resource.name.parse::<i32>().ok()
+            }
+            _ => None,
+        };
+        if let Some(id) = own
+            && let Ok(connection) = self.node(id).await
+            && let Ok(response) = connection.call(&request).await
+        {
+            return check(&response);
+        }
         self.call_controller(&request, check).await.map(|_| ())
     }
 }

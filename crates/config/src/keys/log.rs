@@ -74,7 +74,8 @@ keys! {
     /// milliseconds.
     LOG_FLUSH_SCHEDULER_INTERVAL_MS: i64 = "log.flush.scheduler.interval.ms",
         Some("9223372036854775807"), AtLeast(1), Broker, ReadOnly, High;
-    /// How long the files of a deleted segment or partition stay on disk, in milliseconds.
+    /// How long the files of a deleted segment or partition stay on disk, in milliseconds. (It
+    /// changes nothing: they are deleted at once, and who reads them keeps them until it is done.)
     LOG_SEGMENT_DELETE_DELAY_MS: i64 = "log.segment.delete.delay.ms", Some("60000"), AtLeast(0),
         Broker, ClusterWide, High;
     /// Whether the space of a segment is reserved when it is made. (It changes nothing yet.)

@@ -31,7 +31,8 @@ keys! {
     /// nothing yet.)
     DELETE_RETENTION_MS: i64 = "delete.retention.ms", None, AtLeast(0),
         Topic, ClusterWide, Medium, from "log.cleaner.delete.retention.ms" * 1;
-    /// How long the files of a deleted segment stay on disk, in milliseconds.
+    /// How long the files of a deleted segment stay on disk, in milliseconds. (It changes nothing:
+    /// they are deleted at once, and who reads them keeps them until it is done.)
     FILE_DELETE_DELAY_MS: i64 = "file.delete.delay.ms", None, AtLeast(0),
         Topic, ClusterWide, Medium, from "log.segment.delete.delay.ms" * 1;
     /// After how many records the log is synced to disk. 1 means that an acknowledged record is on

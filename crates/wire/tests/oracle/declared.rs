@@ -9,7 +9,8 @@ macro_rules! requests {
             messages::{
                 AddRaftVoterRequest AllocateProducerIdsRequest AlterConfigsRequest
                 AlterPartitionRequest AlterPartitionReassignmentsRequest ApiVersionsRequest
-                AssignReplicasToDirsRequest BeginQuorumEpochRequest BrokerHeartbeatRequest BrokerRegistrationRequest
+                AssignReplicasToDirsRequest BeginQuorumEpochRequest BrokerHeartbeatRequest
+                BrokerRegistrationRequest
                 ControllerRegistrationRequest CreatePartitionsRequest CreateTopicsRequest
                 DeleteGroupsRequest DeleteRecordsRequest DeleteTopicsRequest
                 DescribeClusterRequest DescribeConfigsRequest DescribeGroupsRequest
@@ -34,7 +35,8 @@ macro_rules! responses {
             messages::{
                 AddRaftVoterResponse AllocateProducerIdsResponse AlterConfigsResponse
                 AlterPartitionResponse AlterPartitionReassignmentsResponse ApiVersionsResponse
-                AssignReplicasToDirsResponse BeginQuorumEpochResponse BrokerHeartbeatResponse BrokerRegistrationResponse
+                AssignReplicasToDirsResponse BeginQuorumEpochResponse BrokerHeartbeatResponse
+                BrokerRegistrationResponse
                 ControllerRegistrationResponse CreatePartitionsResponse CreateTopicsResponse
                 DeleteGroupsResponse DeleteRecordsResponse DeleteTopicsResponse
                 DescribeClusterResponse DescribeConfigsResponse DescribeGroupsResponse

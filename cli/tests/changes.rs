@@ -1,0 +1,178 @@
+//! What changes while a cluster runs: listeners, replicas, disks that are lost, and who votes.
+
+use std::net::TcpListener;
+use std::path::PathBuf;
+
+use cluster::{Cluster, eventually};
+use serde_json::{Value, json};
+use vltava_client::{
+    AlterOp, Cluster as Client, ClusterOptions, ConfigResource, Election, RaftVoter,
+};
+
+#[path = "local/cluster.rs"]
+#[allow(dead_code, reason = "each file of tests uses what it needs")]
+mod cluster;
+
+/// Does something by the Kafka protocol, by way of that broker.
+fn by_client<T>(address: &str, does: impl AsyncFnOnce(&Client) -> T) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime").block_on(async {
+        let client = Client::new(address, ClusterOptions::default());
+        does(&client.expect("an address")).await
+    })
+}
+
+fn partition(cluster: &Cluster, topic: &str) -> Value {
+    cluster.json(&["topic", "describe", topic, "--json"])[0]["partitions"][0].clone()
+}
+
+/// `NAME://host:port` of a node's listener.
+fn listener(cluster: &Cluster, node: &str, name: &str) -> String {
+    let rows = cluster.json(&["ps", "--json"]);
+    let rows = rows.as_array().expect("it is a list");
+    let row = rows.iter().find(|row| row["name"] == node).expect("the node is there");
+    let listeners = row["listeners"].as_array().expect("it is a list").iter();
+    let mut texts = listeners.filter_map(Value::as_str);
+    texts.find(|text| text.starts_with(name)).expect("the listener is there").to_owned()
+}
+
+fn data_folder(cluster: &Cluster, node: &str) -> PathBuf {
+    cluster.dir.path().join("data").join(node).join("data")
+}
+
+/// The brokers that clients of a listener are told of.
+async fn told(client: &Client) -> Vec<String> {
+    let described = client.describe_cluster().await.expect("an answer");
+    described.brokers.iter().map(|broker| format!("{}:{}", broker.host, broker.port)).collect()
+}
+
+#[test]
+fn listeners_come_and_go_while_the_broker_runs() {
+    let cluster = Cluster::new(1);
+    let file = cluster.manifest(1, 1, "{name: orders}");
+    cluster.run(&["up", "-d", "-f", &file]);
+    let inside = listener(&cluster, "broker-1", "INTERNAL");
+    let outside = listener(&cluster, "broker-1", "EXTERNAL");
+    let free = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let port = free.local_addr().expect("it is bound").port();
+    drop(free);
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let taken_port = taken.local_addr().expect("it is bound").port();
+
+    let old = format!("127.0.0.1:{}", cluster.ports[0]);
+    let broker = ConfigResource::broker(1);
+    by_client(&old, async |client| {
+        let listeners = format!("{inside},{outside},NEW://127.0.0.1:{port}");
+        let set = |key: &'static str, text: String| (key, AlterOp::Set(text));
+        let with_taken = format!("{listeners},TAKEN://127.0.0.1:{taken_port}");
+        let advertised = format!("{inside},{outside},NEW://localhost:{port}");
+        let changes = [set("listeners", with_taken), set("advertised.listeners", advertised)];
+        client.alter_configs(&broker, &changes, false).await.expect("listeners are added");
+
+        let without = [set("listeners", outside.clone())];
+        let refused = client.alter_configs(&broker, &without, false).await;
+        let refused = refused.expect_err("other brokers come by it").to_string();
+        assert!(refused.contains("INTERNAL"), "{refused}");
+        assert_eq!(told(client).await, std::slice::from_ref(&old), "its own listener stays");
+    });
+    let new = format!("127.0.0.1:{port}");
+    eventually("the new listener", || std::net::TcpStream::connect(&new).is_ok());
+    eventually("the broker at its new address", || {
+        by_client(&new, async |client| told(client).await == [format!("localhost:{port}")])
+    });
+
+    // What was set outlives the process, and is there before the broker serves.
+    cluster.run(&["stop", "broker-1"]);
+    cluster.run(&["start", "broker-1"]);
+    eventually("the new listener again", || std::net::TcpStream::connect(&new).is_ok());
+    eventually("the broker at its new address again", || {
+        by_client(&new, async |client| told(client).await == [format!("localhost:{port}")])
+    });
+    cluster.run(&[
+        "config",
+        "alter",
+        "broker",
+        "1",
+        "-r",
+        "listeners",
+        "-r",
+        "advertised.listeners",
+    ]);
+    eventually("the end of the listener", || std::net::TcpStream::connect(&new).is_err());
+    assert_eq!(by_client(&old, async |client| told(client).await), [old.clone()]);
+}
+
+#[test]
+fn a_broker_that_lost_its_disk_refills_and_last_copies_wait_for_a_person() {
+    let cluster = Cluster::new(2);
+    let topics = "{name: both, replicationFactor: 2}, {name: alone, replicationFactor: 1}";
+    let file = cluster.manifest(2, 1, topics);
+    cluster.run(&["up", "-d", "-f", &file]);
+    let keeper = partition(&cluster, "alone")["leader"].as_i64().expect("it is led");
+    cluster.produce(&["both"], "a\nb\n");
+    cluster.produce(&["alone"], "a\nb\n");
+
+    let node = format!("broker-{keeper}");
+    cluster.run(&["kill", &node]);
+    std::fs::remove_dir_all(data_folder(&cluster, &node)).expect("its disk is lost");
+    cluster.run(&["start", &node]);
+    eventually("an ISR of two", || {
+        partition(&cluster, "both")["isr"].as_array().map(Vec::len) == Some(2)
+    });
+    let consumed = cluster.run(&["consume", "both", "--from-beginning", "-m", "2"]);
+    assert_eq!(consumed, "a\nb\n", "what others had is whole");
+    let alone = partition(&cluster, "alone");
+    assert!(alone["leader"].as_i64().is_none_or(|id| id < 0), "nobody leads it: {alone}");
+    assert_eq!(alone["isr"], json!([]));
+
+    let address = format!("127.0.0.1:{}", cluster.ports[0]);
+    by_client(&address, async |client| {
+        let elected = client.elect_leaders(Election::Unclean, Some(&[("alone", 0)])).await;
+        let (name, outcome) = elected.expect("an answer").remove(0);
+        outcome.unwrap_or_else(|error| panic!("{name}: {error}"));
+    });
+    eventually("a leader", || partition(&cluster, "alone")["leader"] == json!(keeper));
+}
+
+#[test]
+fn a_coordinator_that_lost_its_disk_votes_again_by_its_new_directory() {
+    let cluster = Cluster::new(1);
+    let file = cluster.manifest(1, 3, "{name: orders}");
+    cluster.run(&["up", "-d", "-f", &file]);
+    let directory = || -> vltava_wire::Uuid {
+        let meta = data_folder(&cluster, "coordinator-1").join("meta.properties");
+        let text = std::fs::read_to_string(meta).expect("it is formatted");
+        let id = text.lines().find_map(|line| line.strip_prefix("directory.id="));
+        id.expect("it has an id").parse().expect("an id")
+    };
+    let old = RaftVoter { id: 3001, directory_id: directory() };
+    cluster.run(&["kill", "coordinator-1"]);
+    std::fs::remove_dir_all(data_folder(&cluster, "coordinator-1")).expect("its disk is lost");
+    cluster.run(&["start", "coordinator-1"]);
+    eventually("the observer", || {
+        cluster.run(&["quorum", "status"]).contains("coordinator-1 -> Mode: observer")
+    });
+    let new = RaftVoter { id: 3001, directory_id: directory() };
+    assert_ne!(old, new);
+
+    let listener = listener(&cluster, "coordinator-1", "CONTROLLER");
+    let (_, address) = listener.split_once("://").expect("an address");
+    let (host, port) = address.rsplit_once(':').expect("a port");
+    let listeners = [("CONTROLLER", host, port.parse().expect("a port"))];
+    let broker = format!("127.0.0.1:{}", cluster.ports[0]);
+    by_client(&broker, async |client| {
+        let twice = client.add_raft_voter(&new, &listeners).await.expect_err("its id votes");
+        assert!(twice.to_string().contains("DUPLICATE_VOTER"), "{twice}");
+        client.remove_raft_voter(&old).await.expect("the old directory goes");
+        client.add_raft_voter(&new, &listeners).await.expect("the new one votes");
+    });
+    eventually("three voters", || {
+        let status = cluster.run(&["quorum", "status"]);
+        let votes =
+            |line: &&str| line.ends_with("Mode: follower") || line.ends_with("Mode: leader");
+        status.lines().filter(votes).count() == 3
+    });
+    // With one of the others gone, its vote is needed.
+    cluster.run(&["kill", "coordinator-2"]);
+    cluster.run(&["topic", "create", "more"]);
+}
