@@ -5,13 +5,14 @@
 //! its time is over. Only then are bytes read from the files.
 
 pub mod pass;
+pub mod records;
 pub mod session;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use vltava_config::keys;
-use vltava_net::{Answer, Charge, Reply};
+use vltava_net::{Answer, Charge, Region, Reply};
 use vltava_wire::messages::fetch::{FetchableTopicResponse, LeaderIdAndEpoch, NodeEndpoint};
 use vltava_wire::messages::{FetchRequest, FetchResponse};
 use vltava_wire::{BrokerEpoch, ErrorCode, LeaderEpoch, NodeId};
@@ -61,8 +62,8 @@ pub async fn handle(broker: &Arc<Broker>, call: Call<FetchRequest>) -> Reply {
     };
     let header = call.header;
     Reply::later(async move {
-        let (response, charge) = fetch.answer(pass).await;
-        match Answer::to::<FetchRequest>(&header, &response) {
+        let (response, regions, charge) = fetch.answer(pass).await;
+        match Answer::with_regions::<FetchRequest>(&header, &response, regions) {
             Answer::Frame(frame) => Answer::Frame(frame.holding(charge)),
             other => other,
         }
@@ -101,8 +102,8 @@ struct Fetch {
 }
 
 impl Fetch {
-    /// The answer, and the memory that it holds until it was written.
-    async fn answer(self, first: Pass) -> (FetchResponse, Charge) {
+    /// The answer, what of it lies in files, and the memory that it holds until it was written.
+    async fn answer(self, first: Pass) -> (FetchResponse, Vec<Region>, Charge) {
         let (pass, charge) = self.charge(self.enough(first).await);
         let bytes = pass.bytes() as u64;
         let metrics = self.broker.partitions.metrics();
@@ -114,22 +115,24 @@ impl Fetch {
             }
         };
         let fetched = pass.read(self.reader, self.read_committed).await;
-        (self.response(fetched), charge)
+        let (response, regions) = self.response(fetched);
+        (response, regions, charge)
     }
 
-    /// Charges what is about to be read. Consumers share half of the memory that there is, so
-    /// that slow ones keep no producer out; when it is used up they get little at a time.
+    /// Charges what is about to be read into memory. Consumers share half of the memory that there
+    /// is, so that slow ones keep no producer out; when it is used up they get little at a time.
     fn charge(&self, pass: Pass) -> (Pass, Charge) {
         let budget = self.broker.partitions.budget();
         let shared = budget.limit() / 2;
         let is_consumer = self.reader == Reader::Consumer;
-        if is_consumer && budget.used().saturating_add(pass.bytes()) > shared {
+        let after = budget.used().saturating_add(pass.bytes_in_memory());
+        if is_consumer && after > shared {
             let max_bytes = SCARCE_BYTES.min(self.limits.max_bytes);
             let pass = pass.again(self.reader, Limits { max_bytes, min_bytes: 0 });
-            let bytes = pass.bytes();
+            let bytes = pass.bytes_in_memory();
             return (pass, budget.charge_always(bytes));
         }
-        let bytes = pass.bytes();
+        let bytes = pass.bytes_in_memory();
         (pass, budget.charge_always(bytes))
     }
 
@@ -155,20 +158,25 @@ impl Fetch {
         }
     }
 
-    fn response(&self, mut fetched: Vec<Fetched>) -> FetchResponse {
+    fn response(&self, mut fetched: Vec<Fetched>) -> (FetchResponse, Vec<Region>) {
         let sessions = self.broker.partitions.sessions();
         let closed =
             sessions.lock().close(&self.context, &mut fetched, Instant::now(), rand::random);
         let session_id = match closed {
             Ok(id) => id,
-            Err(error_code) => return FetchResponse { error_code, ..FetchResponse::default() },
+            Err(error_code) => {
+                return (FetchResponse { error_code, ..FetchResponse::default() }, Vec::new());
+            }
         };
         let node_endpoints = match self.version {
             HINTS_SINCE.. => self.hint(&mut fetched),
             _ => Vec::new(),
         };
+        let regions = fetched.iter_mut().filter_map(|fetched| fetched.region.take()).collect();
         let responses = by_topic(fetched);
-        FetchResponse { session_id, responses, node_endpoints, ..FetchResponse::default() }
+        let response =
+            FetchResponse { session_id, responses, node_endpoints, ..FetchResponse::default() };
+        (response, regions)
     }
 
     /// Says who leads what this broker does not, and where they are.
@@ -208,7 +216,7 @@ impl Fetch {
 /// Groups what belongs to one topic, as far as it lies together.
 fn by_topic(fetched: Vec<Fetched>) -> Vec<FetchableTopicResponse> {
     let mut topics: Vec<(TopicKey, FetchableTopicResponse)> = Vec::new();
-    for Fetched { key, data } in fetched {
+    for Fetched { key, data, .. } in fetched {
         match topics.last_mut() {
             Some((topic, response)) if *topic == key.topic => response.partitions.push(data),
             _ => {

@@ -136,23 +136,22 @@ impl Produce<'_> {
         }
         let records = records.unwrap_or_default();
         let codec = self.check(&records)?;
-        let mut batch = match partition.settings().compression {
+        let batch = match partition.settings().compression {
             Some(wanted) if wanted != codec => recompress(&records, wanted)
                 .map_err(|error| Refusal::because(ErrorCode::CORRUPT_MESSAGE, error.to_string()))?
-                .unwrap_or_else(|| BytesMut::from(&records[..])),
-            _ => BytesMut::from(&records[..]),
+                .map_or(records, BytesMut::freeze),
+            _ => records,
         };
-        // The request's frame is not needed any more, and its memory is wanted for the next one.
-        drop(records);
         let how =
             LeaderAppend { acks, origin: AppendOrigin::Client, leader_epoch: LeaderEpoch::UNKNOWN };
         let appended = if partition.may_stall(batch.len()) {
             let appending = Arc::clone(&partition);
-            tokio::task::spawn_blocking(move || appending.append(&mut batch, how))
+            // The request's frame goes with the batch: its memory is wanted for the next one.
+            tokio::task::spawn_blocking(move || appending.append_copy(&batch, how))
                 .await
                 .map_err(|_| Refusal::from(ErrorCode::UNKNOWN_SERVER_ERROR))?
         } else {
-            partition.append(&mut batch, how)
+            partition.append_copy(&batch, how)
         };
         match appended {
             Ok(appended) => Ok((partition, appended)),

@@ -13,7 +13,7 @@ use rand::Rng;
 use tokio::sync::mpsc;
 use vltava_wire::messages::fetch::{FetchPartition, PartitionData, ReplicaState};
 use vltava_wire::messages::{FetchRequest, FetchResponse};
-use vltava_wire::{BrokerEpoch, ErrorCode, LeaderEpoch, NodeId, Offset};
+use vltava_wire::{BrokerEpoch, ErrorCode, LeaderEpoch, NodeId, Offset, RecordBytes};
 
 use super::link::{LeaderConnection, LeaderLink, LinkError};
 use super::session::{FollowerSession, Key};
@@ -345,7 +345,7 @@ impl Fetcher {
                 let (Some(partition), Some(asked)) = (followed, self.session.asked(&key)) else {
                     continue;
                 };
-                let len = data.records.as_ref().map_or(0, bytes::Bytes::len);
+                let len = data.records.as_ref().map_or(0, RecordBytes::len);
                 bytes += len;
                 stalls |= data.error_code.is_err()
                     || data.diverging_epoch.epoch >= 0
@@ -422,7 +422,7 @@ fn settle(
     let epoch = LeaderEpoch(asked.current_leader_epoch);
     let fetch_offset = Offset(asked.fetch_offset);
     let committed = Offset(data.high_watermark);
-    partition.note_fetched(data.records.as_ref().map_or(0, bytes::Bytes::len), Instant::now());
+    partition.note_fetched(data.records.as_ref().map_or(0, RecordBytes::len), Instant::now());
     let done = match data.error_code {
         ErrorCode::NONE if data.diverging_epoch.epoch >= 0 => {
             let theirs = EpochEnd {
@@ -435,7 +435,7 @@ fn settle(
             leader,
             leader_epoch: epoch,
             fetch_offset,
-            records: data.records.unwrap_or_default(),
+            records: data.records.unwrap_or_default().into_bytes(),
             high_watermark: Offset(data.high_watermark),
             log_start: Offset(data.log_start_offset),
         }),

@@ -14,7 +14,7 @@ use vltava_metadata::{Changes, Image};
 use vltava_net::admin::Admin;
 use vltava_net::{
     BindError, BoundListener, Budget, CancellationToken, ListenerConfig, NetMetrics,
-    ProcessMetrics, logging, shutdown,
+    ProcessMetrics, Reactors, logging, shutdown,
 };
 use vltava_quorum::Endpoint;
 use vltava_wire::{BrokerEpoch, NodeId, Str, Uuid};
@@ -31,8 +31,9 @@ use crate::partition::{OpenError, Partitions, Setup};
 const CONTROLLED_SHUTDOWN_LIMIT: Duration = Duration::from_secs(30);
 /// How long it then waits for connections to end.
 const CONNECTIONS_LIMIT: Duration = Duration::from_secs(2);
-/// Threads that serve sockets: what waits for a disk waits elsewhere.
-const WORKERS_MAX: usize = 8;
+/// Threads that serve sockets, and threads for the broker's own work: what waits for a disk waits
+/// elsewhere.
+const THREADS_MAX: usize = 8;
 
 /// Why a broker ended, or did not start.
 #[derive(Debug, thiserror::Error)]
@@ -83,9 +84,8 @@ pub fn run(loaded: Loaded) -> Result<(), RunError> {
             false => tracing::warn!("{notice}"),
         }
     }
-    let workers = std::thread::available_parallelism().map_or(2, usize::from);
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(workers.clamp(2, WORKERS_MAX))
+        .worker_threads(threads())
         .enable_all()
         .build()
         .map_err(RunError::Runtime)?;
@@ -93,6 +93,11 @@ pub fn run(loaded: Loaded) -> Result<(), RunError> {
     // A read of a disk that hangs must not keep the process.
     runtime.shutdown_timeout(Duration::from_secs(1));
     outcome
+}
+
+/// Threads of each kind: as many as there are cores, within bounds.
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(2, usize::from).clamp(2, THREADS_MAX)
 }
 
 async fn live(values: Values) -> Result<(), RunError> {
@@ -151,7 +156,8 @@ async fn live(values: Values) -> Result<(), RunError> {
         creating: Default::default(),
         stop: stop.clone(),
     });
-    let doors = Doors { bound, budget, metrics, stop: stop.clone() };
+    let reactors = Reactors::start(threads()).map_err(RunError::Runtime)?;
+    let doors = Doors { reactors, bound, budget, metrics, stop: stop.clone() };
     let outcome = serve(&broker, control, images, gauges, doors, signal).await;
     end(&broker, outcome.is_ok(), stop).await;
     outcome

@@ -14,7 +14,7 @@ use vltava_config::{HostPort, Listener, Problem, Values, keys};
 use vltava_metadata::Image;
 use vltava_net::{
     BindError, BoundListener, Budget, CancellationToken, Limits, ListenerConfig, NetMetrics,
-    Server, error_chain,
+    Reactors, Server, error_chain,
 };
 
 use super::assembly::milliseconds;
@@ -30,6 +30,7 @@ const REBIND_PAUSE: Duration = Duration::from_millis(10);
 
 /// What serves clients, before it does.
 pub(super) struct Doors {
+    pub(super) reactors: Reactors,
     pub(super) bound: Vec<BoundListener>,
     pub(super) budget: Arc<Budget>,
     pub(super) metrics: NetMetrics,
@@ -96,7 +97,8 @@ impl Doors {
         let present = broker.config.at_start();
         let open = present.listeners().into_iter().map(|it| (it.name, it.address)).collect();
         let service = Arc::new(Service { broker: Arc::clone(broker) });
-        let server = Server::start(
+        let server = Server::start_on(
+            self.reactors,
             self.bound,
             limits(&present),
             self.budget,

@@ -6,16 +6,17 @@ use std::fmt;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use vltava_wire::header::{RequestHeader, encode_response_header};
-use vltava_wire::{Message, Request, Writer};
+use vltava_wire::{Message, Request, Writer, writer};
 
 use crate::budget::Charge;
+use crate::region::{Piece, Region};
 
 /// A response as it goes out: pieces that are written one after the other, without a copy.
 ///
 /// The length prefix is not among them; the connection writes it.
 #[derive(Debug, Default)]
 pub struct Frame {
-    pieces: Vec<Bytes>,
+    pieces: Vec<Piece>,
     len: usize,
     charge: Option<Charge>,
 }
@@ -23,8 +24,24 @@ pub struct Frame {
 impl Frame {
     /// A frame of what was written.
     pub fn new(writer: Writer) -> Self {
+        Self::with_regions(writer, Vec::new())
+    }
+
+    /// A frame of what was written, with regions of files in the holes of it, in order.
+    ///
+    /// # Panics
+    /// If there are not as many regions, of their holes' lengths: who makes holes has them.
+    pub fn with_regions(writer: Writer, regions: Vec<Region>) -> Self {
         let len = writer.len();
-        Self { pieces: writer.into_pieces(), len, charge: None }
+        let mut regions = regions.into_iter();
+        let piece = |piece| match piece {
+            writer::Piece::Bytes(bytes) => Piece::Bytes(bytes),
+            writer::Piece::Hole(len) => {
+                let region = regions.next().filter(|region| region.len() == len);
+                Piece::File(region.expect("every hole has its region"))
+            }
+        };
+        Self { pieces: writer.into_layout().into_iter().map(piece).collect(), len, charge: None }
     }
 
     /// Holds a charge to the memory budget until the frame was written or dropped.
@@ -44,21 +61,17 @@ impl Frame {
         self.len == 0
     }
 
-    /// The pieces, in order.
-    pub fn pieces(&self) -> &[Bytes] {
-        &self.pieces
-    }
-
-    /// All bytes in one piece (a copy), as tests and forwarded answers need them.
+    /// All bytes in one piece (a copy), as tests and forwarded answers need them; those that lie
+    /// in files are left out, as such answers have none.
     pub fn to_bytes(&self) -> Bytes {
-        match self.pieces.as_slice() {
-            [] => Bytes::new(),
-            [piece] => piece.clone(),
-            pieces => pieces.concat().into(),
-        }
+        let bytes = self.pieces.iter().filter_map(|piece| match piece {
+            Piece::Bytes(bytes) => Some(&bytes[..]),
+            Piece::File(_) => None,
+        });
+        bytes.collect::<Vec<_>>().concat().into()
     }
 
-    pub(crate) fn into_parts(self) -> (Vec<Bytes>, usize, Option<Charge>) {
+    pub(crate) fn into_parts(self) -> (Vec<Piece>, usize, Option<Charge>) {
         (self.pieces, self.len, self.charge)
     }
 }
@@ -100,6 +113,22 @@ impl Answer {
         encode_response_header(&mut writer, R::KEY, version, header.correlation_id);
         response.write(&mut writer, version);
         Self::Frame(Frame::new(writer))
+    }
+
+    /// The response to a request, where some of its records lie in files.
+    ///
+    /// # Panics
+    /// As [`to`](Self::to), and as [`Frame::with_regions`].
+    pub fn with_regions<R: Request>(
+        header: &RequestHeader,
+        response: &R::Response,
+        regions: Vec<Region>,
+    ) -> Self {
+        let mut writer = Writer::new();
+        let version = header.api_version;
+        encode_response_header(&mut writer, R::KEY, version, header.correlation_id);
+        response.write(&mut writer, version);
+        Self::Frame(Frame::with_regions(writer, regions))
     }
 
     /// Closes the connection, with the reason for the log.

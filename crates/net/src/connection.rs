@@ -202,7 +202,7 @@ impl<H: Handler> Session<H> {
         tokio::select! {
             biased;
             (asked, reply) = handling => self.handled(asked, reply),
-            written = self.outgoing.write(writer, &self.shared.metrics),
+            written = self.outgoing.write(writer.as_ref(), &self.shared.metrics),
                 if !self.outgoing.is_empty() =>
             {
                 written.map_err(End::Write)?;
@@ -291,7 +291,7 @@ impl<H: Handler> Session<H> {
         // An answer that closes the connection has nothing behind it that could still leave.
         let _ = self.release();
         while !self.outgoing.is_empty() {
-            if self.outgoing.write(writer, &self.shared.metrics).await.is_err() {
+            if self.outgoing.write(writer.as_ref(), &self.shared.metrics).await.is_err() {
                 return;
             }
         }

@@ -17,6 +17,7 @@ use crate::limits::Limits;
 use crate::listener::{BindError, BoundListener, ListenerConfig, accept};
 use crate::metrics::NetMetrics;
 use crate::rate_limit::RateLimit;
+use crate::reactors::Reactors;
 use crate::sessions::{Refusal, Sessions};
 
 /// Lines about one address and one kind of trouble, per interval.
@@ -32,6 +33,7 @@ pub(crate) struct Shared<H> {
     pub(crate) sessions: Sessions,
     log: RateLimit<(Option<IpAddr>, &'static str)>,
     tasks: TaskTracker,
+    reactors: Reactors,
 }
 
 /// A listener that is served.
@@ -81,6 +83,23 @@ impl<H: Handler> Server<H> {
         handler: Arc<H>,
         shutdown: CancellationToken,
     ) -> Result<Self, BindError> {
+        let reactors = Reactors::here();
+        Self::start_on(reactors, listeners, limits, budget, metrics, handler, shutdown)
+    }
+
+    /// As [`start`](Self::start); the connections are served by threads of their own.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_on(
+        reactors: Reactors,
+        listeners: Vec<BoundListener>,
+        limits: Limits,
+        budget: Arc<Budget>,
+        metrics: NetMetrics,
+        handler: Arc<H>,
+        shutdown: CancellationToken,
+    ) -> Result<Self, BindError> {
         let mut names = HashSet::new();
         if let Some(twice) = listeners.iter().find(|one| !names.insert(one.name().clone())) {
             return Err(BindError::Duplicate(twice.name().clone()));
@@ -93,6 +112,7 @@ impl<H: Handler> Server<H> {
             sessions: Sessions::default(),
             log: RateLimit::new(LINES, LINES_INTERVAL),
             tasks: TaskTracker::new(),
+            reactors,
         });
         let server = Self { shared, listeners: Mutex::default(), shutdown };
         for listener in listeners {
@@ -186,7 +206,14 @@ impl<H: Handler> Shared<H> {
         match self.sessions.admit(&limits, peer, listener, protected) {
             Ok((opened, close)) => {
                 let session = connection::Session::open(self.clone(), opened, protected, &limits);
-                self.tasks.spawn(session.run(stream, close));
+                let Ok(stream) = stream.into_std() else { return };
+                let serve = async move {
+                    // Fails only for a connection that has gone.
+                    if let Ok(stream) = TcpStream::from_std(stream) {
+                        session.run(stream, close).await;
+                    }
+                };
+                self.tasks.spawn_on(serve, self.reactors.next());
             }
             Err(Refusal::Ending) => {}
             Err(refusal) => {

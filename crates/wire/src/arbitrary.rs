@@ -58,7 +58,7 @@ mod generator {
     use bytes::Bytes;
 
     use crate::reader::{MEMORY_FLOOR, TEXT_MAX};
-    use crate::{ErrorCode, Str, Uuid, Version};
+    use crate::{ErrorCode, RecordBytes, Str, Uuid, Version};
 
     /// What the collections and byte strings of one value may take together, in bytes: one value
     /// in eight has room for lengths that take three bytes, the others are quick. No more than a
@@ -198,6 +198,12 @@ mod generator {
         fn generate(source: &mut Source, _: Version) -> Self {
             let size = source.size(usize::MAX, 1);
             (0..size).map(|_| source.next_u64() as u8).collect()
+        }
+    }
+
+    impl Generate for RecordBytes {
+        fn generate(source: &mut Source, version: Version) -> Self {
+            Bytes::generate(source, version).into()
         }
     }
 

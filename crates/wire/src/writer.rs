@@ -6,10 +6,19 @@ use bytes::{BufMut, Bytes, BytesMut};
 /// cheaper than another entry in a vectored write. In bytes.
 const PIECE_MIN: usize = 2048;
 
+/// A part of a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Piece {
+    /// Bytes.
+    Bytes(Bytes),
+    /// So many bytes that the sender has elsewhere.
+    Hole(usize),
+}
+
 /// Collects the pieces of a message.
 #[derive(Debug, Default)]
 pub struct Writer {
-    pieces: Vec<Bytes>,
+    pieces: Vec<Piece>,
     open: BytesMut,
     closed_len: usize,
 }
@@ -31,26 +40,34 @@ impl Writer {
     }
 
     /// The pieces, in order.
-    pub fn into_pieces(mut self) -> Vec<Bytes> {
+    pub fn into_layout(mut self) -> Vec<Piece> {
         self.close();
         self.pieces
     }
 
+    /// The pieces of a message without holes, in order.
+    pub fn into_pieces(self) -> Vec<Bytes> {
+        let bytes = |piece| match piece {
+            Piece::Bytes(bytes) => Some(bytes),
+            Piece::Hole(_) => None,
+        };
+        self.into_layout().into_iter().filter_map(bytes).collect()
+    }
+
     /// All that was written, in one piece (a copy, where there are several).
-    pub fn into_bytes(mut self) -> Bytes {
+    pub fn into_bytes(self) -> Bytes {
         if self.pieces.is_empty() {
             return self.open.freeze();
         }
         let mut whole = BytesMut::with_capacity(self.len());
-        self.close();
-        self.pieces.iter().for_each(|piece| whole.extend_from_slice(piece));
+        self.into_pieces().iter().for_each(|piece| whole.extend_from_slice(piece));
         whole.freeze()
     }
 
     fn close(&mut self) {
         if !self.open.is_empty() {
             self.closed_len += self.open.len();
-            self.pieces.push(self.open.split().freeze());
+            self.pieces.push(Piece::Bytes(self.open.split().freeze()));
         }
     }
 
@@ -62,7 +79,16 @@ impl Writer {
         }
         self.close();
         self.closed_len += bytes.len();
-        self.pieces.push(bytes.clone());
+        self.pieces.push(Piece::Bytes(bytes.clone()));
+    }
+
+    /// Leaves room for so many bytes that the sender has elsewhere.
+    pub fn hole(&mut self, len: usize) {
+        if len > 0 {
+            self.close();
+            self.closed_len += len;
+            self.pieces.push(Piece::Hole(len));
+        }
     }
 
     /// Appends what another writer holds.
@@ -71,7 +97,12 @@ impl Writer {
             self.open.extend_from_slice(&other.open);
             return;
         }
-        other.into_pieces().iter().for_each(|piece| self.shared(piece));
+        for piece in other.into_layout() {
+            match piece {
+                Piece::Bytes(bytes) => self.shared(&bytes),
+                Piece::Hole(len) => self.hole(len),
+            }
+        }
     }
 
     /// Appends bytes as they are.

@@ -7,8 +7,9 @@ use bytes::Bytes;
 use vltava_log::Slice;
 use vltava_net::error_chain;
 use vltava_wire::messages::fetch::{EpochEndOffset, FetchPartition, PartitionData};
-use vltava_wire::{ErrorCode, LeaderEpoch, Offset};
+use vltava_wire::{ErrorCode, LeaderEpoch, Offset, RecordBytes};
 
+use super::records;
 use super::session::{Fetched, PartitionKey, TopicKey, Wanted};
 use crate::error::ToErrorCode;
 use crate::partition::read::{ReadAt, Readable, Reader};
@@ -16,7 +17,8 @@ use crate::partition::waiter::{Registration, Wake};
 use crate::partition::{Partition, PartitionError, Partitions};
 
 /// So many bytes that are most likely in the page cache are read on the thread that serves the
-/// socket: about 20 µs. More, or older ones, are read beside it.
+/// socket: about 20 µs. More are read beside it, and what is not in the page cache is brought
+/// there.
 const READ_HERE_BYTES: usize = 256 << 10;
 
 /// How much a fetch may and should bring.
@@ -91,6 +93,12 @@ impl Pass {
         self.bytes
     }
 
+    /// Bytes of them that must be read into memory to be sent.
+    pub fn bytes_in_memory(&self) -> usize {
+        let slices = self.entries.iter().filter_map(Entry::slice);
+        slices.filter(|slice| !records::is_region(slice)).map(Slice::len).sum()
+    }
+
     /// Counts what a follower gets of throttled replicas.
     pub fn note_served(&self, now: Instant) {
         for entry in &self.entries {
@@ -122,8 +130,12 @@ impl Pass {
 
     /// Reads the bytes, and says for each partition what became of it.
     pub async fn read(self, reader: Reader, read_committed: bool) -> Vec<Fetched> {
-        let is_quick = self.bytes <= READ_HERE_BYTES && self.entries.iter().all(Entry::is_hot);
+        let is_hot = self.entries.iter().all(Entry::is_hot);
+        let is_quick = is_hot && self.bytes_in_memory() <= READ_HERE_BYTES;
         let read_all = move || -> Vec<Fetched> {
+            if !is_hot {
+                self.entries.iter().filter_map(Entry::slice).for_each(records::load);
+            }
             let entries = self.entries.into_iter();
             entries.map(|entry| entry.read(reader, read_committed)).collect()
         };
@@ -182,21 +194,34 @@ fn read_at(fetch: &FetchPartition, left: usize, min_one_batch: bool) -> ReadAt {
 }
 
 impl Entry {
-    fn is_hot(&self) -> bool {
+    fn slice(&self) -> Option<&Slice> {
         match &self.found {
-            Found::Here(_, Ok(readable)) => readable.is_hot,
-            _ => true,
+            Found::Here(_, Ok(readable)) => readable.slice.as_ref(),
+            _ => None,
         }
+    }
+
+    /// Whether its records can be had without waiting for the disk.
+    fn is_hot(&self) -> bool {
+        let Found::Here(_, Ok(readable)) = &self.found else { return true };
+        readable.is_hot || readable.slice.as_ref().is_none_or(records::is_cached)
     }
 
     fn read(self, reader: Reader, read_committed: bool) -> Fetched {
         let partition_index = self.key.partition;
+        let region = self.slice().and_then(records::region);
         let data = match self.found {
             Found::Missing(code) => refused(code),
             Found::Here(partition, Err(error)) => failed(&partition, &error, reader),
-            Found::Here(partition, Ok(readable)) => read(&partition, &readable, read_committed),
+            Found::Here(partition, Ok(readable)) => {
+                let records = match &region {
+                    Some(region) => RecordBytes::Elsewhere(region.len()),
+                    None => read(&partition, readable.slice.as_ref()).into(),
+                };
+                answered(&readable, records, read_committed)
+            }
         };
-        Fetched { key: self.key, data: PartitionData { partition_index, ..data } }
+        Fetched { key: self.key, data: PartitionData { partition_index, ..data }, region }
     }
 }
 
@@ -204,7 +229,7 @@ fn refused(error_code: ErrorCode) -> PartitionData {
     PartitionData {
         error_code,
         high_watermark: -1,
-        records: Some(Bytes::new()),
+        records: Some(RecordBytes::default()),
         aborted_transactions: None,
         ..PartitionData::default()
     }
@@ -225,19 +250,20 @@ fn failed(partition: &Partition, error: &PartitionError, reader: Reader) -> Part
     data
 }
 
-fn read(partition: &Partition, readable: &Readable, read_committed: bool) -> PartitionData {
-    let records = match &readable.slice {
+fn read(partition: &Partition, slice: Option<&Slice>) -> Bytes {
+    match slice.map(Slice::read) {
         None => Bytes::new(),
-        Some(slice) => match slice.read() {
-            Ok(bytes) => bytes,
-            Err(error) => {
-                // The log was cut meanwhile, or the disk fails: the next fetch finds out.
-                let error = error_chain(&error);
-                tracing::warn!(partition = %partition.name, error, "records cannot be read");
-                Bytes::new()
-            }
-        },
-    };
+        Some(Ok(bytes)) => bytes,
+        Some(Err(error)) => {
+            // The log was cut meanwhile, or the disk fails: the next fetch finds out.
+            let error = error_chain(&error);
+            tracing::warn!(partition = %partition.name, error, "records cannot be read");
+            Bytes::new()
+        }
+    }
+}
+
+fn answered(readable: &Readable, records: RecordBytes, read_committed: bool) -> PartitionData {
     let mut data = PartitionData {
         high_watermark: readable.high_watermark.get(),
         last_stable_offset: readable.high_watermark.get(),

@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
+use vltava_net::Region;
 use vltava_wire::messages::fetch::{FetchPartition, FetchRequest, PartitionData};
 use vltava_wire::{ErrorCode, Str, Uuid};
 
@@ -51,12 +52,14 @@ pub struct Wanted {
 }
 
 /// What became of one partition.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Fetched {
     /// The partition.
     pub key: PartitionKey,
     /// The answer for it.
     pub data: PartitionData,
+    /// Where its records lie, if they go out from their file.
+    pub region: Option<Region>,
 }
 
 /// What a request is about, as far as sessions are concerned.

@@ -270,7 +270,7 @@ impl Fetches {
                 ClientError::check(what, code, None)?;
             }
         }
-        let bytes = data.records.clone().unwrap_or_default();
+        let bytes = data.records.clone().unwrap_or_default().into_bytes();
         let next = read(&want.partition, want.offset, &bytes, records).map_err(|source| {
             let (topic, partition) = want.partition.clone();
             ClientError::Batch { topic, partition, source }

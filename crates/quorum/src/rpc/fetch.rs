@@ -107,7 +107,7 @@ pub fn fetch_response_to_wire(response: &FetchResponse) -> WireResponse {
         }),
         aborted_transactions: None,
         preferred_read_replica: -1,
-        records: Some(response.records.bytes.clone()),
+        records: Some(response.records.bytes.clone().into()),
     };
     let topic = FetchableTopicResponse {
         topic: METADATA_TOPIC,
@@ -141,9 +141,10 @@ pub fn fetch_response_from_wire(response: WireResponse) -> Result<FetchResponse,
     let WireEpochEnd { epoch, end_offset } = partition.diverging_epoch;
     let snapshot = partition.snapshot_id;
     let leader = partition.current_leader;
-    let records = records_from_bytes(partition.records.unwrap_or_default()).map_err(|_| {
-        RpcError { code: ErrorCode::CORRUPT_MESSAGE, what: "the batches are damaged" }
-    })?;
+    let records =
+        records_from_bytes(partition.records.unwrap_or_default().into_bytes()).map_err(|_| {
+            RpcError { code: ErrorCode::CORRUPT_MESSAGE, what: "the batches are damaged" }
+        })?;
     Ok(FetchResponse {
         error: join_error(response.error_code, partition.error_code),
         leader: leader_info(leader.leader_id, leader.leader_epoch, endpoints),

@@ -2,10 +2,8 @@
 //!
 //! Source: KIP-227, KIP-320, KIP-595.
 
-use bytes::Bytes;
-
 use crate::message::request;
-use crate::{ErrorCode, Str, Uuid, message};
+use crate::{ErrorCode, RecordBytes, Str, Uuid, message};
 
 message! {
     /// Reads record batches from partitions.
@@ -87,7 +85,7 @@ message! {
         aborted_transactions: Option<Vec<AbortedTransaction>>, "4+", nullable "4+",
             default Some(Default::default());
         preferred_read_replica: i32, "11+", default -1;
-        records: Option<Bytes>, "0+", nullable "0+", default Some(Default::default());
+        records: Option<RecordBytes>, "0+", nullable "0+", default Some(Default::default());
     }
 
     /// Part of [`FetchResponse`].

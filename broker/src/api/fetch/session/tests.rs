@@ -34,7 +34,7 @@ fn key(partition: i32) -> PartitionKey {
 }
 
 fn data(high_watermark: i64, records: &'static [u8]) -> PartitionData {
-    let records = Some(Bytes::from_static(records));
+    let records = Some(Bytes::from_static(records).into());
     PartitionData { high_watermark, log_start_offset: 0, records, ..Default::default() }
 }
 
@@ -69,8 +69,9 @@ impl Scene {
     ) -> Closed {
         let now = self.start + Duration::from_secs(seconds);
         let fetched = fetched.iter().cloned();
-        let mut fetched =
-            fetched.map(|(partition, data)| Fetched { key: key(partition), data }).collect();
+        let mut fetched = fetched
+            .map(|(partition, data)| Fetched { key: key(partition), data, region: None })
+            .collect();
         let drawn = &mut self.drawn;
         let draw = || {
             *drawn += 1;

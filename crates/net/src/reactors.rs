@@ -1,0 +1,58 @@
+//! Threads that serve connections, each with an event loop of its own.
+//!
+//! A connection stays on the thread that it was given to. What wakes it, a flush or another
+//! broker's fetch, wakes that one thread. In a runtime whose threads share their work every wake
+//! also stirs a thread that looks for something to share: on a broker that waits for a disk that
+//! was two of three wakes.
+
+use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::runtime::{Builder, Handle};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+/// Threads of one event loop for what may take long, as files that are not in memory do.
+const BLOCKING_MAX: usize = 32;
+
+/// Event loops. Dropping them ends them, and the connections that they serve.
+#[derive(Debug)]
+pub struct Reactors {
+    loops: Vec<Handle>,
+    next: AtomicUsize,
+    _stop: Option<DropGuard>,
+}
+
+impl Reactors {
+    /// Starts so many threads.
+    ///
+    /// # Errors
+    /// What the operating system says of the first that cannot be started.
+    pub fn start(count: usize) -> io::Result<Self> {
+        let stop = CancellationToken::new();
+        let guard = stop.clone().drop_guard();
+        let mut loops = Vec::with_capacity(count);
+        for number in 0..count {
+            let name = format!("reactor-{number}");
+            let runtime = Builder::new_current_thread()
+                .enable_all()
+                .max_blocking_threads(BLOCKING_MAX)
+                .thread_name(format!("{name}-io"))
+                .build()?;
+            loops.push(runtime.handle().clone());
+            let stop = stop.clone();
+            let serve = move || runtime.block_on(stop.cancelled());
+            std::thread::Builder::new().name(name).spawn(serve)?;
+        }
+        Ok(Self { loops, next: AtomicUsize::new(0), _stop: Some(guard) })
+    }
+
+    /// The runtime that this is called in.
+    pub(crate) fn here() -> Self {
+        Self { loops: vec![Handle::current()], next: AtomicUsize::new(0), _stop: None }
+    }
+
+    /// The loop that the next connection is given to: each in its turn.
+    pub(crate) fn next(&self) -> &Handle {
+        &self.loops[self.next.fetch_add(1, Ordering::Relaxed) % self.loops.len()]
+    }
+}
