@@ -1,6 +1,7 @@
 //! Appending: as the leader, for producers and for the broker itself; as a follower, what the
 //! leader sent. And waiting until what was appended is safe.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -17,6 +18,14 @@ use super::waiter::{Mark, Wake};
 /// An append of so many bytes takes long enough to be done away from the threads that serve
 /// sockets: about 100 µs of checking and copying.
 const LARGE_APPEND_BYTES: usize = 512 << 10;
+
+/// What a thread keeps of the memory that it patches batches in: a producer's usual largest batch
+/// fits. New memory for each batch costs more than the copy.
+const SCRATCH_KEPT: usize = 1 << 20 | 64 << 10;
+
+thread_local! {
+    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
 /// What a producer wants to wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,6 +128,27 @@ impl Partition {
             self.after_append(&mut state);
         }
         Ok(Appended { info, leader_epoch })
+    }
+
+    /// As [`append`](Self::append), for batches in memory that is not to be changed, as a
+    /// request's frame is.
+    ///
+    /// # Errors
+    /// Nothing was appended.
+    pub fn append_copy(
+        &self,
+        batches: &[u8],
+        how: LeaderAppend,
+    ) -> Result<Appended, PartitionError> {
+        SCRATCH.with_borrow_mut(|scratch| {
+            scratch.clear();
+            scratch.extend_from_slice(batches);
+            let appended = self.append(scratch, how);
+            if scratch.capacity() > SCRATCH_KEPT {
+                *scratch = Vec::new();
+            }
+            appended
+        })
     }
 
     fn noting_full<T>(
@@ -234,7 +264,7 @@ impl Partition {
         }
         if high_watermark > state.high_watermark {
             state.high_watermark = high_watermark;
-            self.waiters.reached(Mark::HighWatermark, high_watermark);
+            self.reached(&mut state, Mark::HighWatermark, high_watermark);
         }
         Ok(())
     }

@@ -208,7 +208,7 @@ impl Partition {
             let low = leading.isr.low_watermark(log.log_start_offset(), alive);
             if let Some(low) = low.filter(|low| *low > leading.low_watermark) {
                 leading.low_watermark = low;
-                self.waiters.reached(Mark::LowWatermark, low);
+                self.reached(state, Mark::LowWatermark, low);
             }
         }
         self.advance_high_watermark(state, now);

@@ -17,7 +17,7 @@ use super::failure::PartitionError;
 use super::flusher::Flush;
 use super::settings::{FlushPolicy, Settings};
 use super::surroundings::{News, Surroundings};
-use super::waiter::{Mark, Waiters};
+use super::waiter::{Mark, Waiters, Wake};
 use super::watermark::{Progress, effective_min_in_sync};
 use crate::replication::isr::{Isr, LeaderLog, LeaderOffsets};
 use crate::replication::throttle::Throttled;
@@ -102,6 +102,33 @@ pub(super) struct State {
     /// Since when something is to be flushed, where the topic flushes by time.
     dirty_since: Option<Instant>,
     hot: Hot,
+    /// Who is to be woken once the lock is given up: each wants it first of all.
+    woken: Vec<Wake>,
+}
+
+/// The state under its lock. Giving it up wakes those who wait for what was done under it.
+pub(super) struct Locked<'a>(Option<MutexGuard<'a, State>>);
+
+impl std::ops::Deref for Locked<'_> {
+    type Target = State;
+
+    fn deref(&self) -> &State {
+        self.0.as_ref().expect("held until it is dropped")
+    }
+}
+
+impl std::ops::DerefMut for Locked<'_> {
+    fn deref_mut(&mut self) -> &mut State {
+        self.0.as_mut().expect("held until it is dropped")
+    }
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        let woken = std::mem::take(&mut self.woken);
+        self.0 = None;
+        woken.iter().for_each(|wake| wake.notify_one());
+    }
 }
 
 /// The replica of one partition.
@@ -257,6 +284,7 @@ impl Partition {
             flushing: Flushing::Idle,
             dirty_since: None,
             hot: Hot { from: end, next: end, bytes: 0 },
+            woken: Vec::new(),
         };
         Arc::new_cyclic(|me| Self {
             name,
@@ -274,8 +302,13 @@ impl Partition {
         &self.dir
     }
 
-    pub(super) fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock()
+    pub(super) fn state(&self) -> Locked<'_> {
+        Locked(Some(self.state.lock()))
+    }
+
+    /// Has those woken who wait for a mark, once the lock is given up.
+    pub(super) fn reached(&self, state: &mut State, mark: Mark, offset: Offset) {
+        state.woken.extend(self.waiters.reached(mark, offset));
     }
 
     pub(super) fn this(&self) -> Arc<Self> {
@@ -329,7 +362,7 @@ impl Partition {
         let high_watermark = progress.high_watermark();
         if high_watermark > state.high_watermark {
             state.high_watermark = high_watermark;
-            self.waiters.reached(Mark::HighWatermark, high_watermark);
+            self.reached(state, Mark::HighWatermark, high_watermark);
         }
     }
 
@@ -338,7 +371,7 @@ impl Partition {
     pub(super) fn after_append(&self, state: &mut State) {
         let Ok(log) = state.log() else { return };
         let (end, flushed) = (log.log_end_offset(), log.flushed_offset());
-        self.waiters.reached(Mark::LogEnd, end);
+        self.reached(state, Mark::LogEnd, end);
         match state.settings.flush {
             FlushPolicy::Each => self.queue_flush(state),
             FlushPolicy::After { records, .. } => {
@@ -451,7 +484,7 @@ impl Flush for Partition {
         state.flushing = if again { Flushing::Queued } else { Flushing::Idle };
         if let Ok(log) = state.log() {
             let flushed = log.flushed_offset();
-            self.waiters.reached(Mark::Flushed, flushed);
+            self.reached(&mut state, Mark::Flushed, flushed);
             self.advance_high_watermark(&mut state, Instant::now());
         }
         again

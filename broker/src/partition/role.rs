@@ -47,9 +47,10 @@ impl Partition {
         }
         self.advance_high_watermark(&mut state, now);
         // Who waits may have waited for replicas that do not count any more.
-        self.waiters.reached(Mark::HighWatermark, state.high_watermark);
+        let high_watermark = state.high_watermark;
+        self.reached(&mut state, Mark::HighWatermark, high_watermark);
         // Replicas may have come, gone or died: who waits for them looks again.
-        self.waiters.reached(Mark::LowWatermark, Offset(i64::MAX - 1));
+        self.reached(&mut state, Mark::LowWatermark, Offset(i64::MAX - 1));
     }
 
     fn begin_to_lead(
@@ -139,7 +140,8 @@ impl Partition {
             self.around.tell(News::Proposal(self.this()));
         }
         self.advance_high_watermark(&mut state, now);
-        self.waiters.reached(Mark::HighWatermark, state.high_watermark);
+        let high_watermark = state.high_watermark;
+        self.reached(&mut state, Mark::HighWatermark, high_watermark);
     }
 
     /// Whether this broker leads it, and in which epoch.

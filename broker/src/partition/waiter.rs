@@ -53,17 +53,16 @@ impl Waiters {
         Registration { waiters: Arc::clone(self), mark, key: (offset, id) }
     }
 
-    /// Wakes those who wait for `mark` to reach `offset` or less.
-    pub fn reached(&self, mark: Mark, offset: Offset) {
+    /// Those who wait for `mark` to reach `offset` or less: to be woken, and gone from here.
+    #[must_use = "who is taken out must be woken"]
+    pub fn reached(&self, mark: Mark, offset: Offset) -> Vec<Wake> {
         let mut waiting = self.0.lock();
         let by_offset = &mut waiting.by_mark[mark as usize];
         if by_offset.first_key_value().is_none_or(|((first, _), _)| *first > offset) {
-            return;
+            return Vec::new();
         }
         let later = by_offset.split_off(&(offset.next(), 0));
-        for wake in std::mem::replace(by_offset, later).into_values() {
-            wake.notify_one();
-        }
+        std::mem::replace(by_offset, later).into_values().collect()
     }
 
     /// Wakes all: the partition is not what it was when they began to wait.
@@ -110,18 +109,22 @@ mod tests {
         wake.notified().now_or_never().is_some()
     }
 
+    fn reach(waiters: &Waiters, mark: Mark, offset: Offset) {
+        waiters.reached(mark, offset).iter().for_each(|wake| wake.notify_one());
+    }
+
     #[test]
     fn a_waiter_is_woken_when_its_offset_is_reached_and_not_before() {
         let waiters = Arc::new(Waiters::default());
         let (near, far) = (Wake::default(), Wake::default());
         let _near = waiters.register(Mark::HighWatermark, Offset(5), &near);
         let _far = waiters.register(Mark::HighWatermark, Offset(6), &far);
-        waiters.reached(Mark::LogEnd, Offset(9));
-        waiters.reached(Mark::HighWatermark, Offset(4));
+        reach(&waiters, Mark::LogEnd, Offset(9));
+        reach(&waiters, Mark::HighWatermark, Offset(4));
         assert!(!is_woken(&near));
-        waiters.reached(Mark::HighWatermark, Offset(5));
+        reach(&waiters, Mark::HighWatermark, Offset(5));
         assert!(is_woken(&near) && !is_woken(&far));
-        waiters.reached(Mark::HighWatermark, Offset(60));
+        reach(&waiters, Mark::HighWatermark, Offset(60));
         assert!(is_woken(&far));
     }
 
@@ -130,7 +133,7 @@ mod tests {
         let waiters = Arc::new(Waiters::default());
         let wake = Wake::default();
         let _place = waiters.register(Mark::Flushed, Offset(1), &wake);
-        waiters.reached(Mark::Flushed, Offset(1));
+        reach(&waiters, Mark::Flushed, Offset(1));
         assert!(is_woken(&wake));
     }
 
