@@ -300,7 +300,7 @@ impl Partition {
         if changed.iter().any(|node| leading.isr.is_replica(*node)) {
             self.advance_high_watermark(&mut state, Instant::now());
             // Who waits for all that live to have deleted records looks again, too.
-            self.waiters.reached(Mark::LowWatermark, Offset(i64::MAX - 1));
+            self.reached(&mut state, Mark::LowWatermark, Offset(i64::MAX - 1));
         }
     }
 
