@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::RwLock;
 use prometheus_client::registry::Registry;
 use rand::Rng;
 use tokio::runtime::Handle;
@@ -12,8 +13,8 @@ use vltava_log::{Disk, RealDisk};
 use vltava_metadata::configuration::dynamic_values;
 use vltava_net::admin::{Admin, Health};
 use vltava_net::{
-    BindError, BoundListener, Budget, CancellationToken, Limits, ListenerConfig, NetMetrics,
-    ProcessMetrics, Server, logging, shutdown,
+    BindError, BoundListener, CancellationToken, ListenerConfig, NetMetrics, ProcessMetrics,
+    Server, logging, shutdown,
 };
 use vltava_quorum::Endpoint;
 use vltava_wire::{NodeId, Uuid};
@@ -64,23 +65,14 @@ pub enum RunError {
 /// # Errors
 /// Whatever keeps it from starting, or makes it end by itself.
 pub fn run(loaded: Loaded) -> Result<(), RunError> {
-    logging::LogConfig::from_env(logging::LogOutput::Stderr)
-        .and_then(|config| config.init())
-        .map_err(RunError::Logging)?;
-    for notice in &loaded.notices {
-        match notice.debug {
-            true => tracing::debug!("{notice}"),
-            false => tracing::warn!("{notice}"),
-        }
-    }
-    vltava_net::raise_descriptor_limit();
+    vltava_node::begin(&loaded).map_err(RunError::Logging)?;
     // One thread serves all sockets: a coordinator has few, and small ones.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(RunError::Runtime)?;
     runtime.block_on(async {
-        let signal = shutdown::signalled();
+        let signal = shutdown::signalled().map_err(RunError::Signals)?;
         let coordinator = Coordinator::start(&loaded.values).await?;
         coordinator.run_until(signal).await
     })
@@ -111,7 +103,7 @@ impl Coordinator {
             Folder::open(&disk, values, random, Clock::wall_ms()).map_err(RunError::Folder)?;
         let (node, cluster_id) = (folder.replica.id, folder.cluster_id.clone());
         let bound = bind(values).await?;
-        let admin = bind_admin(values).await?;
+        let admin = vltava_node::bind_admin(values).await.map_err(RunError::Bind)?;
         let endpoints = advertised(values, &bound);
         let (sender, messages) = mpsc::unbounded_channel();
         let inbox = Inbox(sender);
@@ -169,13 +161,12 @@ impl Coordinator {
     /// If the loop ended by itself.
     pub async fn run_until(
         self,
-        signal: impl Future<Output = std::io::Result<&'static str>>,
+        signal: impl Future<Output = &'static str>,
     ) -> Result<(), RunError> {
         let Self { inbox, mut ended, server, stop, .. } = self;
         let outcome = tokio::select! {
             outcome = &mut ended => outcome,
             signal = signal => {
-                let signal = signal.map_err(RunError::Signals)?;
                 tracing::info!("the coordinator stops: {signal}");
                 inbox.tell(Message::Stop);
                 ended.await
@@ -226,14 +217,13 @@ fn serve(
     let mut registry = Registry::default();
     ProcessMetrics::register(&mut registry);
     registry.register_collector(Box::new(StatusMetrics(status.clone())));
-    let limits = limits(values);
-    let budget = usize::try_from(values.get(keys::VLTAVA_MEMORY_BUDGET_BYTES));
-    let budget = Budget::new(budget.unwrap_or(usize::MAX), limits.request_max_bytes);
+    let (limits, budget) = (vltava_node::limits(values), vltava_node::budget(values));
     let metrics = NetMetrics::register(&mut registry, &budget);
     if let Some(listener) = admin {
         let news = status.clone();
         let live = Box::new(|| Health::Good("the process answers".to_owned()));
         let ready = Box::new(move || readiness(&news.borrow()));
+        let registry = Arc::new(RwLock::new(registry));
         tokio::spawn(Admin { registry, live, ready }.serve(listener, stop.clone()));
     }
     let service = Arc::new(Service(context));
@@ -255,7 +245,7 @@ async fn follow_limits(
         let wanted = (values.get(keys::MAX_CONNECTIONS), values.get(keys::MAX_CONNECTIONS_PER_IP));
         if wanted != applied {
             applied = wanted;
-            server.set_limits(limits(&values));
+            server.set_limits(vltava_node::limits(&values));
         }
     }
 }
@@ -284,23 +274,18 @@ async fn bind(values: &Values) -> Result<Vec<BoundListener>, RunError> {
     Ok(bound)
 }
 
-async fn bind_admin(values: &Values) -> Result<Option<BoundListener>, RunError> {
-    let Some(address) = values.admin_listener() else { return Ok(None) };
-    let config = ListenerConfig::new("ADMIN", &address.host, address.port);
-    config.bind().await.map(Some).map_err(RunError::Bind)
-}
-
 /// Where others reach this node: as configured, with ports that were chosen when it was bound.
 fn advertised(values: &Values, bound: &[BoundListener]) -> Vec<Endpoint> {
-    let endpoint = |listener: vltava_config::Listener| {
-        let own = bound.iter().find(|bound| **bound.name() == *listener.name)?;
-        let port = match listener.address.port {
-            0 => own.local_addr().port(),
-            port => port,
-        };
-        Some(Endpoint { name: listener.name.into(), host: listener.address.host.into(), port })
+    let port = |name: &str| {
+        let own = bound.iter().find(|bound| **bound.name() == *name)?;
+        Some(own.local_addr().port())
     };
-    values.advertised_listeners().into_iter().filter_map(endpoint).collect()
+    let endpoint = |listener: vltava_config::Listener| Endpoint {
+        name: listener.name.into(),
+        host: listener.address.host.into(),
+        port: listener.address.port,
+    };
+    vltava_node::advertised(values, port).into_iter().map(endpoint).collect()
 }
 
 /// An answer may wait for records as long as a fetch may, and then takes its time.
@@ -308,16 +293,4 @@ fn peer_timeout(values: &Values) -> Duration {
     let request = values.get(keys::CONTROLLER_QUORUM_REQUEST_TIMEOUT_MS);
     let fetch = values.get(keys::CONTROLLER_QUORUM_FETCH_TIMEOUT_MS);
     Duration::from_millis(u64::try_from(request.saturating_add(fetch)).unwrap_or(0))
-}
-
-fn limits(values: &Values) -> Limits {
-    let count = |number: i32| usize::try_from(number).unwrap_or(usize::MAX);
-    let idle = values.get(keys::CONNECTIONS_MAX_IDLE_MS);
-    Limits {
-        request_max_bytes: count(values.get(keys::SOCKET_REQUEST_MAX_BYTES)),
-        connections_max: count(values.get(keys::MAX_CONNECTIONS)),
-        connections_per_ip_max: count(values.get(keys::MAX_CONNECTIONS_PER_IP)),
-        idle_max: Duration::from_millis(u64::try_from(idle).unwrap_or(u64::MAX)),
-        ..Limits::default()
-    }
 }

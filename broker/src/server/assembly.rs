@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::RwLock;
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 use vltava_config::{Loaded, Values, keys};
@@ -13,9 +14,10 @@ use vltava_log::{Disk, RealDisk};
 use vltava_metadata::{Changes, Image};
 use vltava_net::admin::Admin;
 use vltava_net::{
-    BindError, BoundListener, Budget, CancellationToken, ListenerConfig, NetMetrics,
-    ProcessMetrics, Reactors, logging, shutdown,
+    BindError, BoundListener, CancellationToken, NetMetrics, ProcessMetrics, Reactors, logging,
+    shutdown,
 };
+use vltava_node::milliseconds;
 use vltava_quorum::Endpoint;
 use vltava_wire::{BrokerEpoch, NodeId, Str, Uuid};
 
@@ -44,6 +46,12 @@ pub enum RunError {
     /// The machine gives no threads.
     #[error("the runtime cannot be started")]
     Runtime(#[source] std::io::Error),
+    /// The process may not handle signals.
+    #[error("signals cannot be handled")]
+    Signals(#[source] std::io::Error),
+    /// The recovery of the logs panicked.
+    #[error("the logs could not be opened")]
+    Crashed(#[source] tokio::task::JoinError),
     /// A listener cannot be opened.
     #[error("a listener cannot be opened")]
     Bind(#[source] BindError),
@@ -75,15 +83,7 @@ pub enum RunError {
 /// # Errors
 /// Whatever keeps it from starting, or makes it end by itself.
 pub fn run(loaded: Loaded) -> Result<(), RunError> {
-    logging::LogConfig::from_env(logging::LogOutput::Stderr)
-        .and_then(|config| config.init())
-        .map_err(RunError::Logging)?;
-    for notice in &loaded.notices {
-        match notice.debug {
-            true => tracing::debug!("{notice}"),
-            false => tracing::warn!("{notice}"),
-        }
-    }
+    vltava_node::begin(&loaded).map_err(RunError::Logging)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads())
         .enable_all()
@@ -101,18 +101,18 @@ fn threads() -> usize {
 }
 
 async fn live(values: Values) -> Result<(), RunError> {
-    let signal = shutdown::signalled();
-    vltava_net::raise_descriptor_limit();
+    let signal = shutdown::signalled().map_err(RunError::Signals)?;
+    tokio::pin!(signal);
     let id = NodeId(values.node_id());
     let stop = CancellationToken::new();
     let life = Life::new(id);
     let mut registry = Registry::default();
     ProcessMetrics::register(&mut registry);
     let gauges = MetadataGauges::register(&mut registry);
-    let budget = budget(&values);
+    let budget = vltava_node::budget(&values);
     let metrics = NetMetrics::register(&mut registry, &budget);
     let bound = doors::bind(&values).await.map_err(RunError::Bind)?;
-    let admin = bind_admin(&values).await?;
+    let admin = vltava_node::bind_admin(&values).await.map_err(RunError::Bind)?;
 
     let (images, image) = watch::channel(Arc::new(Image::new(Str::default())));
     let cluster = ClusterView::new(id, image, values.clone());
@@ -127,13 +127,22 @@ async fn live(values: Values) -> Result<(), RunError> {
         disk,
         budget: Arc::clone(&budget),
     };
-    let partitions =
-        tokio::task::block_in_place(|| Partitions::open(setup)).map_err(RunError::Open)?;
-    partitions.register(&mut registry);
+    // Probes are answered while logs are recovered, however long that takes.
+    let registry = Arc::new(RwLock::new(registry));
     if let Some(listener) = admin {
         let (live, ready) = (observability::live(), observability::ready(&life));
-        tokio::spawn(Admin { registry, live, ready }.serve(listener, stop.clone()));
+        let admin = Admin { registry: Arc::clone(&registry), live, ready };
+        tokio::spawn(admin.serve(listener, stop.clone()));
     }
+    let opening = tokio::task::spawn_blocking(|| Partitions::open(setup));
+    let partitions = tokio::select! {
+        opened = opening => opened.map_err(RunError::Crashed)?.map_err(RunError::Open)?,
+        signal = &mut signal => {
+            tracing::info!("the broker stops while it opens its logs: {signal}");
+            return Ok(());
+        }
+    };
+    partitions.register(&mut registry.write());
 
     let settings = settings(&config, id, cluster_id, &bound, &partitions);
     tracing::info!(
@@ -170,13 +179,12 @@ async fn serve(
     images: watch::Sender<Arc<Image>>,
     gauges: MetadataGauges,
     doors: Doors,
-    signal: impl Future<Output = std::io::Result<&'static str>>,
+    signal: impl Future<Output = &'static str>,
 ) -> Result<(), RunError> {
     // Spawned, so that the broker still follows its partitions while it hands them over.
     let following = tokio::spawn(follow(Arc::clone(broker), control.images, images, gauges, doors));
     tokio::select! {
         signal = signal => {
-            let signal = signal.unwrap_or("the loss of its signals");
             tracing::info!("the broker stops: {signal}");
             Ok(())
         }
@@ -278,12 +286,6 @@ async fn end(broker: &Arc<Broker>, orderly: bool, stop: CancellationToken) {
     tracing::info!("the broker has stopped");
 }
 
-async fn bind_admin(values: &Values) -> Result<Option<BoundListener>, RunError> {
-    let Some(address) = values.admin_listener() else { return Ok(None) };
-    let listener = ListenerConfig::new("ADMIN", &address.host, address.port);
-    listener.bind().await.map(Some).map_err(RunError::Bind)
-}
-
 /// The cluster's id: the one that the broker was told, or that its folder has.
 fn cluster_id(values: &Values, disk: &Arc<dyn Disk>) -> Result<String, RunError> {
     if let Some(told) = values.get(keys::VLTAVA_CLUSTER_ID) {
@@ -302,12 +304,6 @@ fn cluster_id(values: &Values, disk: &Arc<dyn Disk>) -> Result<String, RunError>
         Some(error) => Err(RunError::Meta(error)),
         None => Err(RunError::ClusterId { path: paths.into_iter().next().unwrap_or_default() }),
     }
-}
-
-fn budget(values: &Values) -> Arc<Budget> {
-    let bytes = values.get(keys::VLTAVA_MEMORY_BUDGET_BYTES);
-    let frame = doors::limits(values).request_max_bytes;
-    Budget::new(usize::try_from(bytes).unwrap_or(usize::MAX), frame)
 }
 
 fn settings(
@@ -350,9 +346,4 @@ fn settings(
         fetch_timeout: milliseconds(values.get(keys::CONTROLLER_QUORUM_FETCH_TIMEOUT_MS)),
         request_timeout: milliseconds(values.get(keys::CONTROLLER_QUORUM_REQUEST_TIMEOUT_MS)),
     }
-}
-
-pub(super) fn milliseconds(number: impl TryInto<u64>) -> Duration {
-    // A negative time means "never".
-    number.try_into().map_or(Duration::MAX, Duration::from_millis)
 }

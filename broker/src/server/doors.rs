@@ -10,14 +10,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use vltava_config::{HostPort, Listener, Problem, Values, keys};
+use vltava_config::{HostPort, Listener, Problem, Values};
 use vltava_metadata::Image;
 use vltava_net::{
-    BindError, BoundListener, Budget, CancellationToken, Limits, ListenerConfig, NetMetrics,
-    Reactors, Server, error_chain,
+    BindError, BoundListener, Budget, CancellationToken, ListenerConfig, NetMetrics, Reactors,
+    Server, error_chain,
 };
 
-use super::assembly::milliseconds;
 use super::{Broker, Service};
 use crate::lifecycle::Advertised;
 
@@ -54,31 +53,16 @@ fn config(listener: &Listener, between: &str) -> ListenerConfig {
     if name == between { config.protected() } else { config }
 }
 
-/// The limits of connections and requests.
-pub(super) fn limits(values: &Values) -> Limits {
-    let count = |number: i32| usize::try_from(number).unwrap_or(usize::MAX);
-    Limits {
-        request_max_bytes: count(values.get(keys::SOCKET_REQUEST_MAX_BYTES)),
-        connections_max: count(values.get(keys::MAX_CONNECTIONS)),
-        connections_per_ip_max: count(values.get(keys::MAX_CONNECTIONS_PER_IP)),
-        idle_max: milliseconds(values.get(keys::CONNECTIONS_MAX_IDLE_MS)),
-        ..Limits::default()
-    }
-}
-
 /// What others connect to, of the listeners whose port is known; it fills in one that the system
 /// chose.
 pub(super) fn advertised(values: &Values, port: impl Fn(&str) -> Option<u16>) -> Vec<Advertised> {
-    let advertise = |Listener { name, address }: Listener| {
-        let own = port(&name)?;
-        Some(Advertised {
-            port: if address.port == 0 { own } else { address.port },
-            host: address.host.as_str().into(),
-            security_protocol: security_protocol(values.security_protocol(&name)),
-            name: name.into(),
-        })
+    let advertise = |Listener { name, address }: Listener| Advertised {
+        port: address.port,
+        host: address.host.as_str().into(),
+        security_protocol: security_protocol(values.security_protocol(&name)),
+        name: name.into(),
     };
-    values.advertised_listeners().into_iter().filter_map(advertise).collect()
+    vltava_node::advertised(values, port).into_iter().map(advertise).collect()
 }
 
 /// Kafka's number of a security protocol.
@@ -100,7 +84,7 @@ impl Doors {
         let server = Server::start_on(
             self.reactors,
             self.bound,
-            limits(&present),
+            vltava_node::limits(&present),
             self.budget,
             self.metrics,
             service,
@@ -177,7 +161,7 @@ impl OpenDoors {
             }
             Err(_) => {}
         }
-        self.server.set_limits(limits(&self.present));
+        self.server.set_limits(vltava_node::limits(&self.present));
         let wanted = self.present.listeners();
         let stays = |name: &str, address: &HostPort| {
             wanted.iter().any(|listener| listener.name == name && listener.address == *address)

@@ -1,7 +1,6 @@
 //! IncrementalAlterConfigs (44, KIP-339) and AlterConfigs (33): what is set at run time.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use vltava_config::spec::Kind;
 use vltava_metadata::{ConfigMap, ConfigResource, MetadataRecord, ResourceType};
@@ -39,6 +38,23 @@ impl Change {
     }
 }
 
+/// What became of one resource of a request.
+struct Altered<'a> {
+    kind: i8,
+    name: &'a Str,
+    failure: Option<Failure>,
+}
+
+impl Altered<'_> {
+    fn code(&self) -> ErrorCode {
+        self.failure.as_ref().map_or(ErrorCode::NONE, |failure| failure.code)
+    }
+
+    fn message(&self) -> Option<Str> {
+        self.failure.as_ref().and_then(Failure::text)
+    }
+}
+
 impl Controller {
     /// Changes single keys of resources, each resource by itself.
     ///
@@ -49,25 +65,22 @@ impl Controller {
         request: &IncrementalAlterConfigsRequest,
     ) -> Result<Decision<IncrementalAlterConfigsResponse>, Failure> {
         let active = self.active()?;
-        let mut records = Vec::new();
-        let mut response = IncrementalAlterConfigsResponse::default();
-        let mut seen = BTreeSet::new();
-        for resource in &request.resources {
-            let (kind, name) = (resource.resource_type, &resource.resource_name);
-            let result = once(&mut seen, kind, name)
-                .and_then(|resource| active.check_resource(&resource).map(|()| resource))
-                .and_then(|key| active.alter(&key, &resource.configs));
-            let failure = result.map(|added| records.extend(added)).err();
-            response.responses.push(incremental_alter_configs::AlterConfigsResourceResponse {
-                error_code: failure.as_ref().map_or(ErrorCode::NONE, |failure| failure.code),
-                error_message: failure.and_then(|failure| failure.text()),
-                resource_type: kind,
-                resource_name: name.clone(),
+        let resources = request.resources.iter().map(|resource| {
+            let wanted = |key: &ConfigResource, present: &ConfigMap| {
+                active.edited(key, present, &resource.configs)
+            };
+            (resource.resource_type, &resource.resource_name, wanted)
+        });
+        let (records, altered) = active.alter_each(resources, request.validate_only);
+        let responses =
+            altered.iter().map(|altered| incremental_alter_configs::AlterConfigsResourceResponse {
+                error_code: altered.code(),
+                error_message: altered.message(),
+                resource_type: altered.kind,
+                resource_name: altered.name.clone(),
             });
-        }
-        if request.validate_only {
-            records.clear();
-        }
+        let responses = responses.collect();
+        let response = IncrementalAlterConfigsResponse { responses, ..Default::default() };
         Ok(Decision::each(records, response))
     }
 
@@ -80,25 +93,19 @@ impl Controller {
         request: &AlterConfigsRequest,
     ) -> Result<Decision<AlterConfigsResponse>, Failure> {
         let active = self.active()?;
-        let mut records = Vec::new();
-        let mut response = AlterConfigsResponse::default();
-        let mut seen = BTreeSet::new();
-        for resource in &request.resources {
-            let (kind, name) = (resource.resource_type, &resource.resource_name);
-            let result = once(&mut seen, kind, name)
-                .and_then(|resource| active.check_resource(&resource).map(|()| resource))
-                .and_then(|key| active.replace_configs(&key, &resource.configs));
-            let failure = result.map(|added| records.extend(added)).err();
-            response.responses.push(alter_configs::AlterConfigsResourceResponse {
-                error_code: failure.as_ref().map_or(ErrorCode::NONE, |failure| failure.code),
-                error_message: failure.and_then(|failure| failure.text()),
-                resource_type: kind,
-                resource_name: name.clone(),
-            });
-        }
-        if request.validate_only {
-            records.clear();
-        }
+        let resources = request.resources.iter().map(|resource| {
+            let wanted = |_: &ConfigResource, _: &ConfigMap| replaced(&resource.configs);
+            (resource.resource_type, &resource.resource_name, wanted)
+        });
+        let (records, altered) = active.alter_each(resources, request.validate_only);
+        let responses = altered.iter().map(|altered| alter_configs::AlterConfigsResourceResponse {
+            error_code: altered.code(),
+            error_message: altered.message(),
+            resource_type: altered.kind,
+            resource_name: altered.name.clone(),
+        });
+        let responses = responses.collect();
+        let response = AlterConfigsResponse { responses, ..Default::default() };
         Ok(Decision::each(records, response))
     }
 }
@@ -144,28 +151,53 @@ impl Active {
         }
     }
 
-    fn alter(
+    /// Has each resource get what is wanted of it: by its name, and what is set on it now.
+    fn alter_each<'a, W>(
+        &self,
+        resources: impl Iterator<Item = (i8, &'a Str, W)>,
+        validate_only: bool,
+    ) -> (Vec<MetadataRecord>, Vec<Altered<'a>>)
+    where
+        W: FnOnce(&ConfigResource, &ConfigMap) -> Result<ConfigMap, Failure>,
+    {
+        let (mut records, mut altered) = (Vec::new(), Vec::new());
+        let mut seen = BTreeSet::new();
+        for (kind, name, wanted) in resources {
+            let result = once(&mut seen, kind, name).and_then(|resource| {
+                self.check_resource(&resource)?;
+                let present = self.image.config(&resource).cloned().unwrap_or_default();
+                let wanted = wanted(&resource, &present)?;
+                self.differences(&resource, &present, &wanted)
+            });
+            let failure = result.map(|added| records.extend(added)).err();
+            altered.push(Altered { kind, name, failure });
+        }
+        if validate_only {
+            records.clear();
+        }
+        (records, altered)
+    }
+
+    /// What is set on a resource after changes of single keys.
+    fn edited(
         &self,
         resource: &ConfigResource,
+        present: &ConfigMap,
         changes: &[incremental_alter_configs::AlterableConfig],
-    ) -> Result<Vec<MetadataRecord>, Failure> {
+    ) -> Result<ConfigMap, Failure> {
         let mut names = BTreeSet::new();
         if !changes.iter().all(|change| names.insert(&change.name)) {
             let message = "Error due to duplicate config keys";
             return Err(Failure::new(ErrorCode::INVALID_REQUEST, message));
         }
-        let present = self.image.config(resource).cloned().unwrap_or_default();
-        let mut wanted = ConfigMap::clone(&present);
+        let mut wanted = present.clone();
         for change in changes {
             let operation = Change::from_code(change.config_operation)?;
             if operation == Change::Delete {
                 wanted.remove(change.name.as_str());
                 continue;
             }
-            let Some(value) = &change.value else {
-                let message = format!("Null value not supported for : {}", change.name);
-                return Err(Failure::new(ErrorCode::INVALID_REQUEST, message));
-            };
+            let value = given(&change.name, change.value.as_ref())?;
             let value = match operation {
                 Change::Set | Change::Delete => value.detach(),
                 Change::Append | Change::Subtract => {
@@ -174,24 +206,7 @@ impl Active {
             };
             wanted.insert(change.name.detach(), value);
         }
-        self.differences(resource, &present, &wanted)
-    }
-
-    fn replace_configs(
-        &self,
-        resource: &ConfigResource,
-        configs: &[alter_configs::AlterableConfig],
-    ) -> Result<Vec<MetadataRecord>, Failure> {
-        let present = self.image.config(resource).cloned().unwrap_or_default();
-        let mut wanted = ConfigMap::new();
-        for config in configs {
-            let Some(value) = &config.value else {
-                let message = format!("Null value not supported for : {}", config.name);
-                return Err(Failure::new(ErrorCode::INVALID_REQUEST, message));
-            };
-            wanted.insert(config.name.detach(), value.detach());
-        }
-        self.differences(resource, &present, &wanted)
+        Ok(wanted)
     }
 
     /// A list with elements added or taken away. What is not set starts from what holds without it.
@@ -220,7 +235,7 @@ impl Active {
     fn differences(
         &self,
         resource: &ConfigResource,
-        present: &Arc<ConfigMap>,
+        present: &ConfigMap,
         wanted: &ConfigMap,
     ) -> Result<Vec<MetadataRecord>, Failure> {
         let set = wanted.iter().filter(|(name, value)| present.get(*name) != Some(*value));
@@ -247,4 +262,20 @@ impl Active {
         records.extend(removed.map(|name| record(name, None)));
         Ok(records)
     }
+}
+
+/// What is set on a resource once all of it is replaced.
+fn replaced(configs: &[alter_configs::AlterableConfig]) -> Result<ConfigMap, Failure> {
+    let set = configs.iter().map(|config| {
+        let value = given(&config.name, config.value.as_ref())?;
+        Ok((config.name.detach(), value.detach()))
+    });
+    set.collect()
+}
+
+fn given<'a>(name: &Str, value: Option<&'a Str>) -> Result<&'a Str, Failure> {
+    value.ok_or_else(|| {
+        let message = format!("Null value not supported for : {name}");
+        Failure::new(ErrorCode::INVALID_REQUEST, message)
+    })
 }

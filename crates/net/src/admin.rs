@@ -14,6 +14,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use parking_lot::RwLock;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
@@ -47,8 +48,8 @@ pub type Probe = Box<dyn Fn() -> Health + Send + Sync>;
 
 /// What the port shows.
 pub struct Admin {
-    /// The metrics.
-    pub registry: Registry,
+    /// The metrics; parts of the node that come later add theirs.
+    pub registry: Arc<RwLock<Registry>>,
     /// Whether the process should go on as it is (`/livez`).
     pub live: Probe,
     /// Whether the node does its work (`/readyz`).
@@ -108,7 +109,7 @@ impl Admin {
 
     fn metrics(&self) -> Response<Full<Bytes>> {
         let mut text = String::new();
-        match prometheus_client::encoding::text::encode(&mut text, &self.registry) {
+        match prometheus_client::encoding::text::encode(&mut text, &self.registry.read()) {
             Ok(()) => response(StatusCode::OK, OPEN_METRICS, text),
             Err(error) => response(StatusCode::INTERNAL_SERVER_ERROR, TEXT, format!("{error}\n")),
         }

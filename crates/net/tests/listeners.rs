@@ -4,6 +4,9 @@
 #[path = "support/server.rs"]
 mod support;
 
+use std::sync::Arc;
+
+use parking_lot::RwLock;
 use prometheus_client::registry::Registry;
 use support::{Client, start};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -71,7 +74,7 @@ async fn the_admin_port_answers_probes_and_shows_metrics() {
     let _metrics = NetMetrics::register(&mut registry, &budget);
     ProcessMetrics::register(&mut registry);
     let admin = Admin {
-        registry,
+        registry: Arc::new(RwLock::new(registry)),
         live: Box::new(|| Health::Good("running".to_owned())),
         ready: Box::new(|| Health::Bad("fenced".to_owned())),
     };
