@@ -137,7 +137,7 @@ impl Produce<'_> {
         let records = records.unwrap_or_default();
         let codec = self.check(&records)?;
         let batch = match partition.settings().compression {
-            Some(wanted) if wanted != codec => recompress(&records, wanted)
+            Some(wanted) if wanted.codec != codec => recompress(&records, wanted)
                 .map_err(|error| Refusal::because(ErrorCode::CORRUPT_MESSAGE, error.to_string()))?
                 .map_or(records, BytesMut::freeze),
             _ => records,

@@ -8,11 +8,21 @@ use vltava_wire::compression::Compression;
 /// may take by default, so that no batch of ordinary records is refused and no bomb goes off.
 pub const DECOMPRESSED_MAX: usize = 100 << 20;
 
-/// The batch, its records compressed by `codec`; `None` if they are already.
+/// What a topic wants batches compressed with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// The codec.
+    pub codec: Compression,
+    /// How hard it works; `None` for its own default.
+    pub level: Option<i32>,
+}
+
+/// The batch, its records compressed as `wanted`; `None` if they are by that codec already.
 ///
 /// # Errors
 /// The records cannot be decompressed, or take more than [`DECOMPRESSED_MAX`].
-pub fn recompress(bytes: &[u8], codec: Compression) -> Result<Option<BytesMut>, BatchError> {
+pub fn recompress(bytes: &[u8], wanted: Wanted) -> Result<Option<BytesMut>, BatchError> {
+    let Wanted { codec, level } = wanted;
     let batch = Batch::parse(bytes)?;
     if batch.header.compression() == codec {
         return Ok(None);
@@ -23,7 +33,7 @@ pub fn recompress(bytes: &[u8], codec: Compression) -> Result<Option<BytesMut>, 
     let plain = plain.map_err(|cause| error(BatchErrorKind::Decompress(cause)))?;
     let records = match codec {
         Compression::None => plain.into_owned(),
-        codec => codec.compress(&plain),
+        codec => codec.compress_at(level, &plain),
     };
     let size = i32::try_from(BATCH_OVERHEAD + records.len() - LENGTH_AFTER)
         .map_err(|_| error(BatchErrorKind::Length(i32::MAX)))?;
@@ -75,7 +85,8 @@ mod tests {
         for from in codecs {
             for to in codecs {
                 let before = batch(from);
-                let after = recompress(&before, to).expect("recompressed");
+                let wanted = Wanted { codec: to, level: None };
+                let after = recompress(&before, wanted).expect("recompressed");
                 assert_eq!(after.is_none(), from == to);
                 let after = after.unwrap_or_else(|| before.clone());
                 assert_eq!(records(&after), records(&before), "{from:?} to {to:?}");
@@ -85,9 +96,27 @@ mod tests {
     }
 
     #[test]
+    fn a_higher_level_works_harder() {
+        let mut builder = BatchBuilder::new(Offset(0));
+        for number in 0..2_000u32 {
+            let text = format!("{} and {}", number.wrapping_mul(2_654_435_761), number % 97);
+            builder.append(1_000, None, Some(text.as_bytes()), &[]);
+        }
+        let plain = builder.build();
+        for codec in [Compression::Gzip, Compression::Zstd] {
+            let size = |level| {
+                let wanted = Wanted { codec, level: Some(level) };
+                recompress(&plain, wanted).expect("recompressed").expect("changed").len()
+            };
+            assert!(size(9) < size(1), "{codec:?}");
+        }
+    }
+
+    #[test]
     fn a_batch_that_is_corrupt_is_refused() {
         let mut bytes = batch(Compression::None);
         *bytes.last_mut().expect("bytes") ^= 1;
-        assert!(recompress(&bytes, Compression::Zstd).is_err());
+        let wanted = Wanted { codec: Compression::Zstd, level: Some(22) };
+        assert!(recompress(&bytes, wanted).is_err());
     }
 }

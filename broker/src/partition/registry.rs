@@ -322,7 +322,7 @@ impl Partitions {
     fn settings(&self, image: &Image, topic: &str, values: &Values) -> Settings {
         let own = image.topic_config(topic);
         let config = TopicConfig::resolve(values, own.iter());
-        Settings::of(topic, &config, values)
+        Settings::of(topic, &config, values).jittered(rand::random())
     }
 
     fn assign(

@@ -6,6 +6,7 @@ use vltava_log::LogConfig;
 use vltava_wire::batch;
 use vltava_wire::compression::Compression;
 
+use super::recompress::Wanted;
 use crate::metadata::topic::is_internal;
 
 /// When what was appended is synced.
@@ -32,9 +33,9 @@ pub struct Settings {
     /// `min.insync.replicas`, as it was set.
     pub min_insync_replicas: i32,
     /// What batches are compressed with; `None` keeps what the producer chose.
-    pub compression: Option<Compression>,
-    /// `file.delete.delay.ms`.
-    pub file_delete_delay_ms: i64,
+    pub compression: Option<Wanted>,
+    /// `segment.jitter.ms`.
+    pub segment_jitter_ms: i64,
 }
 
 impl Settings {
@@ -71,15 +72,51 @@ impl Settings {
             log,
             flush,
             min_insync_replicas: config.min_insync_replicas,
-            compression: match config.compression_type {
-                CompressionType::Producer => None,
-                CompressionType::Uncompressed => Some(Compression::None),
-                CompressionType::Gzip => Some(Compression::Gzip),
-                CompressionType::Snappy => Some(Compression::Snappy),
-                CompressionType::Lz4 => Some(Compression::Lz4),
-                CompressionType::Zstd => Some(Compression::Zstd),
-            },
-            file_delete_delay_ms: config.file_delete_delay_ms,
+            compression: compression(config),
+            segment_jitter_ms: config.segment_jitter_ms,
         }
+    }
+}
+
+impl Settings {
+    /// The settings of one of the topic's partitions, whose segments roll earlier than those of
+    /// others: `random` is a part of the longest time by which they do, 0 to 1.
+    #[must_use]
+    pub fn jittered(mut self, random: f64) -> Self {
+        let jitter = self.segment_jitter_ms.clamp(0, self.log.segment_ms - 1);
+        self.log.segment_ms -= (jitter as f64 * random.clamp(0.0, 1.0)) as i64;
+        self
+    }
+}
+
+/// What a topic wants its batches compressed with.
+fn compression(config: &TopicConfig) -> Option<Wanted> {
+    let (codec, level) = match config.compression_type {
+        CompressionType::Producer => return None,
+        CompressionType::Uncompressed => (Compression::None, None),
+        CompressionType::Gzip => (Compression::Gzip, Some(config.compression_gzip_level)),
+        CompressionType::Snappy => (Compression::Snappy, None),
+        CompressionType::Lz4 => (Compression::Lz4, None),
+        CompressionType::Zstd => (Compression::Zstd, Some(config.compression_zstd_level)),
+    };
+    Some(Wanted { codec, level })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn segments_roll_earlier_by_the_jitter_at_most() {
+        let of = |pairs: &[(&str, &str)]| {
+            let values = Values::default();
+            let config = TopicConfig::resolve(&values, pairs.iter().copied());
+            Settings::of("orders", &config, &values)
+        };
+        let settings = of(&[("segment.ms", "1000"), ("segment.jitter.ms", "400")]);
+        let rolls = |random| settings.jittered(random).log.segment_ms;
+        assert_eq!((rolls(0.0), rolls(0.5), rolls(1.0)), (1000, 800, 600));
+        let all = of(&[("segment.ms", "1000"), ("segment.jitter.ms", "5000")]);
+        assert_eq!(all.jittered(1.0).log.segment_ms, 1, "a segment lasts a moment at least");
     }
 }

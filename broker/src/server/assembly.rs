@@ -134,14 +134,7 @@ async fn live(values: Values) -> Result<(), RunError> {
         let admin = Admin { registry: Arc::clone(&registry), live, ready };
         tokio::spawn(admin.serve(listener, stop.clone()));
     }
-    let opening = tokio::task::spawn_blocking(|| Partitions::open(setup));
-    let partitions = tokio::select! {
-        opened = opening => opened.map_err(RunError::Crashed)?.map_err(RunError::Open)?,
-        signal = &mut signal => {
-            tracing::info!("the broker stops while it opens its logs: {signal}");
-            return Ok(());
-        }
-    };
+    let Some(partitions) = open(setup, signal.as_mut()).await? else { return Ok(()) };
     partitions.register(&mut registry.write());
 
     let settings = settings(&config, id, cluster_id, &bound, &partitions);
@@ -170,6 +163,21 @@ async fn live(values: Values) -> Result<(), RunError> {
     let outcome = serve(&broker, control, images, gauges, doors, signal).await;
     end(&broker, outcome.is_ok(), stop).await;
     outcome
+}
+
+/// Opens the logs; `None` if a signal comes meanwhile: what is not recovered yet is next time.
+async fn open(
+    setup: Setup,
+    signal: impl Future<Output = &'static str>,
+) -> Result<Option<Arc<Partitions>>, RunError> {
+    let opening = tokio::task::spawn_blocking(|| Partitions::open(setup));
+    tokio::select! {
+        opened = opening => opened.map_err(RunError::Crashed)?.map(Some).map_err(RunError::Open),
+        signal = signal => {
+            tracing::info!("the broker stops while it opens its logs: {signal}");
+            Ok(None)
+        }
+    }
 }
 
 /// Serves until something ends it: a signal (which is no error), or a failure.

@@ -53,6 +53,9 @@ pub enum DecompressError {
 /// The first reservation for decompressed output, in bytes: what small batches take.
 const FIRST_RESERVATION: usize = 16 * 1024;
 
+/// The highest level of gzip.
+const GZIP_LEVEL_MAX: u32 = 9;
+
 /// The level of zstd that Kafka's producers use by default.
 const ZSTD_LEVEL: i32 = 3;
 
@@ -109,11 +112,21 @@ impl Compression {
 
     /// Compresses `input` as Kafka's Java clients read it.
     pub fn compress(self, input: &[u8]) -> Vec<u8> {
+        self.compress_at(None, input)
+    }
+
+    /// As [`compress`](Self::compress), as hard as `level` says: 1 to 9 for gzip, −131072 to 22
+    /// for Zstandard; other codecs have one level, and `None` is the codec's own default.
+    pub fn compress_at(self, level: Option<i32>, input: &[u8]) -> Vec<u8> {
         const MEMORY: &str = "writing to memory cannot fail";
         match self {
             Self::None => input.to_vec(),
             Self::Gzip => {
-                let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::default());
+                let level = level.and_then(|level| u32::try_from(level).ok());
+                let level = level.map_or_else(flate2::Compression::default, |level| {
+                    flate2::Compression::new(level.min(GZIP_LEVEL_MAX))
+                });
+                let mut encoder = GzEncoder::new(Vec::new(), level);
                 encoder.write_all(input).expect(MEMORY);
                 encoder.finish().expect(MEMORY)
             }
@@ -123,7 +136,7 @@ impl Compression {
                 encoder.write_all(input).expect(MEMORY);
                 encoder.finish().expect(MEMORY)
             }
-            Self::Zstd => zstd::bulk::compress(input, ZSTD_LEVEL).expect(MEMORY),
+            Self::Zstd => zstd::bulk::compress(input, level.unwrap_or(ZSTD_LEVEL)).expect(MEMORY),
         }
     }
 

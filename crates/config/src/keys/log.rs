@@ -13,11 +13,11 @@ keys! {
     LOG_ROLL_MS: i64 = "log.roll.ms", None, AtLeast(1), Broker, ClusterWide, High,
         from "log.roll.hours" * 3_600_000;
     /// The longest random time by which a roll comes earlier, in hours, where `log.roll.jitter.ms`
-    /// is not set. (It changes nothing yet.)
+    /// is not set.
     LOG_ROLL_JITTER_HOURS: i32 = "log.roll.jitter.hours", Some("0"), AtLeast(0),
         Broker, ReadOnly, High;
     /// The longest random time by which a roll comes earlier, in milliseconds, so that logs do not
-    /// all roll at once. (It changes nothing yet.)
+    /// all roll at once.
     LOG_ROLL_JITTER_MS: i64 = "log.roll.jitter.ms", None, AtLeast(0), Broker, ClusterWide, High,
         from "log.roll.jitter.hours" * 3_600_000;
     /// How long a log keeps its records, in hours, where `log.retention.minutes` and
@@ -96,15 +96,14 @@ keys! {
     /// How batches are compressed on disk; `producer` keeps what the producer chose.
     COMPRESSION_TYPE: String = "compression.type", Some("producer"), OneOf(COMPRESSIONS),
         Broker, ClusterWide, High;
-    /// How hard gzip works where the broker compresses: 1 to 9, −1 for gzip's own default. (It
-    /// changes nothing yet.)
+    /// How hard gzip works where the broker compresses: 1 to 9, −1 for gzip's own default.
     COMPRESSION_GZIP_LEVEL: i32 = "compression.gzip.level", Some("-1"), WithinOr(1, 9, -1),
         Broker, ClusterWide, Medium;
-    /// How hard LZ4 works where the broker compresses: 1 to 17. (It changes nothing yet.)
+    /// How hard LZ4 works where the broker compresses: 1 to 17. (It changes nothing: there
+    /// is one level here.)
     COMPRESSION_LZ4_LEVEL: i32 = "compression.lz4.level", Some("9"), Within(1, 17),
         Broker, ClusterWide, Medium;
-    /// How hard Zstandard works where the broker compresses: −131072 to 22. (It changes nothing
-    /// yet.)
+    /// How hard Zstandard works where the broker compresses: −131072 to 22.
     COMPRESSION_ZSTD_LEVEL: i32 = "compression.zstd.level", Some("3"), Within(-131_072, 22),
         Broker, ClusterWide, Medium;
 }

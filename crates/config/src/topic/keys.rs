@@ -16,15 +16,14 @@ keys! {
     /// How batches are compressed on disk; `producer` keeps what the producer chose.
     COMPRESSION_TYPE: String = "compression.type", None, OneOf(COMPRESSIONS),
         Topic, ClusterWide, Medium, from "compression.type" * 1;
-    /// How hard gzip works where the broker compresses: 1 to 9, −1 for gzip's own default. (It
-    /// changes nothing yet.)
+    /// How hard gzip works where the broker compresses: 1 to 9, −1 for gzip's own default.
     COMPRESSION_GZIP_LEVEL: i32 = "compression.gzip.level", None, WithinOr(1, 9, -1),
         Topic, ClusterWide, Medium, from "compression.gzip.level" * 1;
-    /// How hard LZ4 works where the broker compresses: 1 to 17. (It changes nothing yet.)
+    /// How hard LZ4 works where the broker compresses: 1 to 17. (It changes nothing: there
+    /// is one level here.)
     COMPRESSION_LZ4_LEVEL: i32 = "compression.lz4.level", None, Within(1, 17),
         Topic, ClusterWide, Medium, from "compression.lz4.level" * 1;
-    /// How hard Zstandard works where the broker compresses: −131072 to 22. (It changes nothing
-    /// yet.)
+    /// How hard Zstandard works where the broker compresses: −131072 to 22.
     COMPRESSION_ZSTD_LEVEL: i32 = "compression.zstd.level", None, Within(-131_072, 22),
         Topic, ClusterWide, Medium, from "compression.zstd.level" * 1;
     /// How long a compacted log keeps the mark of a deleted key, in milliseconds. (It changes
@@ -100,8 +99,7 @@ keys! {
     /// How large the index of a segment may become, in bytes.
     SEGMENT_INDEX_BYTES: i32 = "segment.index.bytes", None, AtLeast(4),
         Topic, ClusterWide, Medium, from "log.index.size.max.bytes" * 1;
-    /// The longest random time by which a roll comes earlier, in milliseconds. (It changes
-    /// nothing yet.)
+    /// The longest random time by which a roll comes earlier, in milliseconds.
     SEGMENT_JITTER_MS: i64 = "segment.jitter.ms", None, AtLeast(0),
         Topic, ClusterWide, Medium, from "log.roll.jitter.ms" * 1;
     /// The age at which a log rolls to a new segment, in milliseconds.
