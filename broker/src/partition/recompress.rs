@@ -99,7 +99,8 @@ mod tests {
     fn a_higher_level_works_harder() {
         let mut builder = BatchBuilder::new(Offset(0));
         for number in 0..2_000u32 {
-            let text = format!("{} and {}", number.wrapping_mul(2_654_435_761), number % 97);
+            let (customer, item) = (number.wrapping_mul(7_919) % 1_013, number % 97);
+            let text = format!("order {number} of customer {customer}: item {item}, sent at once");
             builder.append(1_000, None, Some(text.as_bytes()), &[]);
         }
         let plain = builder.build();
