@@ -100,7 +100,12 @@ impl System {
     /// If they do not.
     pub fn end_all(&mut self) -> Outcome {
         match self {
-            Self::Vltava(cluster) => cluster.vltava(&["stop"]).map(drop),
+            Self::Vltava(cluster) => {
+                let nodes = cluster.nodes()?;
+                let names = nodes.iter().filter(|it| it.pid.is_some()).map(|it| &it.name[..]);
+                let arguments: Vec<&str> = ["stop"].into_iter().chain(names).collect();
+                cluster.vltava(&arguments).map(drop)
+            }
             Self::Kafka(kafka) => kafka.end_all(),
         }
     }

@@ -16,6 +16,8 @@ use crate::raw::Crowd;
 use crate::subject::Subject;
 
 const SMALL: usize = 100;
+/// Topics that share the most partitions: no request may ask for more than 10,000.
+const TOPICS: i32 = 10;
 const IDLE: Figure = Figure::cost("idle CPU, % of a core, all nodes");
 const MORE_MEMORY: Figure = Figure::cost("more MiB resident than without");
 const CREATED: Figure = Figure::cost("s to create them");
@@ -61,22 +63,28 @@ pub(super) fn connections(ground: &mut Ground, subject: Subject, _: usize) -> Ou
 pub(super) fn partitions(ground: &mut Ground, subject: Subject, _: usize) -> Outcome<Sample> {
     let scale = ground.scale;
     let start = Instant::now();
-    let topic = ground.new_topic(subject, scale.partitions_most)?;
+    let each = scale.partitions_most / TOPICS;
+    let topics = (0..TOPICS).map(|_| ground.new_topic(subject, each));
+    let topics = topics.collect::<Outcome<Vec<_>>>()?;
     let created = start.elapsed().as_secs_f64();
     let bootstrap = ground.bootstrap(subject.side)?;
-    // Every partition has records, and so a file that must be recovered or skipped at a start.
-    let records = u64::from(scale.partitions_most.unsigned_abs()) * 20;
-    let keys = Some(records);
-    let flood = Flood { records, size: SMALL, keys, ..Flood::of_kib(&topic, 0) };
-    produce::flood(&bootstrap, &flood)?;
-    let restarted = endings::restarted(ground, subject, &topic)?;
+    // Every partition has records, and so a file that is looked at, or recovered, at a start.
+    let records = u64::from(each.unsigned_abs()) * 20;
+    for topic in &topics {
+        let keys = Some(records);
+        let flood = Flood { records, size: SMALL, keys, ..Flood::of_kib(topic, 0) };
+        produce::flood(&bootstrap, &flood)?;
+    }
+    let restarted = endings::restarted(ground, subject, &topics[0])?;
     let pids = ground.pids(subject.side)?;
     let resident = meter::resident_mib(&pids)?;
     let files = open_files(ground.system(subject.side)?.broker_pid(1)?)?;
     let idle = meter::idle_percent(&pids, scale.idle)?;
-    let pace = Pace { topic: &topic, rate: 1000, size: 1024 };
+    let pace = Pace { topic: &topics[0], rate: 1000, size: 1024 };
     let latencies = latency::paced(&bootstrap, pace, scale.paced, None)?;
-    ground.remove_topic(subject, &topic)?;
+    for topic in &topics {
+        ground.remove_topic(subject, topic)?;
+    }
     Ok(percentiles(latencies).and(Sample::of([
         (CREATED, created),
         (endings::FIRST_ACK, restarted.as_secs_f64() * 1000.0),
