@@ -86,6 +86,8 @@ pub struct Life {
     changed: Notify,
     /// Woken when the registration is no longer valid.
     stale: Notify,
+    /// Woken when there is a new registration.
+    enrolled: Notify,
     status: watch::Sender<Status>,
     /// When an active coordinator last answered a heartbeat.
     heard: Mutex<Instant>,
@@ -106,6 +108,7 @@ impl Life {
             stopping: AtomicBool::new(false),
             changed: Notify::new(),
             stale: Notify::new(),
+            enrolled: Notify::new(),
             status: watch::channel(status).0,
             heard: Mutex::new(Instant::now()),
             offline_directories: watch::channel(Vec::new()).0,
@@ -194,6 +197,12 @@ impl Life {
     fn registered(&self, epoch: BrokerEpoch) {
         self.epoch.store(epoch.get(), Ordering::Release);
         self.changed.notify_waiters();
+        self.enrolled.notify_one();
+    }
+
+    /// Waits for a registration that this has not told of yet.
+    pub async fn newly_registered(&self) {
+        self.enrolled.notified().await;
     }
 }
 

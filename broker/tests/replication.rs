@@ -22,7 +22,7 @@ use vltava_broker::replication::link::{FetchFrom, LeaderConnection, LeaderLink, 
 use vltava_config::Values;
 use vltava_log::{AppendOrigin, RealDisk};
 use vltava_metadata::{Changes, Image, MetadataRecord};
-use vltava_net::{Budget, CancellationToken};
+use vltava_net::{Budget, CancellationToken, Reactors};
 use vltava_wire::batch::{BatchBuilder, Batches};
 use vltava_wire::messages::alter_partition::{PartitionDataResponse, TopicDataResponse};
 use vltava_wire::messages::fetch::FetchableTopicResponse;
@@ -314,7 +314,7 @@ fn start(coordinator: &Arc<Coordinator>, id: i32, dir: &Path) -> Arc<Member> {
     let shutdown = CancellationToken::new();
     let link = Arc::new(Direct(Arc::clone(coordinator)));
     let controller = Arc::new(Called(Arc::clone(coordinator)));
-    partitions.start_with(link, controller, &shutdown);
+    partitions.start_with(Arc::new(Reactors::here()), link, controller, &shutdown);
     let member = Arc::new(Member { partitions, cluster, images, shutdown });
     coordinator.register(NodeId(id), &member);
     member

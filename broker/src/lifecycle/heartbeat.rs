@@ -17,8 +17,10 @@ use vltava_wire::messages::{BrokerHeartbeatRequest, BrokerHeartbeatResponse};
 
 use super::{Life, Status};
 
-/// The pause before a coordinator that does not answer is tried again.
-const RECONNECT_PAUSE: Duration = Duration::from_millis(100);
+/// The pauses before a coordinator that does not answer is tried again: each is twice the one
+/// before, up to the longest.
+const RECONNECT_PAUSE_FIRST: Duration = Duration::from_millis(10);
+const RECONNECT_PAUSE_MAX: Duration = Duration::from_millis(100);
 
 /// Sends heartbeats to all coordinators for ever.
 pub(super) async fn beat(
@@ -53,14 +55,19 @@ async fn beat_one(address: String, interval: Duration, life: Arc<Life>) {
         request_timeout: interval.saturating_mul(4).max(Duration::from_secs(1)),
         ..ConnectOptions::named(&format!("broker-{}", life.id))
     };
+    let mut pause = RECONNECT_PAUSE_FIRST;
     loop {
         match Connection::connect(&address, &options).await {
-            Ok(connection) => beat_on(&connection, interval, &life).await,
+            Ok(connection) => {
+                pause = RECONNECT_PAUSE_FIRST;
+                beat_on(&connection, interval, &life).await;
+            }
             Err(error) => {
                 tracing::debug!(%address, %error, "a coordinator cannot be reached");
             }
         }
-        tokio::time::sleep(RECONNECT_PAUSE).await;
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(RECONNECT_PAUSE_MAX);
     }
 }
 

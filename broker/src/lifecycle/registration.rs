@@ -12,8 +12,10 @@ use vltava_wire::{BrokerEpoch, ErrorCode, NodeId, Str, Uuid};
 use super::rack::{self, RackFile};
 use super::{Coordinators, Life, Settings};
 
-/// The pause between two attempts.
-const RETRY_PAUSE: Duration = Duration::from_millis(100);
+/// The pause after the first attempt, and the longest between two: each is twice the one before.
+/// A coordinator that starts together with the broker takes a few milliseconds to become active.
+const RETRY_PAUSE_FIRST: Duration = Duration::from_millis(5);
+const RETRY_PAUSE_MAX: Duration = Duration::from_millis(100);
 
 /// A listener as others reach it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -160,6 +162,7 @@ async fn register(
 ) -> Result<BrokerEpoch, RegistrationError> {
     let start = Instant::now();
     let request = request(identity, previous);
+    let mut pause = RETRY_PAUSE_FIRST;
     loop {
         let last = match coordinators.call(&request).await {
             Ok(response) if response.error_code.is_ok() => {
@@ -180,7 +183,8 @@ async fn register(
         {
             return Err(RegistrationError::Timeout { limit, last });
         }
-        coordinators.changed(RETRY_PAUSE).await;
+        coordinators.changed(pause).await;
+        pause = (pause * 2).min(RETRY_PAUSE_MAX);
     }
 }
 

@@ -5,12 +5,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 use vltava_client::ConnectOptions;
 use vltava_config::keys;
-use vltava_net::CancellationToken;
+use vltava_net::{CancellationToken, Reactors};
 use vltava_wire::Str;
 
 use super::dirs::LogDir;
@@ -31,9 +30,14 @@ const FLUSH_CHECK: Duration = Duration::from_secs(1);
 const SILENCE_MAX: Duration = Duration::from_secs(5);
 
 impl Partitions {
-    /// Starts what goes on beside requests, on the runtime that calls this. It ends with
-    /// `shutdown`.
-    pub fn start(self: &Arc<Self>, controller: Arc<dyn Controller>, shutdown: &CancellationToken) {
+    /// Starts what goes on beside requests: fetchers on `reactors`, the rest on the runtime that
+    /// calls this. It ends with `shutdown`.
+    pub fn start(
+        self: &Arc<Self>,
+        reactors: Arc<Reactors>,
+        controller: Arc<dyn Controller>,
+        shutdown: &CancellationToken,
+    ) {
         let options = ConnectOptions {
             client_id: Str::from(format!("broker-{}-fetcher", self.me)),
             connect_timeout: SILENCE_MAX,
@@ -42,18 +46,18 @@ impl Partitions {
         };
         let listener = self.config.inter_broker_listener();
         let link = InterBrokerLink::new(self.cluster.clone(), listener, options);
-        self.start_with(Arc::new(link), controller, shutdown);
+        self.start_with(reactors, Arc::new(link), controller, shutdown);
     }
 
     /// As [`start`](Self::start), over another link.
     pub fn start_with(
         self: &Arc<Self>,
+        reactors: Arc<Reactors>,
         link: Arc<dyn LeaderLink>,
         controller: Arc<dyn Controller>,
         shutdown: &CancellationToken,
     ) {
-        let runtime = Handle::current();
-        self.fetchers.start(Start { runtime, link, options: self.fetch_options() });
+        self.fetchers.start(Start { reactors, link, options: self.fetch_options() });
         let (propose, proposals) = mpsc::unbounded_channel();
         let assigner = Arc::clone(&controller);
         let alter = AlterIsr::new(self.me, self.cluster.clone(), controller, proposals);

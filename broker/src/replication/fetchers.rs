@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
-use tokio::runtime::Handle;
 use tokio::sync::mpsc;
+use vltava_net::Reactors;
 use vltava_wire::NodeId;
 
 use super::fetcher::{Command, FetchOptions, Fetcher};
@@ -17,8 +17,8 @@ use crate::partition::Partition;
 /// What the tasks need.
 #[derive(Clone)]
 pub struct Start {
-    /// Where they run.
-    pub runtime: Handle,
+    /// The threads that they run on, each with its connection.
+    pub reactors: Arc<Reactors>,
     /// How they reach leaders.
     pub link: Arc<dyn LeaderLink>,
     /// How they fetch.
@@ -65,7 +65,7 @@ impl Inner {
 impl Start {
     fn spawn(&self, leader: NodeId, commands: Commands) {
         let fetcher = Fetcher::new(leader, Arc::clone(&self.link), self.options.clone(), commands);
-        self.runtime.spawn(fetcher.run());
+        self.reactors.next().spawn(fetcher.run());
     }
 }
 

@@ -158,7 +158,7 @@ async fn live(values: Values) -> Result<(), RunError> {
         creating: Default::default(),
         stop: stop.clone(),
     });
-    let reactors = Reactors::start(threads()).map_err(RunError::Runtime)?;
+    let reactors = Arc::new(Reactors::start(threads()).map_err(RunError::Runtime)?);
     let doors = Doors { reactors, bound, budget, metrics, stop: stop.clone() };
     let outcome = serve(&broker, control, images, gauges, doors, signal).await;
     end(&broker, outcome.is_ok(), stop).await;
@@ -227,7 +227,13 @@ async fn follow(
 ) -> Result<(), RunError> {
     let mut doors = Some(doors);
     let mut waiting: Option<Published> = None;
-    while let Some(next) = published.recv().await {
+    loop {
+        let next = tokio::select! {
+            next = published.recv() => next,
+            // The image with the registration may come before the answer to it.
+            () = broker.life.newly_registered(), if waiting.is_some() => waiting.take(),
+        };
+        let Some(next) = next else { break };
         let mut latest = merge(waiting.take(), next);
         while let Ok(next) = published.try_recv() {
             latest = merge(Some(latest), next);
@@ -239,9 +245,10 @@ async fn follow(
             waiting = Some(latest);
             continue;
         }
-        if doors.is_some() {
+        if let Some(doors) = &doors {
             let controller = Arc::clone(&broker.controller);
-            broker.partitions.start(controller, &broker.stop);
+            let reactors = Arc::clone(&doors.reactors);
+            broker.partitions.start(reactors, controller, &broker.stop);
         }
         take(&broker, &latest, &images);
         gauges.show(&latest.image, broker.id);

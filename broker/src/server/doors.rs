@@ -29,7 +29,7 @@ const REBIND_PAUSE: Duration = Duration::from_millis(10);
 
 /// What serves clients, before it does.
 pub(super) struct Doors {
-    pub(super) reactors: Reactors,
+    pub(super) reactors: Arc<Reactors>,
     pub(super) bound: Vec<BoundListener>,
     pub(super) budget: Arc<Budget>,
     pub(super) metrics: NetMetrics,

@@ -1,4 +1,4 @@
-//! Threads that serve connections, each with an event loop of its own.
+//! Threads that serve and make connections, each with an event loop of its own.
 //!
 //! A connection stays on the thread that it was given to. What wakes it, a flush or another
 //! broker's fetch, wakes that one thread. In a runtime whose threads share their work every wake
@@ -47,12 +47,12 @@ impl Reactors {
     }
 
     /// The runtime that this is called in.
-    pub(crate) fn here() -> Self {
+    pub fn here() -> Self {
         Self { loops: vec![Handle::current()], next: AtomicUsize::new(0), _stop: None }
     }
 
     /// The loop that the next connection is given to: each in its turn.
-    pub(crate) fn next(&self) -> &Handle {
+    pub fn next(&self) -> &Handle {
         &self.loops[self.next.fetch_add(1, Ordering::Relaxed) % self.loops.len()]
     }
 }

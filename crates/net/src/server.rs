@@ -33,7 +33,7 @@ pub(crate) struct Shared<H> {
     pub(crate) sessions: Sessions,
     log: RateLimit<(Option<IpAddr>, &'static str)>,
     tasks: TaskTracker,
-    reactors: Reactors,
+    reactors: Arc<Reactors>,
 }
 
 /// A listener that is served.
@@ -83,7 +83,7 @@ impl<H: Handler> Server<H> {
         handler: Arc<H>,
         shutdown: CancellationToken,
     ) -> Result<Self, BindError> {
-        let reactors = Reactors::here();
+        let reactors = Arc::new(Reactors::here());
         Self::start_on(reactors, listeners, limits, budget, metrics, handler, shutdown)
     }
 
@@ -92,7 +92,7 @@ impl<H: Handler> Server<H> {
     /// # Errors
     /// As [`start`](Self::start).
     pub fn start_on(
-        reactors: Reactors,
+        reactors: Arc<Reactors>,
         listeners: Vec<BoundListener>,
         limits: Limits,
         budget: Arc<Budget>,

@@ -49,7 +49,7 @@ async fn serve(missing: usize) -> (Server<FromFile>, Client) {
     file.write_all(&bytes()).expect("it is written");
     let bound = ListenerConfig::new("main", "127.0.0.1", 0).bind().await.expect("a free port");
     let server = Server::start_on(
-        Reactors::start(2).expect("threads"),
+        Arc::new(Reactors::start(2).expect("threads")),
         vec![bound],
         Limits::default(),
         Budget::new(64 << 20, 1 << 20),
