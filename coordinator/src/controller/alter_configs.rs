@@ -243,8 +243,9 @@ impl Active {
             check_topic_configs(&resource.name, wanted)?;
         } else {
             for (name, value) in set.clone() {
+                // Kafka's brokers answer this code, too (KAFKA-13609).
                 vltava_config::check_dynamic(name, value, resource.name.is_empty()).map_err(
-                    |problem| Failure::new(ErrorCode::INVALID_CONFIG, problem.to_string()),
+                    |problem| Failure::new(ErrorCode::INVALID_REQUEST, problem.to_string()),
                 )?;
             }
         }

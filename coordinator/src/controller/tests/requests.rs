@@ -197,7 +197,7 @@ fn single_keys_are_set_and_removed() {
         (topic, "t", "retention.ms", 9, Some("5"), ErrorCode::INVALID_REQUEST),
         (broker, "", "min.insync.replicas", set, Some("2"), ErrorCode::NONE),
         (broker, "9", "min.insync.replicas", set, Some("2"), ErrorCode::BROKER_ID_NOT_REGISTERED),
-        (broker, "", "log.dirs", set, Some("/x"), ErrorCode::INVALID_CONFIG),
+        (broker, "", "log.dirs", set, Some("/x"), ErrorCode::INVALID_REQUEST),
         (99, "t", "retention.ms", set, Some("5"), ErrorCode::INVALID_REQUEST),
     ];
     for (kind, name, key, operation, value, expected) in table {
