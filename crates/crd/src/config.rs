@@ -27,6 +27,7 @@ pub(crate) const MANAGED: &[&str] = &[
     "vltava.cluster.id",
     "vltava.create.topics",
     "vltava.initial.controllers",
+    "vltava.pod.uid",
     "vltava.rack.file",
 ];
 

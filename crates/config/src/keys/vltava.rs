@@ -45,4 +45,7 @@ keys! {
     VLTAVA_CREATE_TOPICS: Vec<String> = "vltava.create.topics", Some(""),
         Form(listeners::check_create_topics, "name:partitions:replicas, separated by commas"),
         Broker, ReadOnly, Low;
+    /// The uid of the pod that the node runs in, as the downward API tells it. It changes nothing;
+    /// DescribeConfigs shows it, so that the operator knows which pod answers.
+    VLTAVA_POD_UID: Option<String> = "vltava.pod.uid", None, Any, Node, ReadOnly, Low;
 }

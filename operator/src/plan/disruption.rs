@@ -1,0 +1,67 @@
+//! How many pods may be taken away by others (a drained node, say): the PodDisruptionBudget.
+
+use super::rollout::{Input, is_settled, named};
+use super::{ClusterView, PartitionId, PartitionView, QuorumView};
+
+/// What the PodDisruptionBudget says, for all pods of the cluster together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Budget {
+    /// `maxUnavailable`: 0 or 1.
+    pub max_unavailable: i32,
+    /// Why it is 0; `None` if it is 1.
+    pub why: Option<String>,
+}
+
+/// Decides whether any one pod may go.
+///
+/// A partition or a quorum that has too few members to bear any loss counts once it is whole: else
+/// it would keep every node from being drained for ever. The budget falls to 0 as soon as a pod is
+/// seen to leave, and rises only once its node is whole again, so that the time between a pod's
+/// readiness and its place in the ISR is covered.
+pub fn disruption(input: &Input<'_>) -> Budget {
+    match bears_a_loss(input) {
+        Ok(()) => Budget { max_unavailable: 1, why: None },
+        Err(why) => Budget { max_unavailable: 0, why: Some(why) },
+    }
+}
+
+fn bears_a_loss(input: &Input<'_>) -> Result<(), String> {
+    for set in [input.brokers, input.coordinators] {
+        let wanted = usize::try_from(set.replicas).unwrap_or_default();
+        let staying = set.pods.iter().filter(|pod| !pod.deleting).count();
+        if staying < wanted {
+            return Err(format!("{} of {wanted} pods are there", staying));
+        }
+        set.pods.iter().try_for_each(|pod| is_settled(pod, input.cluster))?;
+    }
+    let cluster = input.cluster.ok_or_else(|| "the cluster cannot be asked".to_owned())?;
+    partitions_bear_a_loss(cluster)?;
+    let quorum = cluster.quorum.as_ref().ok_or_else(|| "the quorum has no leader".to_owned())?;
+    quorum_bears_a_loss(quorum)
+}
+
+fn partitions_bear_a_loss(cluster: &ClusterView) -> Result<(), String> {
+    let bears = |partition: &PartitionView, least: i32| {
+        let whole = partition.isr.len() >= partition.replicas.len();
+        (whole && partition.can_bear_no_loss(least))
+            || partition.isr.iter().all(|id| partition.bears_loss_of(*id, least))
+    };
+    let short: Vec<PartitionId> = cluster
+        .partitions()
+        .filter(|(_, topic, partition)| !bears(partition, topic.min_insync_replicas))
+        .map(|(partition, _, _)| partition)
+        .collect();
+    match short.is_empty() {
+        true => Ok(()),
+        false => Err(format!("{} cannot bear a loss", named(&short))),
+    }
+}
+
+fn quorum_bears_a_loss(quorum: &QuorumView) -> Result<(), String> {
+    let all = quorum.voters.iter().all(|voter| quorum.is_caught_up(voter));
+    let any = quorum.voters.iter().all(|voter| quorum.bears_loss_of(voter.id));
+    match any || (all && quorum.can_bear_no_loss()) {
+        true => Ok(()),
+        false => Err("the quorum cannot bear a loss".to_owned()),
+    }
+}
