@@ -62,11 +62,9 @@ pub fn definition() -> Value {
     // The name of a secret is a key of its list, so it has to be there.
     fields(root, "spec.imagePullSecrets.[]").insert("required".to_owned(), json!(["name"]));
     for role in ["brokers", "coordinators"] {
+        let pod = &mut root["properties"]["spec"]["properties"][role]["properties"]["pod"];
         for field in ["affinity", "topologySpreadConstraints", "tolerations"] {
-            silence(
-                &mut root["properties"]["spec"]["properties"][role]["properties"]["pod"]["properties"]
-                    [field],
-            );
+            silence(&mut pod["properties"][field]);
         }
     }
     for rule in RULES {

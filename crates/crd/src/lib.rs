@@ -2,7 +2,8 @@
 //!
 //! [`manifest`] reads a resource from YAML, [`validate`] says what is impossible about it,
 //! [`config`] gives each node's settings, and [`plan`] compares declared topics with those that
-//! exist; [`definition`] is what Kubernetes is told of it. All of it is pure: `vltava up` and the operator decide by the same functions.
+//! exist; [`definition`] is what Kubernetes is told of it. All of it is pure: `vltava up` and the
+//! operator decide by the same functions.
 
 pub mod config;
 pub mod definition;

@@ -26,9 +26,9 @@ resource is one cluster: its coordinators, its brokers, how they are reached, an
 `vltava up -f FILE` runs the same manifest on one machine; what is Kubernetes' own in it (resources,
 pods, policies) means nothing there.
 
-What is impossible is refused when it is applied, with a sentence that says why. What only the tables
-of keys can tell (see [configuration.md](configuration.md)) is said in the status: the cluster then
-stays as it is until the manifest is put right.
+What is impossible is refused when it is applied, with a sentence that says why. What only the
+tables of keys can tell (see [configuration.md](configuration.md)) is said in the status: the
+cluster then stays as it is until the manifest is put right.
 ";
 
 /// The text of `docs/reference.md`.

@@ -13,6 +13,7 @@ use crate::status::KafkaClusterStatus;
 use crate::storage::Storage;
 
 /// A Kafka cluster: its coordinators, its brokers, how they are reached, and its topics.
+#[expect(clippy::duplicated_attributes, reason = "columns share their types")]
 #[derive(CustomResource, Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "vltava.dev",

@@ -11,6 +11,7 @@ pub(crate) struct Rule {
 }
 
 /// What is said about a broken rule.
+#[derive(Clone, Copy)]
 pub(crate) enum Says {
     /// Always the same.
     Text(&'static str),
@@ -207,10 +208,6 @@ const CONFIG: Rule = Rule {
 
 impl Rule {
     const fn at(&self, path: &'static str) -> Self {
-        let says = match self.says {
-            Text(text) => Text(text),
-            Made(expression) => Made(expression),
-        };
-        Self { path, rule: self.rule, says }
+        Self { path, rule: self.rule, says: self.says }
     }
 }
