@@ -76,7 +76,10 @@ impl Controller {
         outcome.happenings.push(Happening::Registered { broker: id, epoch });
         let kept = match &present {
             Some(present) => self.replace(present, request, moment.now, &mut outcome)?,
-            None => false,
+            None => {
+                self.settle_forgotten(request, moment.now, &mut outcome)?;
+                false
+            }
         };
         self.sessions.restart(id, moment.now);
         self.sessions.keep_in_sync(id, kept);
@@ -186,6 +189,26 @@ impl Controller {
             outcome.happenings.push(Happening::Fenced { broker, reason });
         }
         Ok(kept)
+    }
+
+    /// A broker that was forgotten (UnregisterBroker) comes back: replicas that it still has were
+    /// in log directories that it may have no more.
+    fn settle_forgotten(
+        &self,
+        request: &BrokerRegistrationRequest,
+        now: Instant,
+        outcome: &mut Outcome,
+    ) -> Result<(), Failure> {
+        let (active, id) = (self.active()?, NodeId(request.broker_id));
+        for (topic, partition, registration) in active.partitions() {
+            let directory = registration.directory(id);
+            let is_known = !matches!(directory, Uuid::UNASSIGNED_DIR | Uuid::MIGRATING_DIR);
+            if registration.is_replica(id) && is_known && !request.log_dirs.contains(&directory) {
+                let at = (topic, partition, registration);
+                self.settle(active, id, request, Fate::Lost, now, outcome, at);
+            }
+        }
+        Ok(())
     }
 
     /// Settles one partition; see [`replace`](Self::replace).

@@ -98,6 +98,21 @@ fn a_directory_that_is_missing_at_start_costs_no_last_copy() {
 }
 
 #[test]
+fn a_forgotten_broker_that_returns_with_an_empty_disk_refills() {
+    let mut world = world();
+    assign(&mut world, "both", Uuid(A));
+    assign(&mut world, "alone", Uuid(A));
+    world.operate(|controller, _| controller.unregister_broker(NodeId(1))).expect("forgotten");
+    assert_eq!(world.state("both"), (2, vec![2]));
+    assert_eq!(world.state("alone"), (-1, vec![1]), "its disk may come back");
+    world.register_as(1, 2, &[1_103]).expect("with a new disk");
+    world.beat(1).expect("a heartbeat");
+    assert_eq!(directory(&world, "both"), Uuid(1_103), "it is made anew there");
+    assert_eq!(world.state("both"), (2, vec![2]));
+    assert_eq!(world.state("alone"), (-1, vec![]), "it must not lead with nothing");
+}
+
+#[test]
 fn a_directory_that_was_replaced_is_lost() {
     let mut world = world();
     assign(&mut world, "alone", Uuid(A));
