@@ -103,6 +103,39 @@ fn listeners_come_and_go_while_the_broker_runs() {
 }
 
 #[test]
+fn replicas_move_between_brokers_and_leave_nothing_behind() {
+    let cluster = Cluster::new(3);
+    let file = cluster.manifest(3, 1, "{name: orders, replicationFactor: 1}");
+    cluster.run(&["up", "-d", "-f", &file]);
+    cluster.produce(&["orders"], "a\nb\n");
+    let address = format!("127.0.0.1:{}", cluster.ports[0]);
+    let first = partition(&cluster, "orders")["leader"].as_i64().expect("it is led") as i32;
+    let others: Vec<i32> = (1..=3).filter(|id| *id != first).collect();
+    let holds = |id: i32| data_folder(&cluster, &format!("broker-{id}")).join("orders-0").exists();
+
+    let grown = vec![others[0], first, others[1]];
+    for wanted in [grown, others.clone(), vec![first]] {
+        by_client(&address, async |client| {
+            let moved = client.reassign_partition("orders", 0, Some(wanted.clone())).await;
+            moved.expect("it begins");
+        });
+        eventually("the end of the move", || {
+            let moving = by_client(&address, async |client| client.list_reassignments().await);
+            moving.expect("an answer").is_empty()
+        });
+        let now = partition(&cluster, "orders");
+        assert_eq!(now["replicas"], json!(wanted));
+        assert_eq!(now["isr"].as_array().map(Vec::len), Some(wanted.len()), "{now}");
+        eventually("the folders of those that hold it, and no others", || {
+            (1..=3).all(|id| holds(id) == wanted.contains(&id))
+        });
+        cluster.produce(&["orders"], "c\n");
+    }
+    let consumed = cluster.run(&["consume", "orders", "--from-beginning", "-m", "5"]);
+    assert_eq!(consumed, "a\nb\nc\nc\nc\n");
+}
+
+#[test]
 fn a_broker_that_lost_its_disk_refills_and_last_copies_wait_for_a_person() {
     let cluster = Cluster::new(2);
     let topics = "{name: both, replicationFactor: 2}, {name: alone, replicationFactor: 1}";

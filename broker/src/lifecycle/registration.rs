@@ -216,3 +216,39 @@ fn request(identity: &Identity, previous: BrokerEpoch) -> BrokerRegistrationRequ
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use vltava_metadata::{Changes, MetadataRecord};
+    use vltava_wire::records::metadata::RegisterBrokerRecord;
+
+    use super::*;
+
+    fn identity(id: i32, configured: Option<&str>) -> Identity {
+        Identity {
+            id: NodeId(id),
+            cluster_id: "prague".into(),
+            incarnation: Uuid(1),
+            listeners: Vec::new(),
+            rack: configured.map(Str::from),
+            directories: vec![Uuid(101)],
+            previous_epoch: BrokerEpoch(-1),
+        }
+    }
+
+    #[tokio::test]
+    async fn while_the_file_is_silent_the_rack_of_the_earlier_registration_counts() {
+        let mut image = Image::new("prague".into());
+        let record =
+            RegisterBrokerRecord { broker_id: 1, rack: Some("eu-1a".into()), ..Default::default() };
+        image.apply(&MetadataRecord::from(record), &mut Changes::default()).expect("a broker");
+        let (_images, mut seen) = watch::channel(Some(Arc::new(image)));
+        let file = RackFile { path: "/nowhere/rack".into(), wait: Duration::ZERO };
+        let earlier = earlier_rack(&identity(1, Some("set")), &file, &mut seen).await;
+        assert_eq!(earlier, Some("eu-1a".into()));
+        let first = earlier_rack(&identity(2, Some("set")), &file, &mut seen).await;
+        assert_eq!(first, Some("set".into()), "a broker that was never there has its own setting");
+        let none = earlier_rack(&identity(2, None), &file, &mut seen).await;
+        assert_eq!(none, None);
+    }
+}
