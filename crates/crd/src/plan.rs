@@ -4,8 +4,10 @@
 //! A plan is made anew from what is seen each time, so it does not matter whether the steps of the
 //! last one were carried out, or by whom.
 
+pub mod moves;
 pub mod topics;
 pub mod view;
+pub mod voters;
 
 pub use topics::{Alter, Create, Grow, PresentTopic, Reassign, Refused, TopicPlan, topics};
 pub use view::{
