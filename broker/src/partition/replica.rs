@@ -104,29 +104,39 @@ pub(super) struct State {
     hot: Hot,
     /// Who is to be woken once the lock is given up: each wants it first of all.
     woken: Vec<Wake>,
+    /// Whether a flush is to be queued then: a flusher begins with this lock.
+    flushes: bool,
 }
 
-/// The state under its lock. Giving it up wakes those who wait for what was done under it.
-pub(super) struct Locked<'a>(Option<MutexGuard<'a, State>>);
+/// The state under its lock. Giving it up wakes those who wait for what was done under it, the
+/// flushers among them.
+pub(super) struct Locked<'a> {
+    partition: &'a Partition,
+    state: Option<MutexGuard<'a, State>>,
+}
 
 impl std::ops::Deref for Locked<'_> {
     type Target = State;
 
     fn deref(&self) -> &State {
-        self.0.as_ref().expect("held until it is dropped")
+        self.state.as_ref().expect("held until it is dropped")
     }
 }
 
 impl std::ops::DerefMut for Locked<'_> {
     fn deref_mut(&mut self) -> &mut State {
-        self.0.as_mut().expect("held until it is dropped")
+        self.state.as_mut().expect("held until it is dropped")
     }
 }
 
 impl Drop for Locked<'_> {
     fn drop(&mut self) {
         let woken = std::mem::take(&mut self.woken);
-        self.0 = None;
+        let flushes = std::mem::take(&mut self.flushes);
+        self.state = None;
+        if flushes {
+            self.partition.around.flushes.push(self.partition.this());
+        }
         woken.iter().for_each(|wake| wake.notify_one());
     }
 }
@@ -285,6 +295,7 @@ impl Partition {
             dirty_since: None,
             hot: Hot { from: end, next: end, bytes: 0 },
             woken: Vec::new(),
+            flushes: false,
         };
         Arc::new_cyclic(|me| Self {
             name,
@@ -303,7 +314,7 @@ impl Partition {
     }
 
     pub(super) fn state(&self) -> Locked<'_> {
-        Locked(Some(self.state.lock()))
+        Locked { partition: self, state: Some(self.state.lock()) }
     }
 
     /// Has those woken who wait for a mark, once the lock is given up.
@@ -388,7 +399,7 @@ impl Partition {
         match &mut state.flushing {
             Flushing::Idle => {
                 state.flushing = Flushing::Queued;
-                self.around.flushes.push(self.this());
+                state.flushes = true;
             }
             Flushing::Queued => {}
             Flushing::Running { again } => *again = true,

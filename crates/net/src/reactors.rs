@@ -7,12 +7,18 @@
 
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// Threads of one event loop for what may take long, as files that are not in memory do.
 const BLOCKING_MAX: usize = 32;
+
+/// How often a loop wakes by itself. A timer that is set for later than the loop's next wake costs
+/// nothing more; one that is set for sooner interrupts the loop, by a system call and another
+/// round. Requests set theirs for as long as they may wait, which is longer than this.
+const TICK: Duration = Duration::from_millis(100);
 
 /// Event loops. Dropping them ends them, and the connections that they serve.
 #[derive(Debug)]
@@ -40,7 +46,12 @@ impl Reactors {
                 .build()?;
             loops.push(runtime.handle().clone());
             let stop = stop.clone();
-            let serve = move || runtime.block_on(stop.cancelled());
+            let serve = move || {
+                let ticks = async {
+                    while stop.run_until_cancelled(tokio::time::sleep(TICK)).await.is_some() {}
+                };
+                runtime.block_on(ticks);
+            };
             std::thread::Builder::new().name(name).spawn(serve)?;
         }
         Ok(Self { loops, next: AtomicUsize::new(0), _stop: Some(guard) })
