@@ -1,1 +1,149 @@
 //! The cluster as the Kafka protocol shows it, and what the plans ask of it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use vltava_client::{Cluster, ClusterOptions, ConfigResource, ConnectOptions};
+use vltava_crd::KafkaCluster;
+use vltava_wire::messages::DescribeQuorumResponse;
+use vltava_wire::messages::describe_quorum::ReplicaState;
+
+use crate::error::{OperatorError, Outcome};
+use crate::names;
+use crate::plan::{
+    BrokerView, ClusterView, Component, ConfigValue, PartitionView, QuorumView, ReplicaView,
+    TopicView,
+};
+
+/// How long one call may take: what cannot be asked now is asked again soon.
+const CALL: Duration = Duration::from_secs(4);
+/// How long a connection may take.
+const CONNECT: Duration = Duration::from_secs(2);
+/// Where a topic's own setting comes from, as Kafka numbers it.
+const OF_TOPIC: i8 = 1;
+/// Where a broker's own setting at run time comes from.
+const OF_BROKER: i8 = 2;
+/// Where a setting of all brokers at run time comes from.
+const OF_ALL_BROKERS: i8 = 3;
+/// Keys of a broker that the plans look at.
+const LOOKED_AT: [&str; 4] =
+    ["listeners", "advertised.listeners", "listener.security.protocol.map", "vltava.pod.uid"];
+
+/// A connection to a cluster's brokers inside.
+///
+/// # Errors
+/// If the name of the cluster makes no address.
+pub fn connect(cluster: &KafkaCluster, brokers: i32) -> Outcome<Cluster> {
+    let (_, port) = crate::build::inside(cluster);
+    let addresses: Vec<String> = (1..=brokers.max(1))
+        .map(|ordinal| format!("{}:{port}", names::host(cluster, Component::Broker, ordinal)))
+        .collect();
+    let connect = ConnectOptions {
+        connect_timeout: CONNECT,
+        request_timeout: CALL,
+        ..ConnectOptions::named(names::MANAGER)
+    };
+    let options = ClusterOptions { connect, deadline: CALL, ..ClusterOptions::default() };
+    Cluster::new(&addresses.join(","), options).map_err(OperatorError::Ask)
+}
+
+/// Asks the cluster for all that the plans decide by.
+///
+/// # Errors
+/// If no broker answers. What only some cannot answer is left out.
+pub async fn observe(kafka: &Cluster) -> Outcome<ClusterView> {
+    let described = kafka.describe_cluster().await.map_err(OperatorError::Ask)?;
+    let mut view = ClusterView {
+        cluster_id: described.cluster_id.to_string(),
+        ..ClusterView::default()
+    };
+    for broker in &described.brokers {
+        let config = match broker.is_fenced {
+            true => BTreeMap::new(),
+            false => broker_config(kafka, broker.broker_id).await.unwrap_or_default(),
+        };
+        let rack = broker.rack.as_ref().map(ToString::to_string);
+        view.brokers
+            .insert(broker.broker_id, BrokerView { fenced: broker.is_fenced, rack, config });
+    }
+    view.quorum = kafka.describe_quorum().await.ok().and_then(|answer| quorum(&answer));
+    let all = kafka.describe_configs(&ConfigResource::all_brokers(), false).await;
+    for entry in all.map_err(OperatorError::Ask)? {
+        if let Some(value) = entry.value.filter(|_| entry.source == OF_ALL_BROKERS) {
+            view.config.insert(entry.name.to_string(), value.to_string());
+        }
+    }
+    topics(kafka, &mut view).await?;
+    Ok(view)
+}
+
+async fn broker_config(kafka: &Cluster, id: i32) -> Outcome<BTreeMap<String, ConfigValue>> {
+    let resource = ConfigResource::broker(id);
+    let entries = kafka.describe_configs(&resource, false).await.map_err(OperatorError::Ask)?;
+    let looked_at = entries.into_iter().filter(|entry| LOOKED_AT.contains(&&*entry.name));
+    Ok(looked_at
+        .map(|entry| {
+            let dynamic = entry.source == OF_BROKER;
+            let value = entry.value.map(|value| value.to_string());
+            (entry.name.to_string(), ConfigValue { value, dynamic })
+        })
+        .collect())
+}
+
+async fn topics(kafka: &Cluster, view: &mut ClusterView) -> Outcome {
+    let listed = kafka.list_topics().await.map_err(OperatorError::Ask)?;
+    for topic in listed {
+        let name = topic.name.to_string();
+        let entries = kafka.describe_configs(&ConfigResource::topic(&name), false).await;
+        let entries = entries.map_err(OperatorError::Ask)?;
+        let mut found = TopicView { internal: topic.internal, ..TopicView::default() };
+        for entry in entries {
+            let Some(value) = entry.value else { continue };
+            if &*entry.name == "min.insync.replicas" {
+                found.min_insync_replicas = value.parse().unwrap_or(1);
+            }
+            if entry.source == OF_TOPIC {
+                found.config.insert(entry.name.to_string(), value.to_string());
+            }
+        }
+        for partition in &topic.partitions {
+            let state = PartitionView {
+                leader: partition.leader,
+                replicas: partition.replicas.clone(),
+                isr: partition.isr.clone(),
+                ..PartitionView::default()
+            };
+            found.partitions.insert(partition.index, state);
+        }
+        view.topics.insert(name, found);
+    }
+    for moving in kafka.list_reassignments().await.map_err(OperatorError::Ask)? {
+        let topic = view.topics.get_mut(&*moving.topic);
+        if let Some(partition) = topic.and_then(|it| it.partitions.get_mut(&moving.partition)) {
+            partition.adding = moving.adding;
+            partition.removing = moving.removing;
+        }
+    }
+    Ok(())
+}
+
+fn quorum(answer: &DescribeQuorumResponse) -> Option<QuorumView> {
+    let partition = answer.topics.first()?.partitions.first()?;
+    if partition.leader_id < 0 {
+        return None;
+    }
+    let replica = |state: &ReplicaState| ReplicaView {
+        id: state.replica_id,
+        directory_id: state.replica_directory_id.to_string(),
+        log_end_offset: state.log_end_offset,
+        last_fetch_ms: state.last_fetch_timestamp,
+        last_caught_up_ms: state.last_caught_up_timestamp,
+    };
+    Some(QuorumView {
+        leader: partition.leader_id,
+        epoch: partition.leader_epoch,
+        high_watermark: partition.high_watermark,
+        voters: partition.current_voters.iter().map(replica).collect(),
+        observers: partition.observers.iter().map(replica).collect(),
+    })
+}

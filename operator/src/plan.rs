@@ -7,6 +7,8 @@
 //! was ready when the cluster answered, and what the cluster says of its broker is not older.
 
 pub mod disruption;
+pub mod moves;
+pub mod voters;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod rollout;

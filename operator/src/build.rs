@@ -1,0 +1,71 @@
+//! The objects that make up a cluster, from its manifest and what was found: pure, one file a kind.
+
+mod budget;
+mod founding;
+mod network_policy;
+mod services;
+mod statefulset;
+
+pub use statefulset::{inside, is_dynamic};
+
+use serde_json::{Value, json};
+use vltava_crd::KafkaCluster;
+
+use crate::names;
+use crate::plan::Component;
+
+/// What the objects follow from besides the manifest.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Facts {
+    /// The cluster's id.
+    pub cluster_id: String,
+    /// The brokers' image.
+    pub broker_image: String,
+    /// The coordinators' image.
+    pub coordinator_image: String,
+    /// How many brokers there are at the moment to be: more than the manifest asks for while those
+    /// that are to go are drained.
+    pub brokers: i32,
+    /// How many coordinators there are at the moment to be.
+    pub coordinators: i32,
+    /// Who founds the quorum, while it is not founded: a directory id each.
+    pub founders: Option<Vec<String>>,
+    /// How many pods others may take away.
+    pub max_unavailable: i32,
+}
+
+/// Every object of a cluster, in the order in which they are applied.
+pub fn objects(cluster: &KafkaCluster, facts: &Facts) -> Vec<Value> {
+    let mut objects = Vec::new();
+    objects.extend(founding::config_map(cluster, facts));
+    objects.extend(services::all(cluster, facts));
+    objects.push(budget::budget(cluster, facts));
+    if cluster.spec.network_policy.enabled {
+        objects.extend(network_policy::all(cluster));
+    }
+    for component in [Component::Coordinator, Component::Broker] {
+        objects.push(statefulset::statefulset(cluster, component, facts));
+    }
+    objects
+}
+
+/// What every object of a cluster begins with.
+fn metadata(cluster: &KafkaCluster, name: &str, component: Option<Component>) -> Value {
+    let labels = match component {
+        Some(component) => names::labels_of(cluster, component),
+        None => names::labels(cluster),
+    };
+    json!({
+        "name": name,
+        "namespace": names::namespace(cluster),
+        "labels": labels,
+        "ownerReferences": [{
+            "apiVersion": "vltava.dev/v1alpha1",
+            "kind": "KafkaCluster",
+            "name": names::name(cluster),
+            "uid": cluster.metadata.uid.as_deref().unwrap_or_default(),
+            "controller": true,
+            "blockOwnerDeletion": false,
+        }],
+    })
+}

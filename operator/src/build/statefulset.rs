@@ -1,0 +1,282 @@
+//! The pods of a component, with a volume each.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use vltava_config::{Role, keys};
+use vltava_crd::{COORDINATOR_LISTENER, KafkaCluster, ListenerType, ReclaimPolicy, config};
+
+use super::{Facts, founding, metadata};
+use crate::names;
+use crate::plan::Component;
+
+/// Where a node's data lies.
+const DATA: &str = "/var/lib/vltava";
+/// Where a broker's rack is told.
+const POD_INFO: &str = "/etc/vltava/pod";
+/// Whom nodes run as.
+const USER: i64 = 65_532;
+/// What a manifest gets that says nothing else: a node that stands still is noticed sooner.
+const QUICKER: [(&str, &str); 2] =
+    [("broker.session.timeout.ms", "3000"), ("broker.heartbeat.interval.ms", "500")];
+
+/// The StatefulSet of a component.
+pub(super) fn statefulset(cluster: &KafkaCluster, component: Component, facts: &Facts) -> Value {
+    let name = names::set(cluster, component);
+    let (replicas, storage) = match component {
+        Component::Broker => (facts.brokers, &cluster.spec.brokers.storage),
+        Component::Coordinator => (facts.coordinators, &cluster.spec.coordinators.storage),
+    };
+    let after = match storage.reclaim_policy {
+        ReclaimPolicy::Retain => "Retain",
+        ReclaimPolicy::Delete => "Delete",
+    };
+    let mut metadata = metadata(cluster, &name, Some(component));
+    metadata["annotations"] = json!({names::CLUSTER_ID: facts.cluster_id});
+    json!({
+        "apiVersion": "apps/v1",
+        "kind": "StatefulSet",
+        "metadata": metadata,
+        "spec": {
+            "serviceName": name,
+            "replicas": replicas,
+            "ordinals": {"start": 1},
+            "podManagementPolicy": "Parallel",
+            "updateStrategy": {"type": "OnDelete"},
+            "persistentVolumeClaimRetentionPolicy": {"whenDeleted": after, "whenScaled": after},
+            "selector": {"matchLabels": names::selector(cluster, component)},
+            "template": template(cluster, component, facts),
+            "volumeClaimTemplates": [claim(cluster, component, facts)],
+        },
+    })
+}
+
+fn claim(cluster: &KafkaCluster, component: Component, facts: &Facts) -> Value {
+    let (storage, default) = match component {
+        Component::Broker => (&cluster.spec.brokers.storage, "10Gi"),
+        Component::Coordinator => (&cluster.spec.coordinators.storage, "1Gi"),
+    };
+    let mut spec = json!({
+        "accessModes": ["ReadWriteOnce"],
+        "volumeMode": "Filesystem",
+        "resources": {"requests": {"storage": storage.size.as_deref().unwrap_or(default)}},
+    });
+    if let Some(class) = &storage.storage_class_name {
+        spec["storageClassName"] = json!(class);
+    }
+    json!({
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {
+            "name": "data",
+            "labels": names::selector(cluster, component),
+            "annotations": {names::CLUSTER_ID: facts.cluster_id},
+        },
+        "spec": spec,
+    })
+}
+
+fn template(cluster: &KafkaCluster, component: Component, facts: &Facts) -> Value {
+    let pod = match component {
+        Component::Broker => &cluster.spec.brokers.pod,
+        Component::Coordinator => &cluster.spec.coordinators.pod,
+    };
+    let mut labels = pod.labels.clone();
+    labels.extend(names::labels_of(cluster, component));
+    let grace = match component {
+        Component::Broker => 120,
+        Component::Coordinator => 30,
+    };
+    let selector = json!({"matchLabels": names::selector(cluster, component)});
+    let mut spec = json!({
+        "automountServiceAccountToken": false,
+        "enableServiceLinks": false,
+        "terminationGracePeriodSeconds": pod.termination_grace_period_seconds.unwrap_or(grace),
+        "securityContext": {
+            "runAsNonRoot": true, "runAsUser": USER, "runAsGroup": USER, "fsGroup": USER,
+            "fsGroupChangePolicy": "OnRootMismatch",
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "affinity": {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [{
+            "weight": 100,
+            "podAffinityTerm": {
+                "topologyKey": "kubernetes.io/hostname", "labelSelector": selector,
+            },
+        }]}},
+        "topologySpreadConstraints": [
+            {"maxSkew": 1, "topologyKey": "topology.kubernetes.io/zone",
+             "whenUnsatisfiable": "ScheduleAnyway", "labelSelector": selector},
+            {"maxSkew": 1, "topologyKey": "kubernetes.io/hostname",
+             "whenUnsatisfiable": "ScheduleAnyway", "labelSelector": selector},
+        ],
+        "containers": [container(cluster, component, facts)],
+    });
+    if component == Component::Broker {
+        let rack = format!("metadata.annotations['{}']", names::RACK);
+        spec["volumes"] = json!([{"name": "pod", "downwardAPI": {
+            "items": [{"path": "rack", "fieldRef": {"apiVersion": "v1", "fieldPath": rack}}],
+        }}]);
+    }
+    let given = [
+        ("affinity", json!(pod.affinity)),
+        ("topologySpreadConstraints", json!(pod.topology_spread_constraints)),
+        ("priorityClassName", json!(pod.priority_class_name)),
+        ("serviceAccountName", json!(pod.service_account_name)),
+    ];
+    for (field, value) in given.into_iter().filter(|(_, value)| !value.is_null()) {
+        spec[field] = value;
+    }
+    if !pod.node_selector.is_empty() {
+        spec["nodeSelector"] = json!(pod.node_selector);
+    }
+    if !pod.tolerations.is_empty() {
+        spec["tolerations"] = json!(pod.tolerations);
+    }
+    if !cluster.spec.image_pull_secrets.is_empty() {
+        spec["imagePullSecrets"] = json!(cluster.spec.image_pull_secrets);
+    }
+    let mut metadata = json!({"labels": labels});
+    if !pod.annotations.is_empty() {
+        metadata["annotations"] = json!(pod.annotations);
+    }
+    json!({"metadata": metadata, "spec": spec})
+}
+
+fn container(cluster: &KafkaCluster, component: Component, facts: &Facts) -> Value {
+    let (image, resources, port) = match component {
+        Component::Broker => (&facts.broker_image, &cluster.spec.brokers.resources, 9092),
+        Component::Coordinator => (
+            &facts.coordinator_image,
+            &cluster.spec.coordinators.resources,
+            names::COORDINATOR_PORT,
+        ),
+    };
+    let mut mounts = vec![json!({"name": "data", "mountPath": DATA})];
+    if component == Component::Broker {
+        mounts.push(json!({"name": "pod", "mountPath": POD_INFO}));
+    }
+    let probe = |path: &str, period: i32, failures: i32| {
+        json!({
+            "httpGet": {"path": path, "port": "admin"},
+            "periodSeconds": period, "timeoutSeconds": 5, "failureThreshold": failures,
+        })
+    };
+    let mut container = json!({
+        "name": component.name(),
+        "image": image,
+        "env": environment(cluster, component, facts),
+        "ports": [
+            {"name": "kafka", "containerPort": port, "protocol": "TCP"},
+            {"name": "admin", "containerPort": names::ADMIN_PORT, "protocol": "TCP"},
+        ],
+        // A broker that recovers a large log lives, and is not ready.
+        "livenessProbe": probe("/livez", 10, 6),
+        "readinessProbe": probe("/readyz", 2, 2),
+        "securityContext": {
+            "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "volumeMounts": mounts,
+    });
+    if let Some(resources) = resources {
+        container["resources"] = json!(resources);
+    }
+    if let Some(policy) = &cluster.spec.image_pull_policy {
+        container["imagePullPolicy"] = json!(policy);
+    }
+    container
+}
+
+/// What a node is told.
+fn environment(cluster: &KafkaCluster, component: Component, facts: &Facts) -> Vec<Value> {
+    let field = |name: &str, path: &str| {
+        json!({"name": name, "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": path}}})
+    };
+    let mut environment = vec![
+        field("POD_INDEX", &format!("metadata.labels['{}']", names::POD_INDEX)),
+        field("POD_NAME", "metadata.name"),
+        field("KAFKA_VLTAVA_POD_UID", "metadata.uid"),
+    ];
+    if component == Component::Coordinator {
+        environment.push(json!({
+            "name": variable(keys::VLTAVA_INITIAL_CONTROLLERS.name()),
+            "valueFrom": {"configMapKeyRef": {
+                "name": names::founding(cluster), "key": founding::KEY, "optional": true,
+            }},
+        }));
+    }
+    let values = settings(cluster, component, facts);
+    environment
+        .extend(values.iter().map(|(key, value)| json!({"name": variable(key), "value": value})));
+    environment.push(json!({"name": "CLUSTER_ID", "value": facts.cluster_id}));
+    environment
+}
+
+/// The settings that a restart brings into force.
+fn settings(
+    cluster: &KafkaCluster,
+    component: Component,
+    facts: &Facts,
+) -> BTreeMap<String, String> {
+    let role = match component {
+        Component::Broker => Role::Broker,
+        Component::Coordinator => Role::Coordinator,
+    };
+    let mut settings: BTreeMap<String, String> =
+        QUICKER.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    if component == Component::Coordinator {
+        settings.remove("broker.heartbeat.interval.ms");
+    }
+    settings.extend(config::of_role(&cluster.spec, role));
+    settings.retain(|key, _| !is_dynamic(key));
+    let host = names::host_of_set(cluster, component);
+    let quorum = names::host_of_set(cluster, Component::Coordinator);
+    let (node_id, listener, port) = match component {
+        Component::Broker => ("$(POD_INDEX)", inside(cluster).0, inside(cluster).1),
+        Component::Coordinator => {
+            ("300$(POD_INDEX)", COORDINATOR_LISTENER.to_owned(), names::COORDINATOR_PORT)
+        }
+    };
+    let mut put = |key: &str, value: String| settings.insert(key.to_owned(), value);
+    put("node.id", node_id.to_owned());
+    put("listeners", format!("{listener}://:{port}"));
+    put("advertised.listeners", format!("{listener}://$(POD_NAME).{host}:{port}"));
+    put("controller.listener.names", COORDINATOR_LISTENER.to_owned());
+    put("controller.quorum.bootstrap.servers", format!("{quorum}:{}", names::COORDINATOR_PORT));
+    put("log.dirs", DATA.to_owned());
+    put("vltava.admin.listener", format!(":{}", names::ADMIN_PORT));
+    let mut protocols = format!("{COORDINATOR_LISTENER}:PLAINTEXT");
+    if component == Component::Broker {
+        protocols = format!("{listener}:PLAINTEXT,{protocols}");
+        put("inter.broker.listener.name", listener);
+        put("vltava.rack.file", format!("{POD_INFO}/rack"));
+    }
+    put("listener.security.protocol.map", protocols);
+    settings
+}
+
+/// The listener by which brokers reach each other: the first inside.
+pub fn inside(cluster: &KafkaCluster) -> (String, i32) {
+    let mut listeners = cluster.spec.listeners.iter();
+    let first = listeners.find(|listener| listener.kind == ListenerType::Internal);
+    first.map_or_else(|| ("INTERNAL".to_owned(), 9092), |it| (it.key(), it.port))
+}
+
+/// Whether a key changes at run time.
+pub fn is_dynamic(key: &str) -> bool {
+    keys::find(key).is_some_and(|spec| spec.update.name() == "cluster-wide")
+}
+
+/// The environment's form of a key.
+fn variable(key: &str) -> String {
+    let mut name = "KAFKA_".to_owned();
+    for c in key.chars() {
+        match c {
+            '.' => name.push('_'),
+            '_' => name.push_str("__"),
+            '-' => name.push_str("___"),
+            c => name.extend(c.to_uppercase()),
+        }
+    }
+    name
+}

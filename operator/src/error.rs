@@ -1,0 +1,58 @@
+//! What can go wrong while a cluster is looked after.
+
+use vltava_client::ClientError;
+
+/// Why a walk ended early; it begins anew soon.
+#[derive(Debug, thiserror::Error)]
+pub enum OperatorError {
+    /// Reading from the API server.
+    #[error("{what} cannot be read")]
+    Read {
+        /// What.
+        what: String,
+        /// Why.
+        source: Box<kube::Error>,
+    },
+    /// Writing to the API server.
+    #[error("{what} cannot be written")]
+    Write {
+        /// What.
+        what: String,
+        /// Why.
+        source: Box<kube::Error>,
+    },
+    /// Asking the cluster.
+    #[error("the cluster cannot be asked")]
+    Ask(#[source] ClientError),
+    /// Telling the cluster.
+    #[error("the cluster does not do it: {what}")]
+    Tell {
+        /// What.
+        what: String,
+        /// Why.
+        source: ClientError,
+    },
+}
+
+impl OperatorError {
+    /// A read that failed.
+    pub fn read(what: impl Into<String>) -> impl FnOnce(kube::Error) -> Self {
+        let what = what.into();
+        move |source| Self::Read { what, source: Box::new(source) }
+    }
+
+    /// A write that failed.
+    pub fn write(what: impl Into<String>) -> impl FnOnce(kube::Error) -> Self {
+        let what = what.into();
+        move |source| Self::Write { what, source: Box::new(source) }
+    }
+
+    /// Something that the cluster was told in vain.
+    pub fn tell(what: impl Into<String>) -> impl FnOnce(ClientError) -> Self {
+        let what = what.into();
+        move |source| Self::Tell { what, source }
+    }
+}
+
+/// What a part of the walk gives.
+pub type Outcome<T = ()> = Result<T, OperatorError>;

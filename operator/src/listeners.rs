@@ -1,0 +1,135 @@
+//! Where each broker's listeners are reached, and what the broker is told of them.
+
+use std::collections::BTreeMap;
+
+use vltava_crd::status::{BrokerAddress, ListenerStatus};
+use vltava_crd::{COORDINATOR_LISTENER, ID_MARK, KafkaCluster, Listener, ListenerType};
+
+use crate::build::inside;
+use crate::dereference::Found;
+use crate::names;
+use crate::plan::{ClusterView, Component};
+
+/// What a broker is to be told: its per-broker settings.
+pub type Told = BTreeMap<&'static str, String>;
+
+/// Where a broker's listener is reached; `None` while that is not known.
+pub fn address(
+    cluster: &KafkaCluster,
+    found: &Found,
+    listener: &Listener,
+    broker: i32,
+) -> Option<(String, i32)> {
+    if listener.kind == ListenerType::Internal {
+        return Some((names::host(cluster, Component::Broker, broker), listener.port));
+    }
+    let service = found.services.get(&names::outside(cluster, listener, broker))?;
+    let given = listener.advertised_host.as_ref().map(|host| {
+        host.replace(ID_MARK, &broker.to_string())
+    });
+    let port = |default: Option<i32>| listener.advertised_port.or(default);
+    match listener.kind {
+        ListenerType::Internal => None,
+        ListenerType::NodePort => {
+            let its = service.spec.as_ref()?.ports.as_ref()?.first()?.node_port;
+            let host = given.or_else(|| host_of_node(cluster, found, broker))?;
+            Some((host, port(its)?))
+        }
+        ListenerType::LoadBalancer => {
+            let status = service.status.as_ref()?.load_balancer.as_ref()?;
+            let ingress = status.ingress.as_ref()?.first()?;
+            let host = given.or(ingress.hostname.clone()).or(ingress.ip.clone())?;
+            Some((host, port(Some(listener.port))?))
+        }
+        ListenerType::ClusterIP => Some((given?, port(Some(listener.port))?)),
+    }
+}
+
+/// The address of the machine that a broker runs on: the outer one where it has one.
+fn host_of_node(cluster: &KafkaCluster, found: &Found, broker: i32) -> Option<String> {
+    let pod = found.pods.get(&names::pod(cluster, Component::Broker, broker))?;
+    let node = found.nodes.get(pod.spec.as_ref()?.node_name.as_ref()?)?;
+    let addresses = node.status.as_ref()?.addresses.as_ref()?;
+    ["ExternalIP", "InternalIP", "Hostname"].iter().find_map(|kind| {
+        addresses.iter().find(|it| it.type_ == *kind).map(|it| it.address.clone())
+    })
+}
+
+/// What a broker is to be told; nothing where its start settings say it all.
+pub fn told(cluster: &KafkaCluster, found: &Found, broker: i32) -> Told {
+    let mut parts: [Vec<String>; 3] = Default::default();
+    for listener in &cluster.spec.listeners {
+        let Some((host, port)) = address(cluster, found, listener, broker) else { continue };
+        let key = listener.key();
+        parts[0].push(format!("{key}://:{}", listener.port));
+        parts[1].push(format!("{key}://{host}:{port}"));
+        parts[2].push(format!("{key}:PLAINTEXT"));
+    }
+    parts[2].push(format!("{COORDINATOR_LISTENER}:PLAINTEXT"));
+    let (first, port) = inside(cluster);
+    if parts[0] == [format!("{first}://:{port}")] {
+        return Told::new();
+    }
+    let names = ["listeners", "advertised.listeners", "listener.security.protocol.map"];
+    names.into_iter().zip(parts.map(|parts| parts.join(","))).collect()
+}
+
+/// What of it the broker does not know yet: values to set, and keys to give back.
+pub fn changes<'a>(
+    told: &'a Told,
+    view: &ClusterView,
+    broker: i32,
+) -> Option<(Vec<(&'static str, &'a str)>, Vec<&'static str>)> {
+    let known = &view.brokers.get(&broker).filter(|it| !it.fenced)?.config;
+    if known.is_empty() {
+        return None;
+    }
+    let names = ["listeners", "advertised.listeners", "listener.security.protocol.map"];
+    let dynamic = |name: &str| {
+        known.get(name).filter(|it| it.dynamic).and_then(|it| it.value.as_deref())
+    };
+    let set: Vec<(&str, &str)> = told
+        .iter()
+        .filter(|(name, value)| dynamic(name) != Some(value.as_str()))
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
+    let reset: Vec<&str> = names
+        .into_iter()
+        .filter(|name| !told.contains_key(name) && dynamic(name).is_some())
+        .collect();
+    (!set.is_empty() || !reset.is_empty()).then_some((set, reset))
+}
+
+/// What the status says of the listeners.
+pub fn status(cluster: &KafkaCluster, found: &Found) -> Vec<ListenerStatus> {
+    let of = |listener: &Listener| {
+        let brokers: Vec<BrokerAddress> = (1..=cluster.spec.brokers.replicas)
+            .filter_map(|id| {
+                let (host, port) = address(cluster, found, listener, id)?;
+                Some(BrokerAddress { id, address: format!("{host}:{port}") })
+            })
+            .collect();
+        let missing = usize::try_from(cluster.spec.brokers.replicas).unwrap_or(0) - brokers.len();
+        let addresses: Vec<&str> = brokers.iter().map(|it| it.address.as_str()).collect();
+        let bootstrap = match listener.kind {
+            ListenerType::Internal => format!(
+                "{}.{}.svc:{}",
+                names::bootstrap(cluster),
+                names::namespace(cluster),
+                listener.port
+            ),
+            _ => addresses.join(","),
+        };
+        let message = (missing > 0).then(|| {
+            format!("{missing} brokers have no address yet; see their Services and pods")
+        });
+        ListenerStatus {
+            name: listener.name.clone(),
+            kind: listener.kind.name().to_owned(),
+            bootstrap,
+            brokers,
+            message,
+        }
+    };
+    cluster.spec.listeners.iter().map(of).collect()
+}

@@ -1,0 +1,235 @@
+//! The operator's process: probes and metrics, the Lease, and the loop that walks.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures::StreamExt;
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::core::v1::{Pod, Service};
+use kube::runtime::controller::Action;
+use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use kube::runtime::reflector::ObjectRef;
+use kube::runtime::{Controller, watcher};
+use kube::{Api, Client, Resource};
+use parking_lot::Mutex;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::registry::Registry;
+use vltava_client::Cluster;
+use vltava_crd::KafkaCluster;
+use vltava_net::admin::{Admin, Health};
+use vltava_net::{CancellationToken, ListenerConfig, ProcessMetrics};
+
+use crate::error::{OperatorError, Outcome};
+use crate::lease::Leadership;
+use crate::plan::Notice;
+use crate::plan::rollout::{Input, Seen};
+use crate::settings::Settings;
+use crate::{kafka, names};
+
+/// When a walk that failed begins anew.
+const AGAIN: Duration = Duration::from_secs(3);
+
+/// What every walk is given.
+pub struct Context {
+    /// The API server.
+    pub client: Client,
+    /// What the operator was told.
+    pub settings: Settings,
+    recorder: Recorder,
+    /// Connections to clusters, by uid and number of brokers.
+    clusters: Mutex<HashMap<(String, i32), Cluster>>,
+    /// The pods of each cluster as they were seen last, by uid.
+    seen: Mutex<HashMap<String, Seen>>,
+    walks: Counter,
+}
+
+impl Context {
+    /// The connection to a cluster.
+    ///
+    /// # Errors
+    /// If its name makes no address.
+    pub fn kafka(&self, cluster: &KafkaCluster, brokers: i32) -> Outcome<Cluster> {
+        let uid = cluster.metadata.uid.clone().unwrap_or_default();
+        let mut clusters = self.clusters.lock();
+        let key = (uid, brokers);
+        if let Some(known) = clusters.get(&key) {
+            return Ok(known.clone());
+        }
+        clusters.retain(|(uid, _), _| *uid != key.0);
+        let new = kafka::connect(cluster, brokers)?;
+        clusters.insert(key, new.clone());
+        Ok(new)
+    }
+
+    /// Which pods ended on their own since the last walk.
+    pub fn watch(&self, cluster: &KafkaCluster, input: &Input<'_>) -> Vec<Notice> {
+        let uid = cluster.metadata.uid.clone().unwrap_or_default();
+        self.seen.lock().entry(uid).or_default().watch(input)
+    }
+
+    /// Makes an Event of the cluster.
+    pub async fn tell(&self, cluster: &KafkaCluster, notice: Notice) {
+        tracing::info!(cluster = names::name(cluster), "{}", notice.note);
+        let event = Event {
+            type_: if notice.warning { EventType::Warning } else { EventType::Normal },
+            reason: notice.reason.to_owned(),
+            note: Some(notice.note),
+            action: notice.reason.to_owned(),
+            secondary: None,
+        };
+        if let Err(error) = self.recorder.publish(&event, &cluster.object_ref(&())).await {
+            tracing::warn!("an event cannot be written: {error}");
+        }
+    }
+}
+
+/// Why the operator ends.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// Its environment.
+    #[error("{0}")]
+    Settings(String),
+    /// The log.
+    #[error("the log cannot be set up")]
+    Log(#[source] vltava_net::logging::LogError),
+    /// The runtime.
+    #[error("no thread can be started")]
+    Runtime(#[source] std::io::Error),
+    /// The API server.
+    #[error("the API server cannot be found")]
+    Api(#[source] Box<kube::Error>),
+    /// The admin port.
+    #[error("probes cannot be served")]
+    Admin(#[source] vltava_net::BindError),
+    /// Another operator took over.
+    #[error("another operator holds the lease")]
+    LeaseLost,
+}
+
+/// Runs the operator until it is told to stop.
+///
+/// # Errors
+/// [`RunError`], each with what failed.
+pub fn run() -> Result<(), RunError> {
+    let variables: BTreeMap<String, String> = std::env::vars().collect();
+    let settings = Settings::read(&variables).map_err(RunError::Settings)?;
+    vltava_net::logging::LogConfig::from_env(vltava_net::logging::LogOutput::Stderr)
+        .and_then(|config| config.init())
+        .map_err(RunError::Log)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(RunError::Runtime)?;
+    runtime.block_on(operate(settings))
+}
+
+async fn operate(settings: Settings) -> Result<(), RunError> {
+    let api = |error| RunError::Api(Box::new(error));
+    let client = Client::try_default().await.map_err(api)?;
+    let works = Arc::new(AtomicBool::new(false));
+    let walks = Counter::default();
+    let stop = CancellationToken::new();
+    serve(&settings, &works, &walks, &stop).await?;
+    let mut leadership = Leadership::new(&client, &settings);
+    let told = told_to_stop();
+    tokio::pin!(told);
+    // Ready before it works: those that wait must not keep an upgrade from going on.
+    works.store(true, Ordering::Release);
+    tokio::select! {
+        () = leadership.gain() => tracing::info!("this operator works now"),
+        () = &mut told => return Ok(()),
+    }
+    let reporter = Reporter {
+        controller: names::MANAGER.to_owned(),
+        instance: Some(settings.identity.clone()),
+    };
+    let context = Arc::new(Context {
+        recorder: Recorder::new(client.clone(), reporter),
+        client: client.clone(),
+        settings,
+        clusters: Mutex::default(),
+        seen: Mutex::default(),
+        walks,
+    });
+    let outcome = tokio::select! {
+        () = watch(client, context) => Ok(()),
+        () = leadership.hold() => Err(RunError::LeaseLost),
+        () = &mut told => Ok(()),
+    };
+    leadership.leave().await;
+    stop.cancel();
+    outcome
+}
+
+async fn watch(client: Client, context: Arc<Context>) {
+    let clusters = Api::<KafkaCluster>::all(client.clone());
+    let ours = watcher::Config::default().labels("app.kubernetes.io/managed-by=vltava-operator");
+    let owner = |pod: Pod| {
+        let labels = pod.metadata.labels.unwrap_or_default();
+        let instance = labels.get("app.kubernetes.io/instance").cloned();
+        let namespace = pod.metadata.namespace.unwrap_or_default();
+        instance.map(|name| ObjectRef::<KafkaCluster>::new(&name).within(&namespace))
+    };
+    Controller::new(clusters, watcher::Config::default())
+        .owns(Api::<StatefulSet>::all(client.clone()), ours.clone())
+        .owns(Api::<Service>::all(client.clone()), ours.clone())
+        .watches(Api::<Pod>::all(client), ours, owner)
+        .run(reconcile, failed, context)
+        .for_each(|_| std::future::ready(()))
+        .await;
+}
+
+async fn reconcile(
+    cluster: Arc<KafkaCluster>,
+    context: Arc<Context>,
+) -> Result<Action, OperatorError> {
+    if cluster.metadata.deletion_timestamp.is_some() {
+        return Ok(Action::await_change());
+    }
+    context.walks.inc();
+    crate::walk::walk(&context, &cluster).await.map(Action::requeue)
+}
+
+fn failed(cluster: Arc<KafkaCluster>, error: &OperatorError, _: Arc<Context>) -> Action {
+    let name = names::name(&cluster);
+    tracing::warn!(cluster = name, "{}", vltava_net::error_chain(error));
+    Action::requeue(AGAIN)
+}
+
+async fn serve(
+    settings: &Settings,
+    works: &Arc<AtomicBool>,
+    walks: &Counter,
+    stop: &CancellationToken,
+) -> Result<(), RunError> {
+    let mut registry = Registry::default();
+    ProcessMetrics::register(&mut registry);
+    let help = "Walks over a cluster";
+    registry.register("vltava_operator_walks", help, walks.clone());
+    let listener = ListenerConfig::new("admin", "", settings.admin_port);
+    let listener = listener.bind().await.map_err(RunError::Admin)?;
+    let live = Box::new(|| Health::Good("the process answers".to_owned()));
+    let works = Arc::clone(works);
+    let ready = Box::new(move || match works.load(Ordering::Acquire) {
+        true => Health::Good("it works, or waits for its turn".to_owned()),
+        false => Health::Bad("it starts".to_owned()),
+    });
+    tokio::spawn(Admin { registry, live, ready }.serve(listener, stop.clone()));
+    Ok(())
+}
+
+/// Waits for SIGTERM or SIGINT.
+async fn told_to_stop() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut term), Ok(mut int)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+    }
+}

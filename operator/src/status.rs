@@ -1,0 +1,171 @@
+//! What is said about a cluster: pure.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::jiff::Timestamp;
+use vltava_crd::KafkaCluster;
+use vltava_crd::status::{KafkaClusterStatus, NodesStatus, StorageStatus, TopicStatus};
+
+use crate::dereference::Found;
+use crate::plan::{ClusterView, Component, SetView};
+use crate::{listeners, names};
+
+/// A finding in a word and a sentence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// One word.
+    pub reason: &'static str,
+    /// A sentence.
+    pub message: String,
+}
+
+impl Finding {
+    /// A finding.
+    pub fn new(reason: &'static str, message: impl Into<String>) -> Self {
+        Self { reason, message: message.into() }
+    }
+}
+
+/// What a walk found out.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// The cluster's id.
+    pub cluster_id: Option<String>,
+    /// The brokers' image.
+    pub image: Option<String>,
+    /// The coordinators' image.
+    pub coordinator_image: Option<String>,
+    /// What is on its way.
+    pub progressing: Option<Finding>,
+    /// What needs a person.
+    pub degraded: Option<Finding>,
+    /// What is impossible about the manifest.
+    pub invalid: Option<String>,
+    /// A row a topic; `None` if they could not be looked at.
+    pub topics: Option<Vec<TopicStatus>>,
+    /// Volumes that are not as the manifest says.
+    pub storage: Vec<StorageStatus>,
+}
+
+/// The status of a cluster. Times of conditions that stay as they are stay, too.
+pub fn status(
+    cluster: &KafkaCluster,
+    found: &Found,
+    sets: [&SetView; 2],
+    view: Option<&ClusterView>,
+    report: &Report,
+    now: Timestamp,
+) -> KafkaClusterStatus {
+    let before = cluster.status.clone().unwrap_or_default();
+    let [brokers, coordinators] = sets;
+    let count = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
+    let mut status = KafkaClusterStatus {
+        observed_generation: cluster.metadata.generation,
+        cluster_id: report.cluster_id.clone().or(before.cluster_id.clone()),
+        image: report.image.clone().or(before.image.clone()),
+        coordinator_image: report.coordinator_image.clone().or(before.coordinator_image.clone()),
+        brokers: Some(nodes(cluster, Component::Broker, brokers)),
+        coordinators: Some(nodes(cluster, Component::Coordinator, coordinators)),
+        quorum_leader: view.and_then(|view| Some(view.quorum.as_ref()?.leader)),
+        under_replicated: view.map(|view| count(view.under_replicated())),
+        offline: view.map(|view| count(view.offline())),
+        listeners: listeners::status(cluster, found),
+        topics: report.topics.clone().unwrap_or(before.topics.clone()),
+        storage: report.storage.clone(),
+        ..KafkaClusterStatus::default()
+    };
+    status.version = status.image.as_deref().and_then(|image| {
+        let last = image.rsplit('/').next()?;
+        Some(last.split_once(':').map_or("latest", |(_, tag)| tag).to_owned())
+    });
+    let conditions = conditions(cluster, brokers, view, report);
+    status.conditions = conditions
+        .into_iter()
+        .map(|(kind, holds, finding)| {
+            let status = if holds { "True" } else { "False" };
+            let old = before.conditions.iter().find(|it| it.type_ == kind && it.status == status);
+            Condition {
+                type_: kind.to_owned(),
+                status: status.to_owned(),
+                reason: finding.reason.to_owned(),
+                message: finding.message,
+                observed_generation: cluster.metadata.generation,
+                last_transition_time: old
+                    .map_or(Time(now), |old| old.last_transition_time.clone()),
+            }
+        })
+        .collect();
+    status
+}
+
+fn nodes(cluster: &KafkaCluster, component: Component, set: &SetView) -> NodesStatus {
+    let count = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
+    let asked = match component {
+        Component::Broker => cluster.spec.brokers.replicas,
+        Component::Coordinator => cluster.spec.coordinators.replicas,
+    };
+    let ready = count(set.pods.iter().filter(|pod| pod.ready && !pod.deleting).count());
+    let is_new = |revision: &str| set.update_revision.as_deref() == Some(revision);
+    NodesStatus {
+        replicas: count(set.pods.len()),
+        ready,
+        updated: count(set.pods.iter().filter(|pod| is_new(&pod.revision)).count()),
+        summary: format!("{ready}/{asked}"),
+        selector: Some(names::text(&names::selector(cluster, component))),
+    }
+}
+
+fn conditions(
+    cluster: &KafkaCluster,
+    brokers: &SetView,
+    view: Option<&ClusterView>,
+    report: &Report,
+) -> Vec<(&'static str, bool, Finding)> {
+    let ready = brokers.pods.iter().filter(|pod| pod.ready && !pod.deleting).count();
+    let asked = cluster.spec.brokers.replicas;
+    let is_ready = match (&report.invalid, view) {
+        (Some(what), _) if ready == 0 => Err(Finding::new("Invalid", what.clone())),
+        (_, None) => Err(Finding::new("NotReached", "no broker answers yet; see the pods")),
+        (_, Some(view)) if view.quorum.is_none() => {
+            Err(Finding::new("NoQuorum", "the coordinators have no leader; see their pods"))
+        }
+        (_, Some(view)) if view.offline() > 0 => {
+            let offline = view.offline();
+            Err(Finding::new("Offline", format!("{offline} partitions have no leader")))
+        }
+        (_, Some(_)) if ready == 0 => {
+            Err(Finding::new("NoBroker", format!("none of {asked} brokers is ready")))
+        }
+        _ => Ok(Finding::new("Serving", format!("{ready} of {asked} brokers are ready"))),
+    };
+    let progressing = match (&report.invalid, &report.progressing) {
+        (None, Some(finding)) => (true, finding.clone()),
+        _ => (false, Finding::new("Settled", "nothing is on its way")),
+    };
+    let degraded = match (&report.invalid, &report.degraded) {
+        (Some(what), _) => (true, Finding::new("Invalid", what.clone())),
+        (None, Some(finding)) => (true, finding.clone()),
+        (None, None) => (false, Finding::new("AsAsked", "all is as the manifest says")),
+    };
+    let off: Vec<String> = report
+        .topics
+        .iter()
+        .flatten()
+        .filter(|row| !matches!(row.state.as_str(), "Ready" | "Kept"))
+        .map(|row| format!("{}: {}", row.name, row.message.clone().unwrap_or_default()))
+        .collect();
+    let topics = match (&report.topics, off.is_empty()) {
+        (None, _) => (false, Finding::new("NotReached", "the topics cannot be looked at yet")),
+        (Some(_), true) => (true, Finding::new("AsDeclared", "every topic is as it is declared")),
+        (Some(_), false) => (false, Finding::new("NotAsDeclared", off.join("; "))),
+    };
+    let (holds, finding) = match is_ready {
+        Ok(finding) => (true, finding),
+        Err(finding) => (false, finding),
+    };
+    vec![
+        ("Ready", holds, finding),
+        ("Progressing", progressing.0, progressing.1),
+        ("Degraded", degraded.0, degraded.1),
+        ("TopicsReady", topics.0, topics.1),
+    ]
+}
