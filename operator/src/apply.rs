@@ -77,7 +77,8 @@ pub async fn delete_orphans(
         let list = api.list(&ours).await.map_err(OperatorError::read(kind))?;
         for found in list {
             let owners = found.metadata.owner_references.unwrap_or_default();
-            let is_ours = owners.iter().any(|owner| Some(&owner.uid) == cluster.metadata.uid.as_ref());
+            let is_ours =
+                owners.iter().any(|owner| Some(&owner.uid) == cluster.metadata.uid.as_ref());
             let name = found.metadata.name.unwrap_or_default();
             if !is_ours || wanted.contains(name.as_str()) {
                 continue;

@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{
-    ConfigMap, Node, PersistentVolumeClaim, Pod, Service,
-};
+use k8s_openapi::api::core::v1::{ConfigMap, Node, PersistentVolumeClaim, Pod, Service};
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::api::ListParams;
 use kube::{Api, Client};
@@ -146,9 +144,8 @@ impl Found {
 
 fn is_ready(pod: &Pod) -> bool {
     let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
-    let ready = |it: &k8s_openapi::api::core::v1::PodCondition| {
-        it.type_ == "Ready" && it.status == "True"
-    };
+    let ready =
+        |it: &k8s_openapi::api::core::v1::PodCondition| it.type_ == "Ready" && it.status == "True";
     conditions.is_some_and(|conditions| conditions.iter().any(ready))
 }
 
@@ -169,9 +166,16 @@ fn trouble(pod: &Pod) -> Option<String> {
     for container in status.container_statuses.iter().flatten() {
         let waiting = container.state.as_ref().and_then(|state| state.waiting.as_ref());
         let reason = waiting.and_then(|waiting| waiting.reason.clone()).unwrap_or_default();
-        let lasting = ["CrashLoopBackOff", "ImagePullBackOff", "ErrImagePull", "InvalidImageName",
-            "CreateContainerConfigError", "CreateContainerError", "ErrImageNeverPull",
-            "RunContainerError"];
+        let lasting = [
+            "CrashLoopBackOff",
+            "ImagePullBackOff",
+            "ErrImagePull",
+            "InvalidImageName",
+            "CreateContainerConfigError",
+            "CreateContainerError",
+            "ErrImageNeverPull",
+            "RunContainerError",
+        ];
         if lasting.contains(&reason.as_str()) {
             let message = waiting.and_then(|waiting| waiting.message.clone()).unwrap_or_default();
             return Some(format!("{reason}: {message}"));
@@ -180,8 +184,9 @@ fn trouble(pod: &Pod) -> Option<String> {
             return Some(format!("it was restarted {} times", container.restart_count));
         }
     }
-    let unschedulable = status.conditions.iter().flatten().find(|it| {
-        it.type_ == "PodScheduled" && it.reason.as_deref() == Some("Unschedulable")
-    })?;
+    let unschedulable =
+        status.conditions.iter().flatten().find(|it| {
+            it.type_ == "PodScheduled" && it.reason.as_deref() == Some("Unschedulable")
+        })?;
     Some(format!("Unschedulable: {}", unschedulable.message.clone().unwrap_or_default()))
 }

@@ -45,9 +45,10 @@ pub fn identify(
     if !has_sets && found.claims.values().any(leaving) {
         return Identity::Waits;
     }
-    let of_sets = found.sets.values().find_map(|set| {
-        set.metadata.annotations.as_ref()?.get(names::CLUSTER_ID).cloned()
-    });
+    let of_sets = found
+        .sets
+        .values()
+        .find_map(|set| set.metadata.annotations.as_ref()?.get(names::CLUSTER_ID).cloned());
     let of_status = cluster.status.as_ref().and_then(|status| status.cluster_id.clone());
     let is_new = !has_sets && found.claims.is_empty();
     let cluster_id = ids
@@ -77,6 +78,11 @@ fn id_of_claim(claim: &PersistentVolumeClaim) -> Option<String> {
 }
 
 /// The coordinators' claims: whether a majority of those that vote is lost is seen by them.
-pub fn has_claim(cluster: &KafkaCluster, found: &Found, component: Component, ordinal: i32) -> bool {
+pub fn has_claim(
+    cluster: &KafkaCluster,
+    found: &Found,
+    component: Component,
+    ordinal: i32,
+) -> bool {
     found.claims.contains_key(&format!("data-{}", names::pod(cluster, component, ordinal)))
 }

@@ -53,10 +53,8 @@ pub fn connect(cluster: &KafkaCluster, brokers: i32) -> Outcome<Cluster> {
 /// If no broker answers. What only some cannot answer is left out.
 pub async fn observe(kafka: &Cluster) -> Outcome<ClusterView> {
     let described = kafka.describe_cluster().await.map_err(OperatorError::Ask)?;
-    let mut view = ClusterView {
-        cluster_id: described.cluster_id.to_string(),
-        ..ClusterView::default()
-    };
+    let mut view =
+        ClusterView { cluster_id: described.cluster_id.to_string(), ..ClusterView::default() };
     for broker in &described.brokers {
         let config = match broker.is_fenced {
             true => BTreeMap::new(),

@@ -24,9 +24,8 @@ pub fn address(
         return Some((names::host(cluster, Component::Broker, broker), listener.port));
     }
     let service = found.services.get(&names::outside(cluster, listener, broker))?;
-    let given = listener.advertised_host.as_ref().map(|host| {
-        host.replace(ID_MARK, &broker.to_string())
-    });
+    let given =
+        listener.advertised_host.as_ref().map(|host| host.replace(ID_MARK, &broker.to_string()));
     let port = |default: Option<i32>| listener.advertised_port.or(default);
     match listener.kind {
         ListenerType::Internal => None,
@@ -50,9 +49,9 @@ fn host_of_node(cluster: &KafkaCluster, found: &Found, broker: i32) -> Option<St
     let pod = found.pods.get(&names::pod(cluster, Component::Broker, broker))?;
     let node = found.nodes.get(pod.spec.as_ref()?.node_name.as_ref()?)?;
     let addresses = node.status.as_ref()?.addresses.as_ref()?;
-    ["ExternalIP", "InternalIP", "Hostname"].iter().find_map(|kind| {
-        addresses.iter().find(|it| it.type_ == *kind).map(|it| it.address.clone())
-    })
+    ["ExternalIP", "InternalIP", "Hostname"]
+        .iter()
+        .find_map(|kind| addresses.iter().find(|it| it.type_ == *kind).map(|it| it.address.clone()))
 }
 
 /// What a broker is to be told; nothing where its start settings say it all.
@@ -85,9 +84,8 @@ pub fn changes<'a>(
         return None;
     }
     let names = ["listeners", "advertised.listeners", "listener.security.protocol.map"];
-    let dynamic = |name: &str| {
-        known.get(name).filter(|it| it.dynamic).and_then(|it| it.value.as_deref())
-    };
+    let dynamic =
+        |name: &str| known.get(name).filter(|it| it.dynamic).and_then(|it| it.value.as_deref());
     let set: Vec<(&str, &str)> = told
         .iter()
         .filter(|(name, value)| dynamic(name) != Some(value.as_str()))
@@ -120,9 +118,8 @@ pub fn status(cluster: &KafkaCluster, found: &Found) -> Vec<ListenerStatus> {
             ),
             _ => addresses.join(","),
         };
-        let message = (missing > 0).then(|| {
-            format!("{missing} brokers have no address yet; see their Services and pods")
-        });
+        let message = (missing > 0)
+            .then(|| format!("{missing} brokers have no address yet; see their Services and pods"));
         ListenerStatus {
             name: listener.name.clone(),
             kind: listener.kind.name().to_owned(),

@@ -7,11 +7,11 @@
 //! was ready when the cluster answered, and what the cluster says of its broker is not older.
 
 pub mod disruption;
-pub mod moves;
-pub mod voters;
 #[cfg(test)]
 pub(crate) mod fixture;
+pub mod moves;
 pub mod rollout;
+pub mod voters;
 
 pub use vltava_crd::plan::{
     BrokerView, ClusterView, ConfigValue, PartitionId, PartitionView, QuorumView, ReplicaView,

@@ -216,6 +216,7 @@ async fn serve(
         true => Health::Good("it works, or waits for its turn".to_owned()),
         false => Health::Bad("it starts".to_owned()),
     });
+    let registry = Arc::new(parking_lot::RwLock::new(registry));
     tokio::spawn(Admin { registry, live, ready }.serve(listener, stop.clone()));
     Ok(())
 }

@@ -89,8 +89,7 @@ pub fn status(
                 reason: finding.reason.to_owned(),
                 message: finding.message,
                 observed_generation: cluster.metadata.generation,
-                last_transition_time: old
-                    .map_or(Time(now), |old| old.last_transition_time.clone()),
+                last_transition_time: old.map_or(Time(now), |old| old.last_transition_time.clone()),
             }
         })
         .collect();

@@ -12,7 +12,10 @@ use serde_json::json;
 use vltava_client::{AlterOp, Cluster, ConfigResource, RaftVoter};
 use vltava_crd::status::{KafkaClusterStatus, StorageStatus};
 use vltava_crd::validate::{Target, validate};
-use vltava_crd::{COORDINATOR_LISTENER, FIRST_COORDINATOR_ID, KafkaCluster, KafkaClusterSpec, ReclaimPolicy, Topic};
+use vltava_crd::{
+    COORDINATOR_LISTENER, FIRST_COORDINATOR_ID, KafkaCluster, KafkaClusterSpec, ReclaimPolicy,
+    Topic,
+};
 
 use crate::build::{self, Facts, is_dynamic};
 use crate::dereference::{Found, dereference, ordinal};
@@ -92,8 +95,7 @@ impl Walk<'_> {
     /// Everything that is done, in its order.
     async fn keep(&mut self) -> Outcome {
         let mut random = || rand::random::<u128>();
-        let identity =
-            identify(self.cluster, &self.found, self.view.as_ref(), &mut random);
+        let identity = identify(self.cluster, &self.found, self.view.as_ref(), &mut random);
         let (cluster_id, founders) = match identity {
             Identity::Waits => {
                 let what = "volumes of an earlier cluster are being deleted";
@@ -116,8 +118,7 @@ impl Walk<'_> {
         let facts = self.facts(cluster_id, founders);
         let objects = build::objects(self.cluster, &facts);
         let written = apply::apply(&self.context.client, &objects).await?;
-        let deleted =
-            apply::delete_orphans(&self.context.client, self.cluster, &objects).await?;
+        let deleted = apply::delete_orphans(&self.context.client, self.cluster, &objects).await?;
         if written + deleted > 0 {
             self.progress("Applying", "what the cluster is made of changes");
         }
@@ -147,11 +148,8 @@ impl Walk<'_> {
         let status = self.cluster.status.clone().unwrap_or_default();
         let spec = &self.cluster.spec;
         let images = &self.context.settings;
-        let broker_image = spec
-            .image
-            .clone()
-            .or(status.image)
-            .unwrap_or_else(|| images.broker_image.clone());
+        let broker_image =
+            spec.image.clone().or(status.image).unwrap_or_else(|| images.broker_image.clone());
         let coordinator_image = match &spec.image {
             Some(image) => beside(image),
             None => status.coordinator_image.unwrap_or_else(|| images.coordinator_image.clone()),
@@ -159,12 +157,7 @@ impl Walk<'_> {
         self.report.image = Some(broker_image.clone());
         self.report.coordinator_image = Some(coordinator_image.clone());
         let [brokers, coordinators] = &self.sets;
-        let input = Input {
-            brokers,
-            coordinators,
-            cluster: self.view.as_ref(),
-            last: None,
-        };
+        let input = Input { brokers, coordinators, cluster: self.view.as_ref(), last: None };
         Facts {
             cluster_id,
             broker_image,
@@ -184,9 +177,8 @@ impl Walk<'_> {
             return wanted;
         }
         let Some(view) = &self.view else { return now };
-        let holds = |id: i32| {
-            view.partitions().any(|(_, _, partition)| partition.replicas.contains(&id))
-        };
+        let holds =
+            |id: i32| view.partitions().any(|(_, _, partition)| partition.replicas.contains(&id));
         (wanted..now).rev().find(|id| holds(id + 1)).map_or(wanted, |id| id + 1)
     }
 
@@ -297,7 +289,9 @@ impl Walk<'_> {
             let changes: Vec<(&str, AlterOp)> =
                 set.chain(reset.into_iter().map(|key| (key, AlterOp::Delete))).collect();
             match kafka.alter_configs(&ConfigResource::broker(id), &changes, false).await {
-                Ok(()) => self.progress("Listening", format!("the listeners of broker {id} change")),
+                Ok(()) => {
+                    self.progress("Listening", format!("the listeners of broker {id} change"))
+                }
                 Err(error) => {
                     let why = vltava_net::error_chain(&error);
                     let what = format!("the listeners of broker {id} cannot change: {why}");
@@ -316,9 +310,8 @@ impl Walk<'_> {
         }
         let set = self.found.sets.get(&names::set(self.cluster, Component::Broker));
         let has_set = set.is_some();
-        let written = set.and_then(|set| {
-            set.metadata.annotations.as_ref()?.get(names::APPLIED_TOPICS).cloned()
-        });
+        let written = set
+            .and_then(|set| set.metadata.annotations.as_ref()?.get(names::APPLIED_TOPICS).cloned());
         let previous: Option<Vec<Topic>> =
             written.as_deref().and_then(|text| serde_json::from_str(text).ok());
         let previous =
@@ -482,7 +475,8 @@ impl Walk<'_> {
                 match crate::storage::compare(claim, wanted, &self.found.classes) {
                     crate::storage::Size::Same => {}
                     crate::storage::Size::Grows => {
-                        let patch = json!({"spec": {"resources": {"requests": {"storage": wanted}}}});
+                        let patch =
+                            json!({"spec": {"resources": {"requests": {"storage": wanted}}}});
                         let written =
                             api.patch(name, &PatchParams::default(), &Patch::Merge(&patch)).await;
                         written.map_err(OperatorError::write(format!("the claim {name}")))?;

@@ -189,9 +189,7 @@ fn container(cluster: &KafkaCluster, component: Component, facts: &Facts) -> Val
 
 /// What a node is told.
 fn environment(cluster: &KafkaCluster, component: Component, facts: &Facts) -> Vec<Value> {
-    let field = |name: &str, path: &str| {
-        json!({"name": name, "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": path}}})
-    };
+    let field = |name: &str, path: &str| json!({"name": name, "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": path}}});
     let mut environment = vec![
         field("POD_INDEX", &format!("metadata.labels['{}']", names::POD_INDEX)),
         field("POD_NAME", "metadata.name"),
@@ -205,7 +203,7 @@ fn environment(cluster: &KafkaCluster, component: Component, facts: &Facts) -> V
             }},
         }));
     }
-    let values = settings(cluster, component, facts);
+    let values = settings(cluster, component);
     environment
         .extend(values.iter().map(|(key, value)| json!({"name": variable(key), "value": value})));
     environment.push(json!({"name": "CLUSTER_ID", "value": facts.cluster_id}));
@@ -213,11 +211,7 @@ fn environment(cluster: &KafkaCluster, component: Component, facts: &Facts) -> V
 }
 
 /// The settings that a restart brings into force.
-fn settings(
-    cluster: &KafkaCluster,
-    component: Component,
-    facts: &Facts,
-) -> BTreeMap<String, String> {
+fn settings(cluster: &KafkaCluster, component: Component) -> BTreeMap<String, String> {
     let role = match component {
         Component::Broker => Role::Broker,
         Component::Coordinator => Role::Coordinator,

@@ -140,7 +140,6 @@ fn balanced(input: &Input<'_>, held: &mut Held, room: usize) -> Vec<Move> {
 fn crowds(input: &Input<'_>, replicas: &[i32], from: i32, to: i32) -> bool {
     let rack = |id: i32| input.cluster.brokers.get(&id).and_then(|broker| broker.rack.as_ref());
     let racks = |ids: &[i32]| ids.iter().map(|id| rack(*id)).collect::<BTreeSet<_>>().len();
-    let after: Vec<i32> =
-        replicas.iter().map(|it| if *it == from { to } else { *it }).collect();
+    let after: Vec<i32> = replicas.iter().map(|it| if *it == from { to } else { *it }).collect();
     racks(&after) < racks(replicas)
 }

@@ -25,8 +25,11 @@ pub enum Change {
 /// What to change next so that the coordinators with these ids vote, each with the disk that it
 /// has now.
 pub fn next(quorum: &QuorumView, ids: &[i32]) -> Option<Change> {
-    let observers: Vec<_> =
-        quorum.observers.iter().filter(|it| ids.contains(&it.id) && quorum.is_caught_up(it)).collect();
+    let observers: Vec<_> = quorum
+        .observers
+        .iter()
+        .filter(|it| ids.contains(&it.id) && quorum.is_caught_up(it))
+        .collect();
     // One that came back with another disk: the old one's vote goes first.
     for observer in &observers {
         match quorum.voter(observer.id) {
