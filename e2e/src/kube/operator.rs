@@ -40,14 +40,17 @@ pub fn install(shell: &Shell, root: &Path, images: &Images, more: &[&str]) -> Ou
     shell.run("helm", &arguments).map(|_| ())
 }
 
-/// Takes the operator away. The resources and the clusters stay.
+/// Takes the operator away with all that it left. The resources and the clusters stay.
 ///
 /// # Errors
-/// What helm said.
+/// What helm or kubectl said.
 pub fn uninstall(shell: &Shell) -> Outcome {
     let arguments =
         ["uninstall", RELEASE, "--namespace", NAMESPACE, "--ignore-not-found", "--wait"];
-    shell.run("helm", &arguments).map(|_| ())
+    shell.run("helm", &arguments)?;
+    // The Lease, too: one that was cut off from giving it back would keep the next one waiting.
+    let arguments = ["delete", "namespace", NAMESPACE, "--ignore-not-found", "--wait"];
+    shell.kubectl(&arguments).map(|_| ())
 }
 
 /// The name of the operator's pod that is up.
