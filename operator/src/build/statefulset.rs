@@ -189,7 +189,10 @@ fn container(cluster: &KafkaCluster, component: Component, facts: &Facts) -> Val
 
 /// What a node is told.
 fn environment(cluster: &KafkaCluster, component: Component, facts: &Facts) -> Vec<Value> {
-    let field = |name: &str, path: &str| json!({"name": name, "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": path}}});
+    let field = |name: &str, path: &str| {
+        let from = json!({"fieldRef": {"apiVersion": "v1", "fieldPath": path}});
+        json!({"name": name, "valueFrom": from})
+    };
     let mut environment = vec![
         field("POD_INDEX", &format!("metadata.labels['{}']", names::POD_INDEX)),
         field("POD_NAME", "metadata.name"),
