@@ -323,7 +323,15 @@ impl Walk<'_> {
             self.progress("Topics", "topics become as they are declared");
         }
         self.report.topics = Some(rows);
-        let now = serde_json::to_string(&self.cluster.spec.topics).unwrap_or_default();
+        // Those that were declared once stay noted as long as they exist: the status of a walk may
+        // not have come back when the next one begins.
+        let before = previous.map(|spec| spec.topics).unwrap_or_default();
+        let is_declared = |name: &str| self.cluster.spec.topics.iter().any(|it| it.name == name);
+        let kept = before
+            .into_iter()
+            .filter(|it| !is_declared(&it.name) && view.topics.contains_key(&it.name));
+        let now: Vec<Topic> = self.cluster.spec.topics.iter().cloned().chain(kept).collect();
+        let now = serde_json::to_string(&now).unwrap_or_default();
         if has_set && written.as_ref() != Some(&now) {
             self.annotate_set(names::APPLIED_TOPICS, &now).await?;
         }
