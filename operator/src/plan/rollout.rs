@@ -1,12 +1,12 @@
 //! Which pod may be replaced next, so that it takes the newest revision.
 //!
-//! One at a time, brokers before coordinators, the active coordinator last. A broker goes only if no
-//! partition falls below its effective min ISR, a coordinator only if a caught-up majority remains,
+//! One at a time, brokers before coordinators, the active coordinator last. A broker goes only if
+//! no partition falls below its effective min ISR, a coordinator only if a caught-up majority remains,
 //! and nobody before the last one is whole again. What is not known counts as not given: without a
 //! view of the cluster nobody goes.
 //!
-//! An unready pod of an outdated revision is the exception: it goes first, if it serves nothing that
-//! others lack. So a roll that made a pod crash is rolled back by taking the change back.
+//! An unready pod of an outdated revision is the exception: it goes first, if it serves nothing
+//! that others lack. So a roll that made a pod crash is rolled back by taking the change back.
 
 use std::collections::BTreeMap;
 
@@ -226,8 +226,8 @@ fn outdated(pod: &PodView) -> String {
     format!("{} is of revision {}, which is outdated", pod.name, pod.revision)
 }
 
-/// Whether a pod is back and whole: judged by what the cluster says of the node, and by which pod it
-/// says to be in, as the pod's readiness may be that of an earlier one.
+/// Whether a pod is back and whole: judged by what the cluster says of the node, and by which pod
+/// it says to be in, as the pod's readiness may be that of an earlier one.
 ///
 /// # Errors
 /// What it lacks.
