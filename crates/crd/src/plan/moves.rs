@@ -1,9 +1,9 @@
 //! Which partitions move where: off brokers that are to go, onto brokers that are new, to as many
 //! replicas as the manifest says. And when a broker may go.
 //!
-//! Made anew from what is seen each time, and a few moves at a time: so it does not matter who began
-//! a move, or whether whoever decides ended meanwhile. A move that is under way counts as done; one
-//! that leads to a broker which is to go is given another goal.
+//! Made anew from what is seen each time, and a few moves at a time: so it does not matter who
+//! began a move, or whether whoever decides ended meanwhile. A move that is under way counts as
+//! done; one that leads to a broker which is to go is given another goal.
 //!
 //! *Invariants:* a broker that is only away for a while keeps its replicas; a partition never gets
 //! fewer replicas than it has, unless the manifest says so; nobody goes who holds a replica.
@@ -118,8 +118,8 @@ pub fn refused(input: &Input<'_>) -> Option<String> {
     ))
 }
 
-/// How many brokers there must be at the moment: one that is to go stays while it holds anything, or
-/// while nobody can say.
+/// How many brokers there must be at the moment: one that is to go stays while it holds anything,
+/// or while nobody can say.
 pub fn keep(cluster: Option<&ClusterView>, wanted: i32, now: i32) -> i32 {
     if wanted >= now {
         return wanted;
