@@ -2,8 +2,8 @@
 //!
 //! One at a time, brokers before coordinators, the active coordinator last. A broker goes only if
 //! no partition falls below its effective min ISR, a coordinator only if a caught-up majority
-//! remains, and nobody before the last one is whole again. What is not known counts as not given: without a
-//! view of the cluster nobody goes.
+//! remains, and nobody before the last one is whole again. What is not known counts as not given:
+//! without a view of the cluster nobody goes.
 //!
 //! An unready pod of an outdated revision is the exception: it goes first, if it serves nothing
 //! that others lack. So a roll that made a pod crash is rolled back by taking the change back.
