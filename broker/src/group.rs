@@ -14,6 +14,7 @@
 mod answer;
 pub mod calls;
 mod config;
+mod consumer;
 mod describe;
 mod desk;
 mod driver;
@@ -23,6 +24,7 @@ mod load;
 pub mod log;
 pub mod machine;
 mod member;
+mod membership;
 mod offsets;
 mod rebalance;
 pub mod record;

@@ -11,6 +11,9 @@ use crate::api::context::Call;
 use crate::api::dispatch::TABLE;
 use crate::server::Broker;
 
+/// The first version whose clients know what a lowest level of 0 means (KIP-1022).
+const ZERO_LEVELS_SINCE: i16 = 4;
+
 /// Names and versions of client software: letters, digits, `-` and `.`, neither first nor last
 /// character a sign (KIP-511).
 fn is_software_name(text: &str) -> bool {
@@ -40,6 +43,7 @@ pub async fn handle(broker: &Arc<Broker>, call: Call<ApiVersionsRequest>) -> Rep
         api_keys: api_keys(),
         supported_features: vltava_metadata::supported_features()
             .iter()
+            .filter(|feature| call.version() >= ZERO_LEVELS_SINCE || feature.min > 0)
             .map(|feature| SupportedFeatureKey {
                 name: Str::from_static(feature.name),
                 min_version: feature.min,

@@ -10,7 +10,7 @@ use crate::server::Broker;
 
 /// The operations that there are on a group, as bits of their numbers: read (3), delete (6),
 /// describe (8), describe configs (10), alter configs (11). Without rules, everybody may do all.
-const GROUP_OPERATIONS: i32 = 1 << 3 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 11;
+pub(super) const GROUP_OPERATIONS: i32 = 1 << 3 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 11;
 
 /// Answers at once.
 pub async fn handle(broker: &Arc<Broker>, call: Call<DescribeGroupsRequest>) -> Reply {

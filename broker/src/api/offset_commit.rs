@@ -37,6 +37,7 @@ pub async fn handle(broker: &Arc<Broker>, call: Call<OffsetCommitRequest>) -> Re
         true => Answer::Now(OffsetCommitResponse::default()),
         false => broker.groups.commit(CommitCall {
             group_id: request.group_id.clone(),
+            version: call.version(),
             generation: request.generation_id_or_member_epoch,
             member_id: request.member_id.clone(),
             instance_id: request.group_instance_id.clone(),

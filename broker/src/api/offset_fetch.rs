@@ -77,7 +77,13 @@ fn fetch(
         known
     });
     let group_id = group.group_id.clone();
-    let fetched = broker.groups.fetch(FetchCall { group_id, topics, require_stable });
+    let fetched = broker.groups.fetch(FetchCall {
+        group_id,
+        topics,
+        member_id: group.member_id.clone(),
+        member_epoch: group.member_epoch,
+        require_stable,
+    });
     fetched.map(move |mut group| {
         if by_id {
             add_ids(&image, &mut group);

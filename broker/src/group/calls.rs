@@ -1,6 +1,7 @@
 //! Requests as groups see them: without versions and frames, as far as these do not matter.
 
 use bytes::Bytes;
+use vltava_wire::messages::ConsumerGroupHeartbeatRequest;
 use vltava_wire::messages::offset_commit::OffsetCommitRequestTopic;
 use vltava_wire::messages::offset_delete::OffsetDeleteRequestTopic;
 use vltava_wire::messages::offset_fetch::OffsetFetchRequestTopics;
@@ -71,6 +72,21 @@ pub struct HeartbeatCall {
     pub instance_id: Option<Str>,
 }
 
+/// A member of a group of the new protocol joins, stays or leaves (KIP-848).
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ConsumerHeartbeatCall {
+    /// What it says.
+    pub request: ConsumerGroupHeartbeatRequest,
+    /// The version of the request; from 1 on members bring their own ids (KIP-1082).
+    pub version: i16,
+    /// The client's name for itself.
+    pub client_id: Str,
+    /// The client's address, as Kafka shows it: `/127.0.0.1`.
+    pub client_host: Str,
+    /// Randomness for the id of a member that brings none.
+    pub random: u128,
+}
+
 /// One that is to leave.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Leaver {
@@ -96,7 +112,10 @@ pub struct LeaveCall {
 pub struct CommitCall {
     /// The group.
     pub group_id: Str,
-    /// The generation that the member is in; negative for one who manages partitions alone.
+    /// The version of the request; members of the new protocol commit from 9 on only.
+    pub version: i16,
+    /// The generation, or member epoch, that the member is in; negative for one who manages
+    /// partitions alone.
     pub generation: i32,
     /// The member's id; empty for one who manages partitions alone.
     pub member_id: Str,
@@ -116,6 +135,10 @@ pub struct FetchCall {
     /// The partitions; none for all that the group has. Each topic has its name, and from
     /// version 10 on its id too.
     pub topics: Option<Vec<OffsetFetchRequestTopics>>,
+    /// The member that asks, of a group of the new protocol, if it says so.
+    pub member_id: Option<Str>,
+    /// The epoch that it is in; negative for one who says none.
+    pub member_epoch: i32,
     /// Whether to wait for what is being committed (KIP-447).
     pub require_stable: bool,
 }

@@ -3,6 +3,8 @@
 use vltava_config::{Values, keys};
 use vltava_wire::compression::Compression;
 
+use super::consumer::assignor::{RANGE, UNIFORM};
+
 /// How many members may be asked, at once and in one group, to come back with the id that they
 /// were given. Kafka has no bound here; each of them holds memory for a session timeout.
 pub(super) const PENDING_MEMBERS_MAX: usize = 10_000;
@@ -25,6 +27,61 @@ pub(super) const PENDING_APPENDS_MAX: usize = 100_000;
 /// several: half of Kafka's default of the largest batch.
 pub(super) const APPEND_BYTES_MAX: usize = 512 * 1024;
 
+/// The values in force for groups of the new protocol.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConsumerConfig {
+    /// `group.consumer.session.timeout.ms`.
+    pub session_timeout_ms: i32,
+    /// `group.consumer.heartbeat.interval.ms`.
+    pub heartbeat_interval_ms: i32,
+    /// `group.consumer.max.size`: members in a group.
+    pub max_size: i32,
+    /// `group.consumer.assignors`: by name; the first is that of groups that ask for none.
+    pub assignors: Vec<String>,
+    /// `group.consumer.migration.policy`: whether a classic group becomes one of the new protocol
+    /// when a member of it joins.
+    pub upgrades: bool,
+    /// The same key: whether a group becomes classic when its last other member leaves.
+    pub downgrades: bool,
+}
+
+impl Default for ConsumerConfig {
+    fn default() -> Self {
+        Self {
+            session_timeout_ms: 45_000,
+            heartbeat_interval_ms: 5_000,
+            max_size: i32::MAX,
+            assignors: vec![UNIFORM.to_owned(), RANGE.to_owned()],
+            upgrades: true,
+            downgrades: true,
+        }
+    }
+}
+
+impl ConsumerConfig {
+    fn of(values: &Values) -> Self {
+        let policy = values.get(keys::GROUP_CONSUMER_MIGRATION_POLICY).to_lowercase();
+        let allows = |way: &str| policy == way || policy == "bidirectional";
+        let within = |value: i32, min: i32, max: i32| value.max(min).min(max);
+        Self {
+            session_timeout_ms: within(
+                values.get(keys::GROUP_CONSUMER_SESSION_TIMEOUT_MS),
+                values.get(keys::GROUP_CONSUMER_MIN_SESSION_TIMEOUT_MS),
+                values.get(keys::GROUP_CONSUMER_MAX_SESSION_TIMEOUT_MS),
+            ),
+            heartbeat_interval_ms: within(
+                values.get(keys::GROUP_CONSUMER_HEARTBEAT_INTERVAL_MS),
+                values.get(keys::GROUP_CONSUMER_MIN_HEARTBEAT_INTERVAL_MS),
+                values.get(keys::GROUP_CONSUMER_MAX_HEARTBEAT_INTERVAL_MS),
+            ),
+            max_size: values.get(keys::GROUP_CONSUMER_MAX_SIZE),
+            assignors: values.get(keys::GROUP_CONSUMER_ASSIGNORS),
+            upgrades: allows("upgrade"),
+            downgrades: allows("downgrade"),
+        }
+    }
+}
+
 /// The values in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupConfig {
@@ -38,6 +95,8 @@ pub struct GroupConfig {
     pub max_size: i32,
     /// How long a new member may wait for its first join to complete; Kafka's fixed 5 minutes.
     pub new_member_join_timeout_ms: i32,
+    /// `group.consumer.*`.
+    pub consumer: ConsumerConfig,
     /// `offset.metadata.max.bytes`: of the text that goes with a committed offset, in UTF-16
     /// units as Kafka counts.
     pub offset_metadata_max: usize,
@@ -63,6 +122,7 @@ impl Default for GroupConfig {
             initial_rebalance_delay_ms: 3_000,
             max_size: i32::MAX,
             new_member_join_timeout_ms: 5 * 60 * 1000,
+            consumer: ConsumerConfig::default(),
             offset_metadata_max: 4096,
             offsets_retention_ms: 7 * 24 * 60 * 60 * 1000,
             retention_check_interval_ms: 600_000,
@@ -85,6 +145,7 @@ impl GroupConfig {
             max_session_timeout_ms: values.get(keys::GROUP_MAX_SESSION_TIMEOUT_MS),
             initial_rebalance_delay_ms: values.get(keys::GROUP_INITIAL_REBALANCE_DELAY_MS),
             max_size: values.get(keys::GROUP_MAX_SIZE),
+            consumer: ConsumerConfig::of(values),
             offset_metadata_max: at_least_0(values.get(keys::OFFSET_METADATA_MAX_BYTES)),
             offsets_retention_ms: i64::from(values.get(keys::OFFSETS_RETENTION_MINUTES)) * 60_000,
             retention_check_interval_ms: values.get(keys::OFFSETS_RETENTION_CHECK_INTERVAL_MS),

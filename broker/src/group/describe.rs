@@ -5,10 +5,11 @@ use vltava_wire::messages::list_groups::ListedGroup;
 use vltava_wire::{ErrorCode, Str};
 
 use super::calls::ListFilter;
+use super::consumer::ConsumerGroup;
 use super::machine::Shard;
 use super::state::{Group, GroupState};
 
-/// The type of all groups here, as Kafka names it.
+/// The type of groups of the classic protocol, as Kafka names it.
 const CLASSIC: &str = "classic";
 
 /// The first version that tells a group that does not exist from one that is dead (KIP-1043).
@@ -29,13 +30,6 @@ impl Group {
         }
     }
 
-    fn passes(&self, filter: &ListFilter) -> bool {
-        let any = |filter: &[Str], name: &str| {
-            filter.is_empty() || filter.iter().any(|wanted| wanted.eq_ignore_ascii_case(name))
-        };
-        any(&filter.states, self.state.name()) && any(&filter.types, CLASSIC)
-    }
-
     fn list(&self) -> ListedGroup {
         ListedGroup {
             group_id: self.id.clone(),
@@ -46,8 +40,16 @@ impl Group {
     }
 }
 
+/// Whether a group is among those asked for.
+fn passes(listed: &ListedGroup, filter: &ListFilter) -> bool {
+    let any = |filter: &[Str], name: &str| {
+        filter.is_empty() || filter.iter().any(|wanted| wanted.eq_ignore_ascii_case(name))
+    };
+    any(&filter.states, &listed.group_state) && any(&filter.types, &listed.group_type)
+}
+
 impl Shard {
-    /// Describes a group, for a request of that version.
+    /// Describes a group of the classic protocol, for a request of that version.
     pub fn describe(&self, group: &Str, version: i16) -> DescribedGroup {
         if let Some(group) = self.groups.get(group) {
             return group.describe();
@@ -59,13 +61,19 @@ impl Shard {
         };
         if version >= NOT_FOUND_SINCE {
             described.error_code = ErrorCode::GROUP_ID_NOT_FOUND;
-            described.error_message = Some(Str::from(format!("Group {group} not found.")));
+            let message = match self.consumers.contains_key(group) {
+                true => format!("Group {group} is not a classic group."),
+                false => format!("Group {group} not found."),
+            };
+            described.error_message = Some(Str::from(message));
         }
         described
     }
 
     /// The groups that pass a filter.
     pub fn list(&self, filter: &ListFilter) -> Vec<ListedGroup> {
-        self.groups.values().filter(|group| group.passes(filter)).map(Group::list).collect()
+        let classic = self.groups.values().map(Group::list);
+        let consumers = self.consumers.values().map(ConsumerGroup::list);
+        classic.chain(consumers).filter(|listed| passes(listed, filter)).collect()
     }
 }

@@ -7,11 +7,12 @@ use vltava_wire::messages::leave_group::LeaveGroupResponse;
 use vltava_wire::messages::offset_commit::OffsetCommitResponse;
 use vltava_wire::messages::offset_delete::OffsetDeleteResponse;
 use vltava_wire::messages::offset_fetch::OffsetFetchResponseGroup;
-use vltava_wire::messages::{JoinGroupResponse, SyncGroupResponse};
+use vltava_wire::messages::{ConsumerGroupHeartbeatResponse, JoinGroupResponse, SyncGroupResponse};
 use vltava_wire::{ErrorCode, Str};
 
 use super::calls::{Deletions, FetchCall, Protocols};
 use super::config::GroupConfig;
+use super::membership::Undo;
 use super::record::{CommittedOffset, Record};
 use super::timer::{Now, Timers};
 
@@ -32,6 +33,8 @@ pub enum Reply {
     Sync(SyncGroupResponse),
     /// To Heartbeat.
     Heartbeat(ErrorCode),
+    /// To ConsumerGroupHeartbeat.
+    ConsumerHeartbeat(ConsumerGroupHeartbeatResponse),
     /// To LeaveGroup.
     Leave(LeaveGroupResponse),
     /// To OffsetCommit.
@@ -57,6 +60,10 @@ impl Reply {
                 Self::Sync(SyncGroupResponse { error_code: code, ..Default::default() })
             }
             Self::Heartbeat(_) => Self::Heartbeat(code),
+            Self::ConsumerHeartbeat(_) => Self::ConsumerHeartbeat(ConsumerGroupHeartbeatResponse {
+                error_code: code,
+                ..Default::default()
+            }),
             Self::Leave(_) => {
                 Self::Leave(LeaveGroupResponse { error_code: code, ..Default::default() })
             }
@@ -126,7 +133,7 @@ pub(super) struct StaticRejoin {
 }
 
 /// What follows once an append is committed.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) enum Then {
     /// Nothing but the answer.
     Nothing,
@@ -138,6 +145,11 @@ pub(super) enum Then {
     Assignment { group: Str, generation: i32, assignments: Vec<(Str, Bytes)> },
     /// A static member is back under a new id.
     StaticRejoin(Box<StaticRejoin>),
+    /// The members of a group of the new protocol are others. That holds already, unless it was
+    /// not even written.
+    Members(Box<Undo>),
+    /// No append at all: an answer that waits for those before it.
+    Barrier,
     /// No append at all: a read that waits for those before it.
     Read(FetchCall),
 }
@@ -229,7 +241,7 @@ impl Desk {
     /// waited for no other.
     pub(super) fn take_committed(&mut self, ticket: Ticket) -> Option<Pending> {
         let front = self.pending.front()?;
-        if front.ticket > ticket && !matches!(front.then, Then::Read(_)) {
+        if front.ticket > ticket && !matches!(front.then, Then::Read(_) | Then::Barrier) {
             return None;
         }
         self.timed_out = self.timed_out.saturating_sub(1);

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures::future::BoxFuture;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
+use vltava_metadata::Image;
 use vltava_wire::batch::BatchBuilder;
 use vltava_wire::{ErrorCode, LeaderEpoch, Offset, PartitionId};
 
@@ -53,6 +54,8 @@ pub(super) struct Environment {
     pub(super) config: GroupConfig,
     pub(super) log: Arc<dyn OffsetsLog>,
     pub(super) clock: Clock,
+    /// The cluster as it is now; shards are told of every newer one.
+    pub(super) image: RwLock<Arc<Image>>,
     /// Bounds how many partitions are read at once.
     pub(super) loads: Semaphore,
 }
@@ -234,7 +237,10 @@ impl Driver {
             if matches!(*state, State::Closed) {
                 return;
             }
-            let effects = active.shard.start(self.environment.clock.now());
+            let (image, now) =
+                (self.environment.image.read().clone(), self.environment.clock.now());
+            let Effects { .. } = active.shard.on(Event::Image(image, true), now);
+            let effects = active.shard.start(now);
             self.carry_out(&mut active, effects);
             *state = State::Active(active);
         }

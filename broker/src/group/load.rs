@@ -11,10 +11,11 @@ use vltava_wire::batch::{Batch, BatchError, Batches, ControlRecordType, Record};
 use vltava_wire::{Offset, ProducerId, Str};
 
 use super::config::GroupConfig;
+use super::consumer::ConsumerGroup;
 use super::desk::OffsetChange;
 use super::log::ReadError;
 use super::machine::Shard;
-use super::record::{self, CommittedOffset, Key, RecordError};
+use super::record::{self, CommittedOffset, ConsumerKey, Key, RecordError};
 use super::state::Group;
 
 /// What the records of one batch may take in memory when decompressed, in bytes: far above the
@@ -159,8 +160,31 @@ impl Loader {
                     self.groups.remove(group);
                 }
             },
+            Key::Consumer(group, key) => self.take_consumer(group, key, record.value)?,
             Key::Other(_) => self.skipped += 1,
         }
+        Ok(())
+    }
+
+    fn take_consumer(
+        &mut self,
+        id: &str,
+        key: ConsumerKey<'_>,
+        value: Option<&[u8]>,
+    ) -> Result<(), RecordError> {
+        let groups = &mut self.shard.consumers;
+        if value.is_none() && key == ConsumerKey::Group {
+            groups.remove(id);
+            return Ok(());
+        }
+        if !groups.contains_key(id) {
+            if value.is_none() {
+                return Ok(());
+            }
+            groups.insert(Str::from(id), ConsumerGroup::new(Str::from(id)));
+        }
+        let group = groups.get_mut(id).expect("the group was just made");
+        group.apply(key.change(value)?);
         Ok(())
     }
 
@@ -195,6 +219,8 @@ impl Loader {
                 "passed over records of group protocols that are not supported"
             );
         }
+        // A group that was left without its epoch is what compaction has left of one that is gone.
+        self.shard.consumers.retain(|_, group| group.epoch > 0 || !group.members.is_empty());
         for (id, (at, stored)) in self.groups {
             let value = record::parse_group(Bytes::from(stored))
                 .map_err(|source| LoadError::Record { at, source })?;

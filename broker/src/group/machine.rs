@@ -8,7 +8,9 @@
 //! error and takes effect all the same, as its record stays in the log.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
+use vltava_metadata::Image;
 use vltava_wire::{ErrorCode, Str};
 
 pub use super::desk::{Append, Effects, Reply, Ticket, Token};
@@ -16,9 +18,11 @@ pub use super::state::GroupState;
 pub use super::timer::Now;
 
 use super::calls::{
-    CommitCall, FetchCall, HeartbeatCall, JoinCall, LeaveCall, OffsetDeleteCall, SyncCall,
+    CommitCall, ConsumerHeartbeatCall, FetchCall, HeartbeatCall, JoinCall, LeaveCall,
+    OffsetDeleteCall, SyncCall,
 };
 use super::config::{GROUPS_MAX, GroupConfig, PENDING_APPENDS_MAX};
+use super::consumer::ConsumerGroup;
 use super::desk::{Desk, Pending, Then};
 use super::join;
 use super::leave;
@@ -35,6 +39,8 @@ pub enum Event {
     Sync(Token, SyncCall),
     /// Heartbeat.
     Heartbeat(Token, HeartbeatCall),
+    /// ConsumerGroupHeartbeat.
+    ConsumerHeartbeat(Token, ConsumerHeartbeatCall),
     /// LeaveGroup.
     Leave(Token, LeaveCall),
     /// OffsetCommit.
@@ -45,6 +51,8 @@ pub enum Event {
     DeleteOffsets(Token, OffsetDeleteCall),
     /// DeleteGroups.
     DeleteGroups(Token, Vec<Str>),
+    /// The cluster is another one; whether its topics are, too.
+    Image(Arc<Image>, bool),
     /// Topics do not exist any more.
     TopicsDeleted(Vec<Str>),
     /// An append lies in the log.
@@ -60,7 +68,12 @@ pub enum Event {
 /// The groups of one partition of `__consumer_offsets`.
 #[derive(Debug)]
 pub struct Shard {
+    /// Groups of the classic protocol. An id is in one of the two only.
     pub(super) groups: HashMap<Str, Group>,
+    /// Groups of the new protocol (KIP-848).
+    pub(super) consumers: HashMap<Str, ConsumerGroup>,
+    /// The cluster, as far as is known.
+    pub(super) image: Arc<Image>,
     pub(super) offsets: Offsets,
     pub(super) desk: Desk,
     cleanup: Deadline,
@@ -71,6 +84,8 @@ impl Shard {
     pub fn new(config: GroupConfig) -> Self {
         Self {
             groups: HashMap::new(),
+            consumers: HashMap::new(),
+            image: Arc::new(Image::new(Str::default())),
             offsets: Offsets::default(),
             desk: Desk::new(config),
             cleanup: Deadline::default(),
@@ -97,6 +112,7 @@ impl Shard {
                 let code = outcome.err().unwrap_or(ErrorCode::NONE);
                 self.desk.reply(token, Reply::Heartbeat(code));
             }
+            Event::ConsumerHeartbeat(token, call) => self.consumer_heartbeat(token, &call),
             Event::Leave(token, call) => match self.groups.get_mut(&call.group_id) {
                 Some(group) => group.leave(token, &call, &mut self.desk),
                 None => self.desk.reply(token, Reply::Leave(leave::unknown(&call))),
@@ -105,6 +121,7 @@ impl Shard {
             Event::Fetch(token, call) => self.fetch_when_stable(token, call),
             Event::DeleteOffsets(token, call) => self.delete_offsets(token, &call),
             Event::DeleteGroups(token, groups) => self.delete_groups(token, &groups),
+            Event::Image(image, topics) => self.note_image(image, topics),
             Event::TopicsDeleted(topics) => self.delete_topics(&topics),
             Event::Written(ticket) => self.written(ticket),
             Event::Refused(ticket, code) => self.refused(ticket, code),
@@ -127,11 +144,11 @@ impl Shard {
 
     /// How many groups there are.
     pub fn group_count(&self) -> usize {
-        self.groups.len()
+        self.groups.len() + self.consumers.len()
     }
 
     pub(super) fn has_room(&self) -> bool {
-        self.groups.len() < GROUPS_MAX
+        self.group_count() < GROUPS_MAX
     }
 
     fn group_with_members(&mut self, id: &str) -> Option<(&mut Group, &mut Desk)> {
@@ -185,7 +202,10 @@ impl Shard {
             Some(Then::Offsets(changes)) => {
                 // One who manages partitions alone makes a group by committing to it.
                 for change in changes {
-                    if change.value.is_some() && !self.groups.contains_key(&change.group) {
+                    if change.value.is_some()
+                        && !self.groups.contains_key(&change.group)
+                        && !self.consumers.contains_key(&change.group)
+                    {
                         let id = change.group.detach();
                         let group = Group::new(id.clone(), self.desk.now.wall);
                         self.groups.insert(id, group);
@@ -195,6 +215,7 @@ impl Shard {
             Some(Then::Deletion { groups, .. }) => {
                 groups.iter().for_each(|group| {
                     self.groups.remove(group);
+                    self.consumers.remove(group);
                 });
             }
             _ => {}
@@ -222,7 +243,12 @@ impl Shard {
                     group.undo_static_rejoin(*rejoin, code, &mut self.desk);
                 }
             }
-            Then::Nothing | Then::Offsets(_) | Then::Deletion { .. } | Then::Read(_) => {}
+            Then::Members(undo) => self.take_back(*undo),
+            Then::Nothing
+            | Then::Offsets(_)
+            | Then::Deletion { .. }
+            | Then::Barrier
+            | Then::Read(_) => {}
         }
     }
 
@@ -260,13 +286,16 @@ impl Shard {
                     group.static_rejoin_stored(&rejoin, &mut self.desk);
                 }
             }
-            Then::Nothing | Then::Read(_) => {}
+            Then::Nothing | Then::Members(_) | Then::Barrier | Then::Read(_) => {}
         }
     }
 
     fn tick(&mut self) {
         while let Some((entry, due)) = self.desk.timers.pop(self.desk.now.mono) {
-            self.fall_due(entry, due);
+            if self.fall_due(entry, due) {
+                // Each change to members is written, or refused, before the next is made.
+                break;
+            }
         }
         let code = ErrorCode::COORDINATOR_NOT_AVAILABLE;
         while let Some(pending) = self.desk.next_timed_out() {
@@ -285,7 +314,13 @@ impl Shard {
         }
     }
 
-    fn fall_due(&mut self, entry: u64, due: Due) {
+    /// Lets happen what fell due; says whether members of the new protocol are others by it.
+    fn fall_due(&mut self, entry: u64, due: Due) -> bool {
+        if let Due::Member { group, .. } | Due::Revocation { group, .. } = &due
+            && self.consumers.contains_key(group)
+        {
+            return self.consumer_member_due(&group.clone(), entry, &due);
+        }
         let desk = &mut self.desk;
         match due {
             Due::Member { group, member } => {
@@ -309,7 +344,9 @@ impl Shard {
                     self.schedule_cleanup();
                 }
             }
+            Due::Revocation { .. } => {}
         }
+        false
     }
 
     fn schedule_cleanup(&mut self) {
@@ -324,7 +361,9 @@ impl Shard {
         let orphans: Vec<Str> = self.offsets.groups().cloned().collect();
         for id in orphans {
             // Offsets without a group are those of one who manages partitions alone.
-            self.groups.entry(id.clone()).or_insert_with(|| Group::new(id, now.wall));
+            if !self.consumers.contains_key(&id) {
+                self.groups.entry(id.clone()).or_insert_with(|| Group::new(id, now.wall));
+            }
         }
         let max = usize::try_from(self.desk.config.max_size).unwrap_or(0);
         for group in self.groups.values_mut() {
@@ -334,6 +373,7 @@ impl Shard {
                 group.prepare_rebalance("the group is larger than allowed", &mut self.desk);
             }
         }
+        self.consumers.values_mut().for_each(|group| group.start_clocks(&mut self.desk));
         self.schedule_cleanup();
         std::mem::take(&mut self.desk.out)
     }

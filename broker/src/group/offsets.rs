@@ -17,6 +17,7 @@ use vltava_wire::{ErrorCode, Str, Uuid};
 
 use super::calls::{CommitCall, Deletions, FetchCall, OffsetDeleteCall};
 use super::config::APPEND_BYTES_MAX;
+use super::consumer::ConsumerGroup;
 use super::desk::{Desk, OffsetChange, Reply, Then, Token};
 use super::machine::Shard;
 use super::record::{self, CommittedOffset, Record};
@@ -123,11 +124,16 @@ impl Group {
     }
 
     fn expires(&self, committed: &CommittedOffset, retention_ms: i64, wall: i64) -> bool {
-        match (self.unused_since(committed), committed.expire_timestamp) {
-            (None, _) => false,
-            (Some(since), -1) => wall.saturating_sub(since) >= retention_ms,
-            (Some(_), expiry) => wall >= expiry,
-        }
+        let since = self.unused_since(committed);
+        since.is_some_and(|since| expired(since, committed, retention_ms, wall))
+    }
+}
+
+/// Whether an offset that has not been used since then is to be forgotten.
+fn expired(since: i64, committed: &CommittedOffset, retention_ms: i64, wall: i64) -> bool {
+    match committed.expire_timestamp {
+        -1 => wall.saturating_sub(since) >= retention_ms,
+        expiry => wall >= expiry,
     }
 }
 
@@ -201,6 +207,9 @@ impl Shard {
 
     /// Checks a commit; one that is admitted shows that its member is alive.
     fn admit_commit(&mut self, call: &CommitCall) -> Result<(), ErrorCode> {
+        if let Some(group) = self.consumers.get(&call.group_id) {
+            return group.validate_commit(&call.member_id, call.generation, call.version);
+        }
         let Some(group) = self.groups.get_mut(&call.group_id) else {
             return match call.generation {
                 ..0 if self.has_room() => Ok(()),
@@ -217,7 +226,15 @@ impl Shard {
 
     /// What a group has committed. Partitions without an offset are answered with −1.
     pub(super) fn fetch(&self, call: &FetchCall) -> OffsetFetchResponseGroup {
-        let known = self.groups.contains_key(&call.group_id);
+        let consumer = self.consumers.get(&call.group_id);
+        if let Some(group) = consumer
+            && let Err(error_code) =
+                group.validate_fetch(call.member_id.as_deref(), call.member_epoch)
+        {
+            let group_id = call.group_id.clone();
+            return OffsetFetchResponseGroup { group_id, error_code, ..Default::default() };
+        }
+        let known = consumer.is_some() || self.groups.contains_key(&call.group_id);
         let offsets = self.offsets.group(&call.group_id).filter(|_| known);
         let topics = match &call.topics {
             Some(topics) => topics.iter().map(|topic| fetch_topic(topic, offsets)).collect(),
@@ -240,18 +257,14 @@ impl Shard {
     }
 
     pub(super) fn delete_offsets(&mut self, token: Token, call: &OffsetDeleteCall) {
-        let group = self.groups.get(&call.group_id).ok_or(ErrorCode::GROUP_ID_NOT_FOUND);
-        let group = match group.and_then(|group| group.validate_offset_delete().map(|()| group)) {
-            Ok(group) => group,
-            Err(error_code) => {
-                let response = OffsetDeleteResponse { error_code, ..Default::default() };
-                return self.desk.reply(token, Reply::OffsetDelete(response));
-            }
-        };
+        if let Err(error_code) = self.validate_offset_delete(&call.group_id) {
+            let response = OffsetDeleteResponse { error_code, ..Default::default() };
+            return self.desk.reply(token, Reply::OffsetDelete(response));
+        }
         let mut response = OffsetDeleteResponse::default();
         let mut changes = Vec::new();
         for topic in &call.topics {
-            let error_code = match group.is_subscribed(&topic.name) {
+            let error_code = match self.reads(&call.group_id, &topic.name) {
                 true => ErrorCode::GROUP_SUBSCRIBED_TO_TOPIC,
                 false => ErrorCode::NONE,
             };
@@ -280,6 +293,20 @@ impl Shard {
         }
         let records = changes.iter().map(to_record).collect();
         self.desk.append(records, Then::Offsets(changes), Some((token, reply)));
+    }
+
+    fn validate_offset_delete(&self, id: &str) -> Result<(), ErrorCode> {
+        match (self.groups.get(id), self.consumers.get(id)) {
+            (Some(group), _) => group.validate_offset_delete(),
+            (None, Some(_)) => Ok(()),
+            (None, None) => Err(ErrorCode::GROUP_ID_NOT_FOUND),
+        }
+    }
+
+    /// Whether a group reads that topic just now.
+    fn reads(&self, id: &str, topic: &str) -> bool {
+        self.groups.get(id).is_some_and(|group| group.is_subscribed(topic))
+            || self.consumers.get(id).is_some_and(|group| group.is_subscribed(topic))
     }
 
     /// The change that takes an offset back, if there is one or will be.
@@ -313,7 +340,10 @@ impl Shard {
             if outcome.iter().any(|(other, _)| other == id) {
                 continue;
             }
+            let consumer = self.consumers.get(id);
             let code = match self.groups.get(id).map(|group| group.state) {
+                None if consumer.is_some_and(|group| group.members.is_empty()) => ErrorCode::NONE,
+                None if consumer.is_some() => ErrorCode::NON_EMPTY_GROUP,
                 None | Some(GroupState::Dead) => ErrorCode::GROUP_ID_NOT_FOUND,
                 Some(GroupState::Empty) => ErrorCode::NONE,
                 Some(_) => ErrorCode::NON_EMPTY_GROUP,
@@ -321,7 +351,7 @@ impl Shard {
             if code.is_ok() {
                 let changes = self.forget_all(id, |_, _| true);
                 changes.into_iter().for_each(|change| batch.forget(change, &mut self.desk));
-                batch.delete(id.detach());
+                batch.delete(id.detach(), self.consumers.get(id));
             }
             outcome.push((id.detach(), code));
         }
@@ -365,34 +395,47 @@ impl Shard {
     pub(super) fn clean_up(&mut self) {
         let (wall, retention) = (self.desk.now.wall, self.desk.config.offsets_retention_ms);
         let mut batch = DeletionBatch::default();
-        let ids: Vec<Str> = self.groups.keys().cloned().collect();
+        let ids: Vec<Str> = self.groups.keys().chain(self.consumers.keys()).cloned().collect();
         for id in ids {
-            let group = &self.groups[&id];
             let expired = self.forget_all(&id, |topic, committed| {
                 committed.is_some_and(|committed| {
-                    !group.is_subscribed(topic) && group.expires(committed, retention, wall)
+                    !self.reads(&id, topic) && self.expires(&id, committed, retention, wall)
                 })
             });
             let total: usize = self
                 .offsets
                 .group(&id)
                 .map_or(0, |topics| topics.values().map(BTreeMap::len).sum());
-            let vanishes = expired.len() == total
-                && group.is(GroupState::Empty)
-                && group.pending_join.is_empty()
-                && self.coming(&id).next().is_none();
+            let vanishes =
+                expired.len() == total && self.is_empty(&id) && self.coming(&id).next().is_none();
             expired.into_iter().for_each(|change| batch.forget(change, &mut self.desk));
             if vanishes {
-                batch.delete(id);
+                let consumer = self.consumers.get(&id);
+                batch.delete(id, consumer);
             }
         }
         batch.append(&mut self.desk);
     }
 
+    /// Whether nobody is in a group, nor was promised to be.
+    fn is_empty(&self, id: &str) -> bool {
+        let classic = |group: &Group| group.is(GroupState::Empty) && group.pending_join.is_empty();
+        self.groups.get(id).is_none_or(classic)
+            && self.consumers.get(id).is_none_or(|group| group.members.is_empty())
+    }
+
+    fn expires(&self, id: &str, committed: &CommittedOffset, retention: i64, wall: i64) -> bool {
+        match self.groups.get(id) {
+            Some(group) => group.expires(committed, retention, wall),
+            // The new protocol knows what is read: all else is unused since it was committed.
+            None => expired(committed.commit_timestamp, committed, retention, wall),
+        }
+    }
+
     /// Forgets the offsets of topics that are deleted.
     pub(super) fn delete_topics(&mut self, topics: &[Str]) {
         let mut batch = DeletionBatch::default();
-        let ids: Vec<Str> = self.groups.keys().cloned().collect();
+        let ids: Vec<Str> = self.groups.keys().chain(self.consumers.keys()).cloned().collect();
         for id in ids {
             let gone = |topic: &str, _: Option<&CommittedOffset>| {
                 topics.iter().any(|deleted| *deleted == *topic)
@@ -422,8 +465,12 @@ impl DeletionBatch {
         }
     }
 
-    fn delete(&mut self, group: Str) {
-        self.add(record::group_metadata(&group, None));
+    /// Takes back a group without members; one of the new protocol has records of its own.
+    fn delete(&mut self, group: Str, consumer: Option<&ConsumerGroup>) {
+        match consumer {
+            Some(consumer) => consumer.tombstones().into_iter().for_each(|record| self.add(record)),
+            None => self.add(record::group_metadata(&group, None)),
+        }
         self.groups.push(group);
     }
 

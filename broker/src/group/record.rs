@@ -6,13 +6,30 @@
 //! million records must not cost a million copies.
 
 use bytes::Bytes;
+use vltava_wire::records::consumer_group::{
+    ConsumerGroupCurrentMemberAssignmentKey, ConsumerGroupCurrentMemberAssignmentValue,
+    ConsumerGroupMemberMetadataKey, ConsumerGroupMemberMetadataValue, ConsumerGroupMetadataKey,
+    ConsumerGroupMetadataValue, ConsumerGroupRegularExpressionKey,
+    ConsumerGroupRegularExpressionValue, ConsumerGroupTargetAssignmentMemberKey,
+    ConsumerGroupTargetAssignmentMemberValue, ConsumerGroupTargetAssignmentMetadataKey,
+    ConsumerGroupTargetAssignmentMetadataValue, TopicPartitions,
+};
 use vltava_wire::records::group::{
     GroupMetadataKey, GroupMetadataValue, OffsetCommitKey, OffsetCommitValue,
 };
 use vltava_wire::{Message, Str, Uuid, Writer};
 
+use super::consumer::change::from_stored;
+use super::consumer::{Change, Current};
+
 const OFFSET_COMMIT: i16 = 1;
 const GROUP_METADATA: i16 = 2;
+const CONSUMER_GROUP: i16 = 3;
+const CONSUMER_MEMBER: i16 = 5;
+const TARGET_EPOCH: i16 = 6;
+const TARGET: i16 = 7;
+const CURRENT_ASSIGNMENT: i16 = 8;
+const REGULAR_EXPRESSION: i16 = 16;
 const OFFSET_COMMIT_VERSION: i16 = 4;
 const OFFSET_COMMIT_VERSION_WITH_EXPIRY: i16 = 1;
 const GROUP_METADATA_VERSION: i16 = 3;
@@ -86,6 +103,68 @@ pub fn group_metadata(group: &Str, value: Option<&GroupMetadataValue>) -> Record
     }
 }
 
+/// The record that stores the epoch of a group of the new protocol and the hash of its topics.
+pub fn consumer_group(group: &Str, value: Option<(i32, i64)>) -> Record {
+    let key = ConsumerGroupMetadataKey { group_id: group.clone() };
+    let value =
+        value.map(|(epoch, metadata_hash)| ConsumerGroupMetadataValue { epoch, metadata_hash });
+    of(CONSUMER_GROUP, &key, value.as_ref())
+}
+
+/// The record that stores what a member says of itself.
+pub fn consumer_member(
+    group: &Str,
+    member: &Str,
+    value: Option<&ConsumerGroupMemberMetadataValue>,
+) -> Record {
+    let (group_id, member_id) = (group.clone(), member.clone());
+    of(CONSUMER_MEMBER, &ConsumerGroupMemberMetadataKey { group_id, member_id }, value)
+}
+
+/// The record that stores the epoch of a group's target assignment.
+pub fn target_epoch(group: &Str, epoch: Option<i32>) -> Record {
+    let key = ConsumerGroupTargetAssignmentMetadataKey { group_id: group.clone() };
+    let value = epoch
+        .map(|assignment_epoch| ConsumerGroupTargetAssignmentMetadataValue { assignment_epoch });
+    of(TARGET_EPOCH, &key, value.as_ref())
+}
+
+/// The record that stores what a member is to have.
+pub fn target(group: &Str, member: &Str, partitions: Option<Vec<TopicPartitions>>) -> Record {
+    let (group_id, member_id) = (group.clone(), member.clone());
+    let key = ConsumerGroupTargetAssignmentMemberKey { group_id, member_id };
+    let value = partitions
+        .map(|topic_partitions| ConsumerGroupTargetAssignmentMemberValue { topic_partitions });
+    of(TARGET, &key, value.as_ref())
+}
+
+/// The record that stores what a member has.
+pub fn current_assignment(
+    group: &Str,
+    member: &Str,
+    value: Option<&ConsumerGroupCurrentMemberAssignmentValue>,
+) -> Record {
+    let (group_id, member_id) = (group.clone(), member.clone());
+    let key = ConsumerGroupCurrentMemberAssignmentKey { group_id, member_id };
+    of(CURRENT_ASSIGNMENT, &key, value)
+}
+
+/// The record that stores what a regular expression stands for.
+pub fn regex(
+    group: &Str,
+    regex: &Str,
+    value: Option<&ConsumerGroupRegularExpressionValue>,
+) -> Record {
+    let (group_id, regular_expression) = (group.clone(), regex.clone());
+    let key = ConsumerGroupRegularExpressionKey { group_id, regular_expression };
+    of(REGULAR_EXPRESSION, &key, value)
+}
+
+/// A record of the new protocol: keys and values of the first version.
+fn of<K: Message, V: Message>(kind: i16, key: &K, value: Option<&V>) -> Record {
+    Record { key: prefixed(kind, key, 0), value: value.map(|value| prefixed(0, value, 0)) }
+}
+
 fn prefixed<M: Message>(prefix: i16, message: &M, version: i16) -> Bytes {
     let mut writer = Writer::new();
     writer.i16(prefix);
@@ -126,8 +205,68 @@ pub enum Key<'a> {
     },
     /// A group.
     Group(&'a str),
+    /// Something about a group of the new protocol: its id, and what.
+    Consumer(&'a str, ConsumerKey<'a>),
     /// A type that this broker does not use.
     Other(i16),
+}
+
+/// What a key says of a group of the new protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConsumerKey<'a> {
+    /// Its epoch.
+    Group,
+    /// The epoch of its target assignment.
+    TargetEpoch,
+    /// What a member says of itself.
+    Member(&'a str),
+    /// What a member is to have.
+    Target(&'a str),
+    /// What a member has.
+    Current(&'a str),
+    /// What a regular expression stands for.
+    Regex(&'a str),
+}
+
+impl ConsumerKey<'_> {
+    /// The change that a record of this key makes.
+    ///
+    /// # Errors
+    /// [`RecordError::Version`] and [`RecordError::Malformed`].
+    pub(super) fn change(self, value: Option<&[u8]>) -> Result<Change, RecordError> {
+        Ok(match self {
+            Self::Group => {
+                let value = first::<ConsumerGroupMetadataValue>(value)?;
+                Change::Group(value.map(|value| (value.epoch, value.metadata_hash)))
+            }
+            Self::TargetEpoch => {
+                let value = first::<ConsumerGroupTargetAssignmentMetadataValue>(value)?;
+                Change::TargetEpoch(value.map(|value| value.assignment_epoch))
+            }
+            Self::Member(member) => Change::Member(member.into(), first(value)?.map(Box::new)),
+            Self::Target(member) => {
+                let value = first::<ConsumerGroupTargetAssignmentMemberValue>(value)?;
+                let target = value.map(|value| from_stored(&value.topic_partitions));
+                Change::Target(member.into(), target)
+            }
+            Self::Current(member) => {
+                let value = first::<ConsumerGroupCurrentMemberAssignmentValue>(value)?;
+                Change::Current(member.into(), value.as_ref().map(Current::from_stored))
+            }
+            Self::Regex(regex) => Change::Regex(regex.into(), first(value)?),
+        })
+    }
+}
+
+/// A value of the new protocol, of which there is one version.
+fn first<M: Message>(value: Option<&[u8]>) -> Result<Option<M>, RecordError> {
+    let Some(value) = value else { return Ok(None) };
+    let version = Slice(value).i16(M::NAME)?;
+    if !M::VERSIONS.contains(version) {
+        return Err(RecordError::Version { what: M::NAME, version });
+    }
+    let body = Bytes::copy_from_slice(&value[2..]);
+    M::read(body, version).map(Some).map_err(|_| RecordError::Malformed(M::NAME))
 }
 
 impl<'a> Key<'a> {
@@ -145,6 +284,18 @@ impl<'a> Key<'a> {
                 partition: slice.i32("key")?,
             },
             GROUP_METADATA => Self::Group(slice.text("key")?),
+            CONSUMER_GROUP => Self::Consumer(slice.text("key")?, ConsumerKey::Group),
+            TARGET_EPOCH => Self::Consumer(slice.text("key")?, ConsumerKey::TargetEpoch),
+            kind @ (CONSUMER_MEMBER | TARGET | CURRENT_ASSIGNMENT | REGULAR_EXPRESSION) => {
+                let (group, name) = (slice.text("key")?, slice.text("key")?);
+                let what = match kind {
+                    CONSUMER_MEMBER => ConsumerKey::Member(name),
+                    TARGET => ConsumerKey::Target(name),
+                    CURRENT_ASSIGNMENT => ConsumerKey::Current(name),
+                    _ => ConsumerKey::Regex(name),
+                };
+                Self::Consumer(group, what)
+            }
             other => return Ok(Self::Other(other)),
         };
         Ok(key)

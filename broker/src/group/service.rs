@@ -8,6 +8,7 @@ use futures::FutureExt;
 use parking_lot::RwLock;
 use tokio::sync::Semaphore;
 use vltava_metadata::{Changes, Image};
+use vltava_wire::messages::consumer_group_describe::DescribedGroup as DescribedConsumerGroup;
 use vltava_wire::messages::describe_groups::DescribedGroup;
 use vltava_wire::messages::leave_group::LeaveGroupResponse;
 use vltava_wire::messages::offset_commit::{
@@ -16,14 +17,15 @@ use vltava_wire::messages::offset_commit::{
 use vltava_wire::messages::offset_delete::OffsetDeleteResponse;
 use vltava_wire::messages::offset_fetch::OffsetFetchResponseGroup;
 use vltava_wire::messages::{
-    HeartbeatResponse, JoinGroupResponse, ListGroupsResponse, SyncGroupResponse,
+    ConsumerGroupHeartbeatResponse, HeartbeatResponse, JoinGroupResponse, ListGroupsResponse,
+    SyncGroupResponse,
 };
 use vltava_wire::{ErrorCode, LeaderEpoch, NodeId, PartitionId, Str};
 
 use super::answer::Answer;
 use super::calls::{
-    CommitCall, Deletions, FetchCall, HeartbeatCall, JoinCall, LeaveCall, ListFilter,
-    OffsetDeleteCall, SyncCall,
+    CommitCall, ConsumerHeartbeatCall, Deletions, FetchCall, HeartbeatCall, JoinCall, LeaveCall,
+    ListFilter, OffsetDeleteCall, SyncCall,
 };
 use super::config::GroupConfig;
 use super::driver::{Clock, Driver, Environment};
@@ -84,7 +86,13 @@ impl GroupService {
         let clock = Clock::start();
         let loads = Semaphore::new(LOADS_MAX);
         Self {
-            environment: Arc::new(Environment { config, log, clock, loads }),
+            environment: Arc::new(Environment {
+                config,
+                log,
+                clock,
+                loads,
+                image: RwLock::new(Arc::new(Image::new(Str::default()))),
+            }),
             partitions,
             drivers: RwLock::default(),
         }
@@ -94,6 +102,14 @@ impl GroupService {
     /// gives up others, and forgets what was committed of topics that are gone. The partitions
     /// must have followed the same changes before. Must be called within a tokio runtime.
     pub fn follow(&self, image: &Image, changes: &Changes, me: NodeId) {
+        let shared = Arc::new(image.clone());
+        *self.environment.image.write() = Arc::clone(&shared);
+        let topics_changed = !changes.topics_created.is_empty()
+            || !changes.topics_deleted.is_empty()
+            || !changes.partitions.is_empty();
+        for driver in self.all() {
+            driver.tell(Event::Image(Arc::clone(&shared), topics_changed));
+        }
         let mut led = BTreeMap::new();
         if let Some(topic) = image.topic(topic::GROUP_OFFSETS) {
             self.set_partition_count(topic.partitions.len());
@@ -231,6 +247,33 @@ impl GroupService {
         };
         let event = |token| Event::Heartbeat(token, call);
         self.submit(&group, event, refused, only!(Heartbeat)).map(told)
+    }
+
+    /// ConsumerGroupHeartbeat.
+    pub fn consumer_heartbeat(
+        &self,
+        call: ConsumerHeartbeatCall,
+    ) -> Answer<ConsumerGroupHeartbeatResponse> {
+        let refused =
+            |error_code| ConsumerGroupHeartbeatResponse { error_code, ..Default::default() };
+        let group = call.request.group_id.clone();
+        let event = |token| Event::ConsumerHeartbeat(token, call);
+        self.submit(&group, event, refused, only!(ConsumerHeartbeat))
+    }
+
+    /// ConsumerGroupDescribe.
+    pub fn describe_consumer_groups(&self, groups: &[Str]) -> Vec<DescribedConsumerGroup> {
+        let describe = |group: &Str| {
+            let driver = self.driver_of(group);
+            let described =
+                driver.and_then(|driver| driver.read(|shard| shard.describe_consumer_group(group)));
+            described.unwrap_or_else(|error_code| DescribedConsumerGroup {
+                error_code,
+                group_id: group.clone(),
+                ..Default::default()
+            })
+        };
+        groups.iter().map(describe).collect()
     }
 
     /// LeaveGroup.

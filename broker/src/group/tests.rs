@@ -1,6 +1,8 @@
 //! Groups as scenarios: what members do, what they are told, what is stored.
 
 mod commits;
+mod consumer_storm;
+mod consumers;
 mod driving;
 mod membership;
 mod statics;

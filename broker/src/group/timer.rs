@@ -34,6 +34,13 @@ pub(super) enum Due {
         /// Its id.
         member: Str,
     },
+    /// A member of a group of the new protocol has not given up what it has to.
+    Revocation {
+        /// Its group.
+        group: Str,
+        /// Its id.
+        member: Str,
+    },
     /// The join phase of a group ends.
     Join(Str),
     /// Members of a group that have not asked for their assignment are given up.

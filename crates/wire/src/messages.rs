@@ -12,6 +12,8 @@ pub mod assign_replicas_to_dirs;
 pub mod begin_quorum_epoch;
 pub mod broker_heartbeat;
 pub mod broker_registration;
+pub mod consumer_group_describe;
+pub mod consumer_group_heartbeat;
 pub mod controller_registration;
 pub mod create_partitions;
 pub mod create_topics;
@@ -63,6 +65,8 @@ pub use assign_replicas_to_dirs::{AssignReplicasToDirsRequest, AssignReplicasToD
 pub use begin_quorum_epoch::{BeginQuorumEpochRequest, BeginQuorumEpochResponse};
 pub use broker_heartbeat::{BrokerHeartbeatRequest, BrokerHeartbeatResponse};
 pub use broker_registration::{BrokerRegistrationRequest, BrokerRegistrationResponse};
+pub use consumer_group_describe::{ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse};
+pub use consumer_group_heartbeat::{ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse};
 pub use controller_registration::{ControllerRegistrationRequest, ControllerRegistrationResponse};
 pub use create_partitions::{CreatePartitionsRequest, CreatePartitionsResponse};
 pub use create_topics::{CreateTopicsRequest, CreateTopicsResponse};

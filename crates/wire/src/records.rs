@@ -1,5 +1,6 @@
 //! What is stored in records rather than sent in requests.
 
+pub mod consumer_group;
 pub mod group;
 pub mod metadata;
 pub mod principal;

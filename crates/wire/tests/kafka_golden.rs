@@ -21,7 +21,7 @@ use vltava_wire::batch::{
 };
 use vltava_wire::compression::Compression;
 use vltava_wire::messages::{add_raft_voter, list_offsets, offset_commit, offset_fetch};
-use vltava_wire::records::{group, metadata, principal, producer_snapshot, raft};
+use vltava_wire::records::{consumer_group, group, metadata, principal, producer_snapshot, raft};
 use vltava_wire::{
     LeaderEpoch, Message, Offset, ProducerEpoch, ProducerId, Uuid, Writer, messages,
 };

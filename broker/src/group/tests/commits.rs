@@ -191,8 +191,12 @@ fn an_offset_of_another_topic_of_the_same_name_is_none() {
             topic_id,
             partition_indexes: vec![0],
         };
-        let call =
-            FetchCall { group_id: GROUP.into(), topics: Some(vec![topic]), require_stable: false };
+        let call = FetchCall {
+            group_id: GROUP.into(),
+            topics: Some(vec![topic]),
+            member_epoch: -1,
+            ..FetchCall::default()
+        };
         let token = world.send(|token| Event::Fetch(token, call));
         world.fetched(token)
     };

@@ -139,7 +139,8 @@ async fn get<R: Send + 'static>(answer: Answer<R>) -> R {
 }
 
 fn fetch_call(stable: bool) -> FetchCall {
-    FetchCall { group_id: GROUP.into(), topics: None, require_stable: stable }
+    let group_id = GROUP.into();
+    FetchCall { group_id, member_epoch: -1, require_stable: stable, ..FetchCall::default() }
 }
 
 /// Asks for the group's offset until the group is loaded, as clients do.

@@ -1,8 +1,10 @@
 //! A shard with a clock and a log that the test holds in its hands.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use bytes::Bytes;
+use vltava_metadata::Image;
 use vltava_wire::messages::offset_commit::{
     OffsetCommitRequestPartition, OffsetCommitRequestTopic,
 };
@@ -36,8 +38,12 @@ pub(super) struct World {
     replies: BTreeMap<Token, Reply>,
     /// What lies in the log.
     pub(super) log: Vec<Record>,
-    /// What lies in the log and is not committed.
-    pub(super) uncommitted: VecDeque<Ticket>,
+    /// What lies in the log and is not committed, with the length of the log behind it.
+    pub(super) uncommitted: VecDeque<(Ticket, usize)>,
+    /// How much of the log is committed.
+    committed: usize,
+    /// The cluster as shards are told.
+    image: Arc<Image>,
     /// Whether appends are committed at once.
     pub(super) commits: bool,
     /// What appends are refused with, if they are.
@@ -63,6 +69,8 @@ impl World {
             replies: BTreeMap::new(),
             log: Vec::new(),
             uncommitted: VecDeque::new(),
+            committed: 0,
+            image: Arc::new(Image::new(Str::default())),
             commits: true,
             refuses: None,
         }
@@ -84,7 +92,7 @@ impl World {
                 continue;
             }
             self.log.extend(append.records);
-            self.uncommitted.push_back(append.ticket);
+            self.uncommitted.push_back((append.ticket, self.log.len()));
             self.feed(Event::Written(append.ticket));
         }
         if self.commits {
@@ -94,7 +102,8 @@ impl World {
 
     /// The high watermark passes all that was appended.
     pub(super) fn commit_all(&mut self) {
-        while let Some(ticket) = self.uncommitted.pop_front() {
+        while let Some((ticket, end)) = self.uncommitted.pop_front() {
+            self.committed = end;
             self.feed(Event::Committed(ticket));
         }
     }
@@ -245,7 +254,13 @@ impl World {
                 ..Default::default()
             }]
         });
-        let call = FetchCall { group_id: group.into(), topics, require_stable: stable };
+        let call = FetchCall {
+            group_id: group.into(),
+            topics,
+            member_epoch: -1,
+            require_stable: stable,
+            ..FetchCall::default()
+        };
         self.send(|token| Event::Fetch(token, call))
     }
 
@@ -292,6 +307,18 @@ impl World {
         assert_eq!(self.state(), "Stable");
     }
 
+    /// The cluster's topics are others.
+    pub(super) fn set_image(&mut self, image: Image) {
+        self.image = Arc::new(image);
+        self.feed(Event::Image(Arc::clone(&self.image), true));
+    }
+
+    /// Another broker takes over that lacks what is not committed.
+    pub(super) fn fail_over_to_committed(&mut self) {
+        self.log.truncate(self.committed);
+        self.fail_over();
+    }
+
     /// Another broker takes over: what is in the log is all that it knows.
     pub(super) fn fail_over(&mut self) {
         let mut batch = vltava_wire::batch::BatchBuilder::new(Offset::ZERO);
@@ -304,6 +331,9 @@ impl World {
         }
         self.shard = loader.finish().expect("groups that were written here");
         self.uncommitted.clear();
+        self.committed = self.log.len();
+        let told = self.shard.on(Event::Image(Arc::clone(&self.image), true), self.now);
+        assert_eq!(told, Effects::default());
         let effects = self.shard.start(self.now);
         self.carry_out(effects);
     }
@@ -341,6 +371,7 @@ pub(super) fn consumer(client: &str, member: &str) -> JoinCall {
 pub(super) fn commit_of(member: &str, generation: i32, topic: &str, offset: i64) -> CommitCall {
     CommitCall {
         group_id: GROUP.into(),
+        version: 9,
         generation,
         member_id: member.into(),
         instance_id: None,

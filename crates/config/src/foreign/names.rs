@@ -99,16 +99,7 @@ const TRANSACTIONS: &[&str] = &[
 ];
 
 const NEW_GROUPS: &[&str] = &[
-    "group.consumer.assignors",
-    "group.consumer.heartbeat.interval.ms",
-    "group.consumer.max.heartbeat.interval.ms",
-    "group.consumer.max.session.timeout.ms",
-    "group.consumer.max.size",
-    "group.consumer.migration.policy",
-    "group.consumer.min.heartbeat.interval.ms",
-    "group.consumer.min.session.timeout.ms",
     "group.consumer.regex.refresh.interval.ms",
-    "group.consumer.session.timeout.ms",
     "group.coordinator.rebalance.protocols",
     "group.share.assignors",
     "group.share.delivery.count.limit",
@@ -322,7 +313,10 @@ const REMOVED: &[&str] = &[
 pub(super) const ACCEPTED: &[(&str, &[&str])] = &[
     ("listeners have no TLS and no SASL yet, so it changes nothing", SECURITY),
     ("there are no transactions yet, so it changes nothing", TRANSACTIONS),
-    ("there are only classic groups yet, so it changes nothing", NEW_GROUPS),
+    (
+        "groups are classic or consumer groups, and share and streams groups are not there yet, so it changes nothing",
+        NEW_GROUPS,
+    ),
     ("there is no tiered storage, so it changes nothing", TIERED),
     ("there is no compaction yet, so it changes nothing", COMPACTION),
     ("metrics are served by HTTP at vltava.admin.listener, so it changes nothing", METRICS),

@@ -1,6 +1,6 @@
 //! Keys about consumer groups, their offsets, and producers' ids.
 
-use crate::spec::Check::{AtLeast, Within};
+use crate::spec::Check::{AtLeast, OneOf, Within};
 
 keys! {
     /// How long the first rebalance of an empty group waits for more members, in milliseconds.
@@ -14,6 +14,36 @@ keys! {
         AtLeast(1), Broker, ReadOnly, Medium;
     /// How many members a group may have.
     GROUP_MAX_SIZE: i32 = "group.max.size", Some("2147483647"), AtLeast(1),
+        Broker, ReadOnly, Medium;
+    /// The assignors that groups of the new protocol may use; the first is that of groups whose
+    /// members ask for none.
+    GROUP_CONSUMER_ASSIGNORS: Vec<String> = "group.consumer.assignors", Some("uniform,range"),
+        OneOf(&["uniform", "range"]), Broker, ReadOnly, Medium;
+    /// How often members of groups of the new protocol send heartbeats, in milliseconds.
+    GROUP_CONSUMER_HEARTBEAT_INTERVAL_MS: i32 = "group.consumer.heartbeat.interval.ms",
+        Some("5000"), AtLeast(1), Broker, ReadOnly, Medium;
+    /// The shortest such interval, in milliseconds.
+    GROUP_CONSUMER_MIN_HEARTBEAT_INTERVAL_MS: i32 = "group.consumer.min.heartbeat.interval.ms",
+        Some("5000"), AtLeast(1), Broker, ReadOnly, Medium;
+    /// The longest such interval, in milliseconds.
+    GROUP_CONSUMER_MAX_HEARTBEAT_INTERVAL_MS: i32 = "group.consumer.max.heartbeat.interval.ms",
+        Some("15000"), AtLeast(1), Broker, ReadOnly, Medium;
+    /// How long a member of a group of the new protocol may be silent, in milliseconds.
+    GROUP_CONSUMER_SESSION_TIMEOUT_MS: i32 = "group.consumer.session.timeout.ms", Some("45000"),
+        AtLeast(1), Broker, ReadOnly, Medium;
+    /// The shortest such timeout, in milliseconds.
+    GROUP_CONSUMER_MIN_SESSION_TIMEOUT_MS: i32 = "group.consumer.min.session.timeout.ms",
+        Some("45000"), AtLeast(1), Broker, ReadOnly, Medium;
+    /// The longest such timeout, in milliseconds.
+    GROUP_CONSUMER_MAX_SESSION_TIMEOUT_MS: i32 = "group.consumer.max.session.timeout.ms",
+        Some("60000"), AtLeast(1), Broker, ReadOnly, Medium;
+    /// How many members a group of the new protocol may have.
+    GROUP_CONSUMER_MAX_SIZE: i32 = "group.consumer.max.size", Some("2147483647"), AtLeast(1),
+        Broker, ReadOnly, Medium;
+    /// Whether groups go over from the classic protocol to the new one while they run (upgrade),
+    /// back (downgrade), both (bidirectional) or neither (disabled).
+    GROUP_CONSUMER_MIGRATION_POLICY: String = "group.consumer.migration.policy",
+        Some("bidirectional"), OneOf(&["bidirectional", "upgrade", "downgrade", "disabled"]),
         Broker, ReadOnly, Medium;
     /// How many bytes a consumer may attach to a committed offset.
     OFFSET_METADATA_MAX_BYTES: i32 = "offset.metadata.max.bytes", Some("4096"), AtLeast(0),

@@ -11,6 +11,7 @@ macro_rules! requests {
                 AlterPartitionRequest AlterPartitionReassignmentsRequest ApiVersionsRequest
                 AssignReplicasToDirsRequest BeginQuorumEpochRequest BrokerHeartbeatRequest
                 BrokerRegistrationRequest
+                ConsumerGroupDescribeRequest ConsumerGroupHeartbeatRequest
                 ControllerRegistrationRequest CreatePartitionsRequest CreateTopicsRequest
                 DeleteGroupsRequest DeleteRecordsRequest DeleteTopicsRequest
                 DescribeClusterRequest DescribeConfigsRequest DescribeGroupsRequest
@@ -37,6 +38,7 @@ macro_rules! responses {
                 AlterPartitionResponse AlterPartitionReassignmentsResponse ApiVersionsResponse
                 AssignReplicasToDirsResponse BeginQuorumEpochResponse BrokerHeartbeatResponse
                 BrokerRegistrationResponse
+                ConsumerGroupDescribeResponse ConsumerGroupHeartbeatResponse
                 ControllerRegistrationResponse CreatePartitionsResponse CreateTopicsResponse
                 DeleteGroupsResponse DeleteRecordsResponse DeleteTopicsResponse
                 DescribeClusterResponse DescribeConfigsResponse DescribeGroupsResponse
@@ -84,6 +86,15 @@ macro_rules! own_records {
             }
             group::{
                 OffsetCommitKey OffsetCommitValue GroupMetadataKey GroupMetadataValue
+            }
+            consumer_group::{
+                ConsumerGroupMetadataKey ConsumerGroupMetadataValue
+                ConsumerGroupMemberMetadataKey ConsumerGroupMemberMetadataValue
+                ConsumerGroupTargetAssignmentMetadataKey
+                ConsumerGroupTargetAssignmentMetadataValue
+                ConsumerGroupTargetAssignmentMemberKey ConsumerGroupTargetAssignmentMemberValue
+                ConsumerGroupCurrentMemberAssignmentKey ConsumerGroupCurrentMemberAssignmentValue
+                ConsumerGroupRegularExpressionKey ConsumerGroupRegularExpressionValue
             }
             producer_snapshot::{
                 ProducerSnapshot

@@ -1,0 +1,161 @@
+//! Groups of both protocols side by side: which one an id belongs to, and how requests of the
+//! new protocol become records.
+
+use std::sync::Arc;
+
+use vltava_metadata::Image;
+use vltava_wire::messages::ConsumerGroupHeartbeatResponse;
+use vltava_wire::{ErrorCode, Str};
+
+use super::calls::ConsumerHeartbeatCall;
+use super::consumer::{self, Change, ConsumerGroup, Edit, JOIN_EPOCH, Refusal};
+use super::desk::{Reply, Then, Token};
+use super::machine::Shard;
+use super::record;
+use super::state::{Group, GroupState};
+use super::timer::Due;
+
+/// What to do if the records of a change to a group cannot be stored.
+#[derive(Debug)]
+pub(super) struct Undo {
+    pub(super) group: Str,
+    pub(super) changes: Vec<Change>,
+    /// Whether the group was made.
+    pub(super) created: bool,
+    /// The group that gave way to it.
+    pub(super) replaced: Option<Box<Group>>,
+}
+
+fn refused(refusal: Refusal) -> ConsumerGroupHeartbeatResponse {
+    ConsumerGroupHeartbeatResponse {
+        error_code: refusal.code,
+        error_message: Some(Str::from(refusal.message)),
+        ..Default::default()
+    }
+}
+
+impl Shard {
+    /// The cluster's topics are others by now: groups look at theirs with the next heartbeat.
+    pub(super) fn note_image(&mut self, image: Arc<Image>, topics_changed: bool) {
+        self.image = image;
+        if topics_changed {
+            self.consumers.values_mut().for_each(|group| group.metadata_stale = true);
+        }
+    }
+
+    /// ConsumerGroupHeartbeat.
+    pub(super) fn consumer_heartbeat(&mut self, token: Token, call: &ConsumerHeartbeatCall) {
+        let mut edit = Edit::default();
+        let mut undo = None;
+        let answer = consumer::validate(call, &self.desk.config.consumer)
+            .and_then(|()| self.find_or_found(call, &mut edit))
+            .and_then(|found| {
+                undo = Some(found);
+                let id = &call.request.group_id;
+                let group = self.consumers.get_mut(id).expect("the group was just found");
+                let image = Arc::clone(&self.image);
+                group.answer(call, &image, &mut self.desk, &mut edit)
+            });
+        match (answer, undo) {
+            (Ok(response), Some(undo)) => {
+                self.store(undo, edit, Some((token, Reply::ConsumerHeartbeat(response))));
+            }
+            (Err(refusal), undo) => {
+                if let Some(undo) = undo {
+                    self.take_back(Undo { changes: edit.undo, ..undo });
+                }
+                self.desk.reply(token, Reply::ConsumerHeartbeat(refused(refusal)));
+            }
+            (Ok(_), None) => unreachable!("an answer comes from a group that was found"),
+        }
+    }
+
+    /// Finds the group, or makes it for a member that joins. A classic group without members
+    /// gives way.
+    fn find_or_found(
+        &mut self,
+        call: &ConsumerHeartbeatCall,
+        edit: &mut Edit,
+    ) -> Result<Undo, Refusal> {
+        let id = &call.request.group_id;
+        let joins = call.request.member_epoch == JOIN_EPOCH;
+        let mut undo =
+            Undo { group: id.detach(), changes: Vec::new(), created: false, replaced: None };
+        if self.consumers.contains_key(id) {
+            return Ok(undo);
+        }
+        let classic = self.groups.get(id).map(|group| group.state);
+        let not_found = |message| Err(Refusal::new(ErrorCode::GROUP_ID_NOT_FOUND, message));
+        match classic {
+            None if !joins => return not_found(format!("Consumer group {id} not found.")),
+            Some(_) if !joins => return not_found(format!("Group {id} is not a consumer group.")),
+            None if !self.has_room() => {
+                let message = "This coordinator has no room for more groups.";
+                return Err(Refusal::new(ErrorCode::COORDINATOR_NOT_AVAILABLE, message));
+            }
+            None => {}
+            Some(GroupState::Empty) => {
+                edit.records.push(record::group_metadata(&undo.group, None));
+                undo.replaced = self.groups.remove(id).map(Box::new);
+            }
+            Some(_) => return not_found(format!("Group {id} is not a consumer group.")),
+        }
+        undo.created = true;
+        self.consumers.insert(undo.group.clone(), ConsumerGroup::new(undo.group.clone()));
+        Ok(undo)
+    }
+
+    /// Writes what was changed; where nothing was, the answer still waits for what it may have
+    /// seen and is not committed yet.
+    pub(super) fn store(&mut self, undo: Undo, edit: Edit, reply: Option<(Token, Reply)>) {
+        if let Some(group) = self.consumers.get_mut(&undo.group) {
+            group.drop_clocks();
+        }
+        let Edit { records, undo: changes } = edit;
+        if !records.is_empty() {
+            let undo = Box::new(Undo { changes, ..undo });
+            self.desk.append(records, Then::Members(undo), reply);
+        } else if let Some((token, reply)) = reply {
+            match self.desk.pending.is_empty() {
+                true => self.desk.reply(token, reply),
+                false => {
+                    self.desk.wait(Then::Barrier, Some((token, reply)));
+                }
+            }
+        }
+    }
+
+    /// The log refused what was changed, or it was not to be: it never happened.
+    pub(super) fn take_back(&mut self, undo: Undo) {
+        let Undo { group: id, changes, created, replaced } = undo;
+        if created {
+            self.consumers.remove(&id);
+        } else if let Some(group) = self.consumers.get_mut(&id) {
+            Edit::take_back(changes, group);
+            group.start_clocks(&mut self.desk);
+        }
+        if let Some(group) = replaced {
+            self.groups.insert(id, *group);
+        }
+    }
+
+    /// A member of the group was not heard of, or has not given up what it had to, in time. Says
+    /// whether that was written down.
+    pub(super) fn consumer_member_due(&mut self, group: &Str, entry: u64, due: &Due) -> bool {
+        let Some(found) = self.consumers.get_mut(group) else { return false };
+        if !found.is_overdue(due, entry, &mut self.desk) {
+            return false;
+        }
+        let (Due::Member { member, .. } | Due::Revocation { member, .. }) = due else {
+            return false;
+        };
+        tracing::info!(%group, %member, ?due, "member is fenced");
+        let mut edit = Edit::default();
+        let image = Arc::clone(&self.image);
+        found.remove_members(std::slice::from_ref(member), &image, &mut self.desk, &mut edit);
+        let undo =
+            Undo { group: group.clone(), changes: Vec::new(), created: false, replaced: None };
+        self.store(undo, edit, None);
+        true
+    }
+}
