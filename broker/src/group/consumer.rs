@@ -277,6 +277,16 @@ impl ConsumerGroup {
         }
     }
 
+    /// The clocks of members who are back start; those of others go on.
+    pub(super) fn start_missing_clocks(&mut self, desk: &mut Desk) {
+        let missing = self.members.keys().filter(|id| !self.clocks.contains_key(*id));
+        let missing: Vec<Str> = missing.cloned().collect();
+        for id in missing {
+            self.renew_session(&id, desk);
+            self.watch_revocation(&id, desk);
+        }
+    }
+
     /// Forgets the clocks of those who are gone, so that they cost nothing.
     pub(super) fn drop_clocks(&mut self) {
         let members = &self.members;

@@ -132,7 +132,7 @@ impl Shard {
             self.consumers.remove(&id);
         } else if let Some(group) = self.consumers.get_mut(&id) {
             Edit::take_back(changes, group);
-            group.start_clocks(&mut self.desk);
+            group.start_missing_clocks(&mut self.desk);
         }
         if let Some(group) = replaced {
             self.groups.insert(id, *group);

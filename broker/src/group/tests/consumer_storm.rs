@@ -240,8 +240,8 @@ fn storm(seed: u64) {
         disturb(&mut random, &mut world, &mut topics, &mut clients);
         if world.log.len() < before {
             // The coordinator's death: whoever waits for it tries again.
-            for client in clients.iter_mut().filter(|client| client.waiting.take().is_some()) {
-                client.unsure = true;
+            for client in &mut clients {
+                client.unsure |= client.waiting.take().is_some();
             }
         }
         for client in &mut clients {

@@ -75,6 +75,7 @@ fn what_is_written_here_is_byte_for_byte_what_kafka_wrote() {
                         .map(|value| parse_group(Bytes::copy_from_slice(value)).expect("a group"));
                     group_metadata(&group.into(), value.as_ref())
                 }
+                Key::Consumer(group, _) => panic!("{group} is of the new protocol"),
                 Key::Other(kind) => panic!("type {kind}"),
             };
             assert_eq!(again.key, key);
@@ -203,7 +204,7 @@ fn damage_is_told_with_its_place() {
 #[test]
 fn records_of_newer_group_protocols_are_passed_over() {
     let mut batch = BatchBuilder::new(Offset(0));
-    batch.append(0, Some(b"\0\x03\0\x01x"), Some(b"\0\0"), &[]);
+    batch.append(0, Some(b"\0\x11\0\x01x"), Some(b"\0\0"), &[]);
     let offset = offset_commit(&"g".into(), &"t".into(), 0, Some(&committed(5)));
     batch.append(0, Some(&offset.key), offset.value.as_deref(), &[]);
     let shard = load(&batch.build()).expect("a shard");
