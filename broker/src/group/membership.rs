@@ -47,7 +47,8 @@ impl Shard {
     pub(super) fn consumer_heartbeat(&mut self, token: Token, call: &ConsumerHeartbeatCall) {
         let mut edit = Edit::default();
         let mut undo = None;
-        let answer = consumer::validate(call, &self.desk.config.consumer)
+        let known = self.consumers.get(&call.request.group_id);
+        let answer = consumer::validate(call, known, &self.desk.config.consumer)
             .and_then(|()| self.find_or_found(call, &mut edit))
             .and_then(|found| {
                 undo = Some(found);

@@ -22,9 +22,10 @@ const OWN_MEMBER_ID_SINCE: i16 = 1;
 /// How many topics a member may name: far more than a record of it can hold.
 const TOPICS_MAX: usize = 100_000;
 
-/// Checks what does not depend on the group.
+/// Checks what does not depend on the group, but for regular expressions that it knows already.
 pub(in crate::group) fn validate(
     call: &ConsumerHeartbeatCall,
+    group: Option<&ConsumerGroup>,
     config: &ConsumerConfig,
 ) -> Result<(), Refusal> {
     let request = &call.request;
@@ -79,8 +80,10 @@ pub(in crate::group) fn validate(
         return Err(Refusal::new(ErrorCode::UNSUPPORTED_ASSIGNOR, message));
     }
     match &request.subscribed_topic_regex {
-        Some(regex) if !regex.is_empty() => compile(regex).map(|_| ()),
-        _ => Ok(()),
+        Some(regex) if regex.is_empty() => Ok(()),
+        Some(regex) if group.is_some_and(|group| group.regexes.contains_key(regex)) => Ok(()),
+        Some(regex) => compile(regex).map(|_| ()),
+        None => Ok(()),
     }
 }
 

@@ -73,20 +73,6 @@ impl ConsumerGroup {
         edit.change(self, Change::Member(id.clone(), None));
     }
 
-    /// Takes back all that is stored of the group.
-    pub(in crate::group) fn erase(&mut self, edit: &mut Edit) {
-        let mut ids: Vec<Str> = self.members.keys().cloned().collect();
-        ids.extend(self.targets.keys().filter(|id| !self.members.contains_key(*id)).cloned());
-        for id in ids {
-            self.erase_member(&id, edit);
-        }
-        for regex in self.regexes.keys().cloned().collect::<Vec<_>>() {
-            edit.change(self, Change::Regex(regex, None));
-        }
-        edit.change(self, Change::TargetEpoch(None));
-        edit.change(self, Change::Group(None));
-    }
-
     /// The records that take back a group without members.
     pub(in crate::group) fn tombstones(&self) -> Vec<Record> {
         let regexes = self.regexes.keys().map(|regex| Change::Regex(regex.clone(), None));
