@@ -8,8 +8,8 @@
 //! log is the order of what the machine decided; answers that depend on records leave when the
 //! high watermark has passed them.
 //!
-//! The protocol is the classic one (KIP-62, KIP-345, KIP-394) as Kafka 4 speaks it, and the
-//! records are Kafka's ([`record`]), so that Apache's tools read them.
+//! The protocols are the classic one (KIP-62, KIP-345, KIP-394) and that of [`consumer`] groups
+//! (KIP-848), as Kafka 4 speaks them, and the records are Kafka's ([`record`]), so that Apache's tools read them.
 
 mod answer;
 pub mod calls;

@@ -37,9 +37,7 @@ mod unregister_broker;
 use std::time::Duration;
 
 use vltava_config::{Values, keys};
-use vltava_metadata::{
-    ApplyError, Changes, FOUNDING_FEATURES, Image, METADATA_VERSION, MetadataRecord, ResourceType,
-};
+use vltava_metadata::{ApplyError, Changes, Image, METADATA_VERSION, MetadataRecord, ResourceType};
 use vltava_net::ConnectionId;
 use vltava_quorum::Instant;
 use vltava_wire::records::metadata::{FeatureLevelRecord, NoOpRecord};
@@ -195,12 +193,11 @@ impl Controller {
     /// The first record of a cluster: the bootstrap snapshot is on the founders' disks alone, but
     /// what it says must be in the log for everybody.
     fn found(&self) -> Decision<()> {
-        let metadata = (METADATA_VERSION, self.settings.founding_level);
-        let levels = std::iter::once(&metadata).chain(FOUNDING_FEATURES);
-        let record = |(name, feature_level): &(&str, i16)| {
-            FeatureLevelRecord { name: (*name).into(), feature_level: *feature_level }.into()
+        let record = FeatureLevelRecord {
+            name: METADATA_VERSION.into(),
+            feature_level: self.settings.founding_level,
         };
-        Decision::of(levels.map(record).collect(), ())
+        Decision::of(vec![record.into()], ())
     }
 
     /// When [`next_chore`](Self::next_chore) may have something; `None` while on standby.

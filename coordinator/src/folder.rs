@@ -12,8 +12,7 @@ use vltava_config::{Values, keys};
 use vltava_log::checkpoint::{CheckpointError, MetaProperties};
 use vltava_log::{Disk, DiskError, SyncKind, disk};
 use vltava_metadata::{
-    Changes, FOUNDING_FEATURES, Image, METADATA_VERSION, METADATA_VERSION_MAX, SnapshotId,
-    checkpoint,
+    Changes, Image, METADATA_VERSION, METADATA_VERSION_MAX, SnapshotId, checkpoint,
 };
 use vltava_quorum::{Endpoint, ReplicaKey, Voter, VoterSet, rpc};
 use vltava_wire::records::metadata::FeatureLevelRecord;
@@ -240,16 +239,14 @@ fn format(
     Ok(own)
 }
 
-/// What every founder starts from: the voters, and the levels of the features.
+/// What every founder starts from: the voters, `kraft.version` and `metadata.version`.
 fn bootstrap_snapshot(cluster_id: &str, voters: VoterSet, wall_ms: i64) -> Vec<u8> {
     let mut image = Image::new(cluster_id.into());
-    let metadata = (METADATA_VERSION, METADATA_VERSION_MAX);
-    for (name, feature_level) in std::iter::once(&metadata).chain(FOUNDING_FEATURES) {
-        let level = FeatureLevelRecord { name: (*name).into(), feature_level: *feature_level };
-        image
-            .apply(&level.into(), &mut Changes::default())
-            .expect("a feature's level fits every image");
-    }
+    let level =
+        FeatureLevelRecord { name: METADATA_VERSION.into(), feature_level: METADATA_VERSION_MAX };
+    image
+        .apply(&level.into(), &mut Changes::default())
+        .expect("a feature's level fits every image");
     let voters = rpc::voters_to_wire(&voters);
     checkpoint::encode(SnapshotId::BOOTSTRAP, &image, Some(&voters), wall_ms)
 }

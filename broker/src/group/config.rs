@@ -38,11 +38,6 @@ pub struct ConsumerConfig {
     pub max_size: i32,
     /// `group.consumer.assignors`: by name; the first is that of groups that ask for none.
     pub assignors: Vec<String>,
-    /// `group.consumer.migration.policy`: whether a classic group becomes one of the new protocol
-    /// when a member of it joins.
-    pub upgrades: bool,
-    /// The same key: whether a group becomes classic when its last other member leaves.
-    pub downgrades: bool,
 }
 
 impl Default for ConsumerConfig {
@@ -52,16 +47,12 @@ impl Default for ConsumerConfig {
             heartbeat_interval_ms: 5_000,
             max_size: i32::MAX,
             assignors: vec![UNIFORM.to_owned(), RANGE.to_owned()],
-            upgrades: true,
-            downgrades: true,
         }
     }
 }
 
 impl ConsumerConfig {
     fn of(values: &Values) -> Self {
-        let policy = values.get(keys::GROUP_CONSUMER_MIGRATION_POLICY).to_lowercase();
-        let allows = |way: &str| policy == way || policy == "bidirectional";
         let within = |value: i32, min: i32, max: i32| value.max(min).min(max);
         Self {
             session_timeout_ms: within(
@@ -76,8 +67,6 @@ impl ConsumerConfig {
             ),
             max_size: values.get(keys::GROUP_CONSUMER_MAX_SIZE),
             assignors: values.get(keys::GROUP_CONSUMER_ASSIGNORS),
-            upgrades: allows("upgrade"),
-            downgrades: allows("downgrade"),
         }
     }
 }

@@ -12,14 +12,6 @@ pub const KRAFT_VERSION: &str = "kraft.version";
 /// The only level that is served: a quorum of level 0 would have voters without directory ids.
 pub const KRAFT_VERSION_LEVEL: i16 = 1;
 
-/// Which groups there are; level 1 brings the consumer groups of KIP-848.
-pub const GROUP_VERSION: &str = "group.version";
-/// The highest level of it that is served.
-pub const GROUP_VERSION_MAX: i16 = 1;
-
-/// What a new cluster gets beside `metadata.version` and `kraft.version`.
-pub const FOUNDING_FEATURES: &[(&str, i16)] = &[(GROUP_VERSION, GROUP_VERSION_MAX)];
-
 /// A feature with the levels that a node supports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SupportedFeature {
@@ -34,7 +26,6 @@ pub struct SupportedFeature {
 /// What every node of this build supports; told in ApiVersions and at registration.
 pub fn supported_features() -> &'static [SupportedFeature] {
     &[
-        SupportedFeature { name: GROUP_VERSION, min: 0, max: GROUP_VERSION_MAX },
         SupportedFeature {
             name: KRAFT_VERSION,
             min: KRAFT_VERSION_LEVEL,

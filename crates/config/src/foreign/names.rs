@@ -99,6 +99,7 @@ const TRANSACTIONS: &[&str] = &[
 ];
 
 const NEW_GROUPS: &[&str] = &[
+    "group.consumer.migration.policy",
     "group.consumer.regex.refresh.interval.ms",
     "group.coordinator.rebalance.protocols",
     "group.share.assignors",
@@ -314,7 +315,8 @@ pub(super) const ACCEPTED: &[(&str, &[&str])] = &[
     ("listeners have no TLS and no SASL yet, so it changes nothing", SECURITY),
     ("there are no transactions yet, so it changes nothing", TRANSACTIONS),
     (
-        "groups are classic or consumer groups, and share and streams groups are not there yet, so it changes nothing",
+        "there are no share and streams groups yet, and a group with members keeps its protocol, so it \
+         changes nothing",
         NEW_GROUPS,
     ),
     ("there is no tiered storage, so it changes nothing", TIERED),

@@ -40,11 +40,6 @@ keys! {
     /// How many members a group of the new protocol may have.
     GROUP_CONSUMER_MAX_SIZE: i32 = "group.consumer.max.size", Some("2147483647"), AtLeast(1),
         Broker, ReadOnly, Medium;
-    /// Whether groups go over from the classic protocol to the new one while they run (upgrade),
-    /// back (downgrade), both (bidirectional) or neither (disabled).
-    GROUP_CONSUMER_MIGRATION_POLICY: String = "group.consumer.migration.policy",
-        Some("bidirectional"), OneOf(&["bidirectional", "upgrade", "downgrade", "disabled"]),
-        Broker, ReadOnly, Medium;
     /// How many bytes a consumer may attach to a committed offset.
     OFFSET_METADATA_MAX_BYTES: i32 = "offset.metadata.max.bytes", Some("4096"), AtLeast(0),
         Broker, ReadOnly, High;
