@@ -315,8 +315,8 @@ pub(super) const ACCEPTED: &[(&str, &[&str])] = &[
     ("listeners have no TLS and no SASL yet, so it changes nothing", SECURITY),
     ("there are no transactions yet, so it changes nothing", TRANSACTIONS),
     (
-        "there are no share and streams groups yet, and a group with members keeps its protocol, so it \
-         changes nothing",
+        "there are no share and streams groups yet, and a group with members keeps its protocol, \
+         so it changes nothing",
         NEW_GROUPS,
     ),
     ("there is no tiered storage, so it changes nothing", TIERED),
