@@ -256,7 +256,7 @@ mod tests {
             task.topics.insert(Uuid(topic), random.random_range(0..12));
         }
         for member in 0..members {
-            let reads = |topic: &Uuid| homogeneous || (topic.0 * 7 + member) % 3 != 0;
+            let reads = |topic: &Uuid| homogeneous || !(topic.0 * 7 + member).is_multiple_of(3);
             let subscriber = Subscriber {
                 topics: task.topics.keys().copied().filter(reads).collect(),
                 instance_id: (member % 2 == 0).then(|| format!("static-{member}").into()),
@@ -327,8 +327,8 @@ mod tests {
 
     #[test]
     fn range_splits_topics_of_one_size_alike_and_static_members_come_first() {
-        let mut task = Task::default();
-        task.topics = BTreeMap::from([(Uuid(1), 5), (Uuid(2), 5)]);
+        let topics = BTreeMap::from([(Uuid(1), 5), (Uuid(2), 5)]);
+        let mut task = Task { topics, ..Task::default() };
         for (member, instance) in [("a", None), ("z", Some("i"))] {
             let topics = task.topics.keys().copied().collect();
             let instance_id = instance.map(Str::from);
