@@ -170,9 +170,24 @@ fn a_changed_manifest_is_applied_to_a_cluster_that_runs() {
     let output = cluster.output(&["up", "-d", "-f", &file]);
     assert_eq!(output.status.code(), Some(1));
     let words = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(words.contains("broker-2 holds replicas of"), "{words}");
+    let refused = "1 broker cannot hold the 2 replicas of c; lower the replication factor first";
+    assert!(words.contains(refused), "{words}");
 
-    cluster.run(&["topic", "delete", "c", "a"]);
+    let file = cluster.manifest(1, 1, "{name: c, replicationFactor: 1}");
+    let said = cluster.run(&["up", "-d", "-f", &file]);
+    assert!(said.contains("broker-2 is taken out"), "its replicas moved first: {said}");
+    let described = cluster.run(&["topic", "describe", "a", "c", "--json"]);
+    assert!(described.contains("\"replicas\""), "{described}");
+    let numbers: String = described.split_whitespace().collect();
+    assert!(!numbers.contains("\"leader\":2") && !numbers.contains("\"leader\":null"), "{numbers}");
+    let file = cluster.manifest(2, 1, "{name: c, replicationFactor: 2}");
+    let said = cluster.run(&["up", "-d", "-f", &file]);
+    assert!(said.contains("topic c: from 1 to 2 replicas"), "{said}");
+    let described = cluster.run(&["topic", "describe", "c", "--json"]);
+    let numbers: String = described.split_whitespace().collect();
+    let both = ["\"isr\":[1,2]", "\"isr\":[2,1]"];
+    assert!(both.iter().any(|isr| numbers.contains(isr)), "{numbers}");
+
     let file = cluster.manifest(2, 3, "");
     let output = cluster.output(&["up", "-d", "-f", &file]);
     let words = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -13,14 +13,13 @@ use crate::cluster::topic::{own_config, replicas_of};
 use crate::error::CliError;
 use crate::local::data_dir::DataDir;
 use crate::local::node_name::NodeName;
+use crate::local::replicas;
 use crate::local::shutdown;
 use crate::local::state::ClusterState;
 use crate::output;
 
 /// How often brokers are asked whether all of them are there.
 const ASK: Duration = Duration::from_millis(10);
-/// How long brokers that are to go are asked about.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Makes the topics of the cluster those of the manifest, and says what it did. What cannot be done
 /// is said too, and stops nothing else.
@@ -39,7 +38,12 @@ pub(crate) async fn apply(
     let topics = registered(&cluster, brokers, deadline).await?;
     let present = present(&cluster, spec, &topics).await?;
     let plan = plan_topics(spec, before.map(|cluster| &cluster.spec), &present);
-    carry_out(&cluster, &plan, deadline).await
+    carry_out(&cluster, &plan, deadline).await?;
+    let more = before.is_some_and(|it| it.spec.brokers.replicas < spec.brokers.replicas);
+    if more || !plan.reassign.is_empty() {
+        replicas::settle(&cluster, spec, deadline).await?;
+    }
+    Ok(())
 }
 
 /// The cluster's topics, once all brokers are part of it.
@@ -108,11 +112,8 @@ async fn carry_out(cluster: &Cluster, plan: &TopicPlan, deadline: Instant) -> Re
         bootstrap::visible(cluster, &changed).await;
     }
     for reassign in &plan.reassign {
-        output::notice(format_args!(
-            "topic {}: has {} replicas, and {} are declared; replicas are not moved here yet, so \
-             it stays as it is",
-            reassign.name, reassign.from, reassign.to
-        ));
+        let (name, from, to) = (&reassign.name, reassign.from, reassign.to);
+        output::line(format_args!("topic {name}: from {from} to {to} replicas"))?;
     }
     for refused in &plan.refused {
         output::notice(format_args!("topic {}: {}", refused.name, refused.what));
@@ -159,38 +160,6 @@ fn is_soon(error: &ClientError) -> bool {
     error.is_retriable() || error.code() == Some(ErrorCode::INVALID_REPLICATION_FACTOR)
 }
 
-/// Sees to it that brokers which are to go hold no replica.
-///
-/// # Errors
-/// [`CliError::Refused`] if one does, or if the cluster cannot be asked because it does not run.
-pub(crate) async fn check_surplus(dir: &DataDir, surplus: &[NodeName]) -> Result<(), CliError> {
-    let state = ClusterState::existing(dir, false)?;
-    let cluster = bootstrap::to(&state.bootstrap())?;
-    let asked = cluster.retry_within(PATIENCE, || cluster.metadata(None, false)).await;
-    let metadata = asked.map_err(|_| {
-        CliError::Refused(format!(
-            "{} cannot be taken out while the cluster does not run; start it with the manifest as \
-             it was, then lower brokers.replicas",
-            names(surplus)
-        ))
-    })?;
-    for name in surplus {
-        let topics = metadata.topics.iter().map(Topic::from);
-        let held: Vec<String> = topics
-            .filter(|topic| topic.partitions.iter().any(|one| one.replicas.contains(&name.id())))
-            .map(|topic| topic.name.to_string())
-            .collect();
-        if !held.is_empty() {
-            return Err(CliError::Refused(format!(
-                "{name} holds replicas of {}; move them to other brokers before it can go, or keep \
-                 brokers.replicas as it is",
-                shortened(&held)
-            )));
-        }
-    }
-    Ok(())
-}
-
 /// Stops brokers that are to go and takes their registrations back. Their folders are kept.
 pub(crate) async fn remove_surplus(
     dir: &DataDir,
@@ -208,17 +177,4 @@ pub(crate) async fn remove_surplus(
         output::line(format_args!("{name} is taken out; {} is kept", folder.display()))?;
     }
     Ok(())
-}
-
-fn names(nodes: &[NodeName]) -> String {
-    nodes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-}
-
-/// The first few of many names.
-fn shortened(names: &[String]) -> String {
-    const SHOWN: usize = 3;
-    match names.len() {
-        0..=SHOWN => names.join(", "),
-        many => format!("{} and {} more topics", names[..SHOWN].join(", "), many - SHOWN),
-    }
 }

@@ -15,7 +15,7 @@ use crate::local::manifest_file::{self, Manifest};
 use crate::local::node_name::NodeName;
 use crate::local::ports::FreePorts;
 use crate::local::state::ClusterState;
-use crate::local::{process, readiness, settings, shutdown, topics};
+use crate::local::{process, readiness, replicas, settings, shutdown, topics};
 use crate::output;
 
 /// Runs a cluster.
@@ -98,7 +98,7 @@ impl<'a> Up<'a> {
     ) -> Result<(), CliError> {
         let dir = self.dir;
         if !self.surplus.is_empty() {
-            topics::check_surplus(dir, &self.surplus).await?;
+            replicas::drain(dir, &manifest.cluster.spec, &self.surplus, within).await?;
         }
         let before = manifest_file::last_applied(dir);
         self.state.write(dir)?;

@@ -127,9 +127,7 @@ impl<'a> Input<'a> {
 
     /// An unready pod of an outdated revision that nobody would miss.
     fn useless(&self) -> Option<&'a PodView> {
-        let unready = self.outdated().filter(|pod| !pod.ready && !pod.deleting);
-        // One whose eviction is remembered, and that is seen all the same, is on its way out.
-        let mut unready = unready.filter(|pod| !self.is_last(pod));
+        let mut unready = self.outdated().filter(|pod| !pod.ready && !pod.deleting);
         unready.find(|pod| !pod.running || self.nobody_misses(pod))
     }
 
@@ -160,7 +158,7 @@ impl<'a> Input<'a> {
     /// Why nobody else may go at the moment, if the last one is not back or not whole.
     fn unsettled(&self) -> Option<Step> {
         let wait = |why: String| Some(Step::Wait { why });
-        if let Some(pod) = self.pods().find(|pod| pod.deleting || self.is_last(pod)) {
+        if let Some(pod) = self.pods().find(|pod| pod.deleting) {
             return wait(format!("{} is on its way out", pod.name));
         }
         for component in [Component::Broker, Component::Coordinator] {
@@ -200,7 +198,13 @@ impl<'a> Input<'a> {
             let voters = quorum.voters.len();
             return wait(format!("{caught_up} of {voters} coordinators have caught up"));
         }
+        // One whose eviction is written down, and that is there all the same, was not evicted: the
+        // budget said no, or the operator ended meanwhile. It is the one to evict, and no other: if
+        // the list is older than it should be, nobody else goes by it.
         let mut pods: Vec<&PodView> = self.outdated().collect();
+        if pods.iter().any(|pod| self.is_last(pod)) {
+            pods.retain(|pod| self.is_last(pod));
+        }
         let leads = |pod: &PodView| pod.node_id() == quorum.leader;
         pods.sort_by_key(|pod| (pod.component, leads(pod), pod.ready, pod.ordinal));
         let mut blocked: Option<(Component, String)> = None;

@@ -110,10 +110,13 @@ pub fn refused(input: &Input<'_>) -> Option<String> {
         0..=SHOWN => String::new(),
         many => format!(" and {} more topics", many - SHOWN),
     };
+    let brokers = match input.brokers {
+        1 => "1 broker".to_owned(),
+        many => format!("{many} brokers"),
+    };
     Some(format!(
-        "{} brokers cannot hold the {needed} replicas of {}{more}; lower the replication factor \
+        "{brokers} cannot hold the {needed} replicas of {}{more}; lower the replication factor \
          first, or ask for {needed} brokers",
-        input.brokers,
         first.join(", ")
     ))
 }
