@@ -9,13 +9,11 @@
 pub mod disruption;
 #[cfg(test)]
 pub(crate) mod fixture;
-pub mod moves;
 pub mod rollout;
-pub mod voters;
 
 pub use vltava_crd::plan::{
     BrokerView, ClusterView, ConfigValue, PartitionId, PartitionView, QuorumView, ReplicaView,
-    TopicView,
+    TopicView, moves, voters,
 };
 
 use vltava_crd::FIRST_COORDINATOR_ID;

@@ -6,7 +6,7 @@ use vltava_crd::KafkaCluster;
 use vltava_crd::status::{KafkaClusterStatus, NodesStatus, StorageStatus, TopicStatus};
 
 use crate::dereference::Found;
-use crate::plan::{ClusterView, Component, SetView};
+use crate::plan::{ClusterView, Component, SetView, voters};
 use crate::{listeners, names};
 
 /// A finding in a word and a sentence.
@@ -77,7 +77,7 @@ pub fn status(
         let last = image.rsplit('/').next()?;
         Some(last.split_once(':').map_or("latest", |(_, tag)| tag).to_owned())
     });
-    let conditions = conditions(cluster, brokers, view, report);
+    let conditions = conditions(cluster, sets, view, report);
     status.conditions = conditions
         .into_iter()
         .map(|(kind, holds, finding)| {
@@ -115,17 +115,19 @@ fn nodes(cluster: &KafkaCluster, component: Component, set: &SetView) -> NodesSt
 
 fn conditions(
     cluster: &KafkaCluster,
-    brokers: &SetView,
+    sets: [&SetView; 2],
     view: Option<&ClusterView>,
     report: &Report,
 ) -> Vec<(&'static str, bool, Finding)> {
-    let ready = brokers.pods.iter().filter(|pod| pod.ready && !pod.deleting).count();
+    let [ready, coordinators] =
+        sets.map(|set| set.pods.iter().filter(|pod| pod.ready && !pod.deleting).count());
     let asked = cluster.spec.brokers.replicas;
     let is_ready = match (&report.invalid, view) {
         (Some(what), _) if ready == 0 => Err(Finding::new("Invalid", what.clone())),
         (_, None) => Err(Finding::new("NotReached", "no broker answers yet; see the pods")),
         (_, Some(view)) if view.quorum.is_none() => {
-            Err(Finding::new("NoQuorum", "the coordinators have no leader; see their pods"))
+            let what = voters::lost(coordinators, cluster.spec.coordinators.replicas);
+            Err(Finding::new("NoQuorum", what))
         }
         (_, Some(view)) if view.offline() > 0 => {
             let offline = view.offline();

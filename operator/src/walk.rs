@@ -175,26 +175,14 @@ impl Walk<'_> {
     /// anything, or while nobody can say.
     fn brokers(&self) -> i32 {
         let (wanted, now) = (self.cluster.spec.brokers.replicas, self.sets[0].replicas);
-        if wanted >= now {
-            return wanted;
-        }
-        let Some(view) = &self.view else { return now };
-        let holds =
-            |id: i32| view.partitions().any(|(_, _, partition)| partition.replicas.contains(&id));
-        (wanted..now).rev().find(|id| holds(id + 1)).map_or(wanted, |id| id + 1)
+        moves::keep(self.view.as_ref(), wanted, now)
     }
 
     /// How many coordinators there are to be at the moment: one that votes stays.
     fn coordinators(&self) -> i32 {
         let (wanted, now) = (self.cluster.spec.coordinators.replicas, self.sets[1].replicas);
-        if wanted >= now {
-            return wanted;
-        }
-        let Some(quorum) = self.view.as_ref().and_then(|view| view.quorum.as_ref()) else {
-            return now;
-        };
-        let last = quorum.voters.iter().map(|voter| voter.id - FIRST_COORDINATOR_ID + 1).max();
-        last.unwrap_or(now).clamp(wanted, now)
+        let quorum = self.view.as_ref().and_then(|view| view.quorum.as_ref());
+        voters::keep(quorum, wanted, now, FIRST_COORDINATOR_ID)
     }
 
     /// Tells each broker's pod its rack, once it is known where it runs.
@@ -364,22 +352,11 @@ impl Walk<'_> {
                 Some((topic.name.clone(), replicas))
             })
             .collect();
-        let most = view.partitions().map(|(_, _, it)| it.target().len()).max().unwrap_or(0);
-        if wanted < self.sets[0].replicas && usize::try_from(wanted).is_ok_and(|it| it < most) {
-            let what = format!(
-                "{wanted} brokers cannot hold a replication factor of {most}; lower it first, or \
-                 ask for {most} brokers"
-            );
-            self.report.degraded = Some(Finding::new("ScaleRefused", what));
-            return;
+        let input = moves::Input { cluster: view, brokers: wanted, replicas: &replicas };
+        if let Some(why) = moves::refused(&input) {
+            self.report.degraded = Some(Finding::new("ScaleRefused", why));
         }
-        // Who is not up yet gets nothing: everybody takes part, or nobody.
-        let live = (1..=wanted).filter(|id| view.brokers.get(id).is_some_and(|it| !it.fenced));
-        let settled = live.count() == usize::try_from(wanted).unwrap_or(0);
-        let next = match settled {
-            true => moves(&moves::Input { cluster: view, brokers: wanted, replicas: &replicas }),
-            false => Vec::new(),
-        };
+        let next = moves(&input);
         for it in &next {
             let id = &it.partition;
             tracing::info!("moving {id} to {:?}", it.replicas);
@@ -446,13 +423,10 @@ impl Walk<'_> {
 
     /// Takes brokers off the books that are gone.
     async fn leave(&mut self, kafka: &Cluster, view: &ClusterView, facts: &Facts) -> Outcome {
-        for (id, broker) in &view.brokers {
-            let has_pod = self.sets[0].pods.iter().any(|pod| pod.ordinal == *id);
-            if *id <= facts.brokers || has_pod || !broker.fenced {
-                continue;
-            }
+        let has_pod = |id: i32| self.sets[0].pods.iter().any(|pod| pod.ordinal == id);
+        for id in moves::gone(view, facts.brokers, has_pod) {
             let what = format!("broker {id} is taken off the books");
-            kafka.unregister_broker(*id).await.map_err(OperatorError::tell(what.clone()))?;
+            kafka.unregister_broker(id).await.map_err(OperatorError::tell(what.clone()))?;
             self.tell(Notice::normal("BrokerLeft", what)).await;
         }
         let gone = |id: &i32| *id > facts.brokers;

@@ -79,7 +79,7 @@ pub fn keep(quorum: Option<&QuorumView>, wanted: i32, now: i32, first: i32) -> i
 }
 
 /// What to do about a quorum without a leader: `up` of `all` coordinators are ready.
-pub fn lost(up: i32, all: i32) -> String {
+pub fn lost(up: usize, all: i32) -> String {
     let majority = all / 2 + 1;
     format!(
         "the quorum has no leader: {up} of {all} coordinators are ready, and {majority} with their \
