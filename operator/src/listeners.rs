@@ -73,12 +73,11 @@ pub fn told(cluster: &KafkaCluster, found: &Found, broker: i32) -> Told {
     names.into_iter().zip(parts.map(|parts| parts.join(","))).collect()
 }
 
+/// Values to set, and keys to give back.
+pub type Changes<'a> = (Vec<(&'static str, &'a str)>, Vec<&'static str>);
+
 /// What of it the broker does not know yet: values to set, and keys to give back.
-pub fn changes<'a>(
-    told: &'a Told,
-    view: &ClusterView,
-    broker: i32,
-) -> Option<(Vec<(&'static str, &'a str)>, Vec<&'static str>)> {
+pub fn changes<'a>(told: &'a Told, view: &ClusterView, broker: i32) -> Option<Changes<'a>> {
     let known = &view.brokers.get(&broker).filter(|it| !it.fenced)?.config;
     if known.is_empty() {
         return None;

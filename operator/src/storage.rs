@@ -26,7 +26,7 @@ pub fn compare(
     let requests = spec.and_then(|spec| spec.resources.as_ref()?.requests.as_ref());
     let now = requests.and_then(|it| it.get("storage")).map_or("", |it| it.0.as_str());
     let (Some(from), Some(to)) = (bytes(now), bytes(wanted)) else { return Size::Same };
-    if from >= to && from <= to {
+    if from == to {
         return Size::Same;
     }
     if from > to {

@@ -1,5 +1,5 @@
-//! Replicas on their way: the shares of new brokers, other replication factors, and off brokers that
-//! are to go. Which partition moves where is decided by the plan that the operator uses too.
+//! Replicas on their way: onto new brokers, to other replication factors, and off brokers that are
+//! to go. Which partition moves where is decided by the plan that the operator uses too.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

@@ -202,7 +202,8 @@ fn a_pod_that_ends_on_its_own_is_told_with_its_revision() {
 fn the_budget_is_one_only_while_everything_is_whole() {
     let prague = Prague::rolling();
     assert_eq!(disruption(&prague.input()).max_unavailable, 1);
-    let breaks: [(&str, fn(&mut Prague)); 7] = [
+    type Harm = fn(&mut Prague);
+    let breaks: [(&str, Harm); 7] = [
         ("a pod leaves", |prague| prague.pod("broker-1").deleting = true),
         ("a pod is gone", |prague| drop(prague.brokers.pods.pop())),
         ("a pod is not ready", |prague| prague.pod("coordinator-1").ready = false),
