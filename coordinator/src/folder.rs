@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use vltava_config::{Values, keys};
 use vltava_log::checkpoint::{CheckpointError, MetaProperties};
-use vltava_log::{Disk, DiskError, SyncKind, disk};
+use vltava_log::{Disk, DiskError, SmallFile, SyncKind, disk};
 use vltava_metadata::{
     Changes, Image, METADATA_VERSION, METADATA_VERSION_MAX, SnapshotId, checkpoint,
 };
@@ -196,7 +196,7 @@ fn make_folder(disk: &Arc<dyn Disk>, path: &Path) -> Result<(), FolderError> {
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
         other => other.map_err(failed)?,
     }
-    disk.sync_folder(parent, SyncKind::CheckpointFolder).map_err(failed)
+    disk.sync_folder(parent, SyncKind::DataFolder).map_err(failed)
 }
 
 /// Formats an empty folder: of a founder with the bootstrap snapshot. Returns the directory's id.
@@ -235,7 +235,8 @@ fn format(
     let own = own.ok_or(FolderError::NotAFounder(NodeId(node)))?;
     let bytes = bootstrap_snapshot(cluster_id, VoterSet::new(voters), wall_ms);
     let path = log.join(SnapshotId::BOOTSTRAP.file_name());
-    disk::replace_file(disk, &path, &bytes).map_err(FolderError::Bootstrap)?;
+    disk::replace_file(disk, &path, &bytes, SmallFile::MetadataSnapshot)
+        .map_err(FolderError::Bootstrap)?;
     Ok(own)
 }
 

@@ -14,7 +14,7 @@ use vltava_log::checkpoint::{self as small_files, CheckpointError as SmallFileEr
 use vltava_log::disk::{self, OpenMode};
 use vltava_log::{
     AppendError, AppendOptions, AppendOrigin, Disk, DiskError, FlushResult, FlushTicket, Log,
-    LogConfig, LogError, OpenOptions, ReadError,
+    LogConfig, LogError, OpenOptions, ReadError, SmallFile,
 };
 use vltava_metadata::{Checkpoint, CheckpointError, MetadataRecord, SnapshotId, checkpoint};
 use vltava_quorum::{ControlRecord, LogShape, NotContiguous, QuorumState, rpc};
@@ -247,7 +247,8 @@ impl Store {
     /// Writes the vote; durable when this returns.
     pub(crate) fn write_quorum_state(&self, state: &QuorumState) -> Result<(), StoreError> {
         let path = self.folder.join(quorum_state::FILE_NAME);
-        disk::replace_file(&self.disk, &path, &quorum_state::encode(state))
+        let bytes = quorum_state::encode(state);
+        disk::replace_file(&self.disk, &path, &bytes, SmallFile::QuorumState)
             .map_err(StoreError::Disk)
     }
 
@@ -488,11 +489,12 @@ impl Store {
         Ok(Some(latest))
     }
 
+    /// Not synced: one that comes back after a power cut is deleted with the next ones.
     fn delete_snapshots_before(&mut self, latest: SnapshotId) -> Result<(), StoreError> {
         let older: Vec<SnapshotId> = self.snapshots.range(..latest).map(|(id, _)| *id).collect();
         for id in older {
             let path = self.folder.join(id.file_name());
-            disk::remove_file(&self.disk, &path).map_err(StoreError::Disk)?;
+            disk::remove_file(&self.disk, &path, None).map_err(StoreError::Disk)?;
             self.snapshots.remove(&id);
         }
         Ok(())
@@ -526,7 +528,7 @@ fn write_snapshot(
     id: SnapshotId,
     bytes: &[u8],
 ) -> Result<(), DiskError> {
-    disk::replace_file(disk, &folder.join(id.file_name()), bytes)
+    disk::replace_file(disk, &folder.join(id.file_name()), bytes, SmallFile::MetadataSnapshot)
 }
 
 fn write_offset(

@@ -302,7 +302,7 @@ impl LogDir {
         let to = self.path.join(format!("{stem}.{random:032x}{ending}"));
         self.disk.rename(folder, &to).map_err(io_error("rename", folder))?;
         self.disk
-            .sync_folder(&self.path, SyncKind::CheckpointFolder)
+            .sync_folder(&self.path, SyncKind::AsideFolder)
             .map_err(io_error("sync", &self.path))?;
         Ok(to)
     }

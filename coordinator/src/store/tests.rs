@@ -172,7 +172,7 @@ fn replay(seed: u64, skipped: Option<SyncKind>) {
     for path in ["/data", LOG] {
         disk.create_folder(Path::new(path)).expect("a folder");
         let parent = Path::new(path).parent().expect("a parent");
-        disk.sync_folder(parent, SyncKind::CheckpointFolder).expect("a folder");
+        disk.sync_folder(parent, SyncKind::DataFolder).expect("a folder");
     }
     faulty.skip_sync(skipped);
     let mut model = Model {
@@ -206,7 +206,15 @@ fn power_cuts_cost_nothing_that_was_durable() {
 
 #[test]
 fn a_sync_that_is_left_out_is_found() {
-    for kind in [SyncKind::LogFlush, SyncKind::Checkpoint, SyncKind::CheckpointFolder] {
+    let kinds = [
+        SyncKind::LogFlush,
+        SyncKind::QuorumState,
+        SyncKind::QuorumStateFolder,
+        SyncKind::MetadataSnapshot,
+        SyncKind::MetadataSnapshotFolder,
+        SyncKind::OffsetCheckpoint,
+    ];
+    for kind in kinds {
         let is_found = |seed| catch_unwind(AssertUnwindSafe(|| replay(seed, Some(kind)))).is_err();
         assert!((0..SEEDS).any(is_found), "nobody misses {kind:?}");
     }

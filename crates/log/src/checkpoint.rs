@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use vltava_wire::{NodeId, Offset, PartitionId, Uuid};
 
-use crate::disk::{self, Disk, DiskError};
+use crate::disk::{self, Disk, DiskError, SmallFile, SyncKind};
 
 /// Up to where partitions are durable: the recovery points.
 pub const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
@@ -107,7 +107,7 @@ pub fn write_offsets(
     for ((topic, partition), offset) in offsets {
         content.push_str(&format!("{topic} {partition} {offset}\n"));
     }
-    Ok(disk::replace_file(disk, &log_dir.join(name), content.as_bytes())?)
+    Ok(disk::replace_file(disk, &log_dir.join(name), content.as_bytes(), SmallFile::Offsets)?)
 }
 
 /// Whose a log directory is: `meta.properties`, version 1.
@@ -152,7 +152,8 @@ impl MetaProperties {
             content.push_str(&format!("directory.id={id}\n"));
         }
         content.push_str(&format!("node.id={}\nversion=1\n", self.node_id));
-        Ok(disk::replace_file(disk, &log_dir.join(META_PROPERTIES), content.as_bytes())?)
+        let path = log_dir.join(META_PROPERTIES);
+        Ok(disk::replace_file(disk, &path, content.as_bytes(), SmallFile::MetaProperties)?)
     }
 }
 
@@ -184,11 +185,15 @@ pub fn write_topic_id(
     topic_id: Uuid,
 ) -> Result<(), CheckpointError> {
     let content = format!("version: 0\ntopic_id: {topic_id}");
-    Ok(disk::replace_file(disk, &partition_dir.join(PARTITION_METADATA), content.as_bytes())?)
+    let path = partition_dir.join(PARTITION_METADATA);
+    Ok(disk::replace_file(disk, &path, content.as_bytes(), SmallFile::PartitionMetadata)?)
 }
 
 /// Marks a log directory as cleanly shut down: every log in it was closed. Written last, with
 /// the broker epoch of the run that ends (KIP-966), if that is known.
+///
+/// It is not synced: all that it speaks of is durable already. A mark that a power cut takes away
+/// costs a scan at the next start, one that it tears is a mark without an epoch.
 ///
 /// # Errors
 /// The file cannot be written.
@@ -199,7 +204,7 @@ pub fn mark_clean_shutdown(
 ) -> Result<(), CheckpointError> {
     let epoch = broker_epoch.unwrap_or(-1);
     let content = format!("{{\"version\":0,\"brokerEpoch\":{epoch}}}");
-    Ok(disk::replace_file(disk, &log_dir.join(CLEAN_SHUTDOWN), content.as_bytes())?)
+    Ok(disk::write_file(disk, &log_dir.join(CLEAN_SHUTDOWN), content.as_bytes())?)
 }
 
 /// Takes the mark of a clean shutdown away, durably, before anything is written; returns the
@@ -213,7 +218,7 @@ pub fn take_clean_shutdown(
 ) -> Result<Option<i64>, CheckpointError> {
     let path = log_dir.join(CLEAN_SHUTDOWN);
     let Some(content) = disk::read_file(disk, &path)? else { return Ok(None) };
-    disk::remove_file(disk, &path)?;
+    disk::remove_file(disk, &path, Some(SyncKind::CleanShutdownFolder))?;
     // Kafka before 3.9 left the file empty.
     let text = String::from_utf8_lossy(&content);
     let epoch = text
@@ -263,7 +268,13 @@ mod tests {
     }
 
     fn put(disk: &Arc<dyn Disk>, name: &str, content: &str) {
-        disk::replace_file(disk, &Path::new("/").join(name), content.as_bytes()).unwrap();
+        disk::replace_file(
+            disk,
+            &Path::new("/").join(name),
+            content.as_bytes(),
+            SmallFile::Offsets,
+        )
+        .unwrap();
     }
 
     #[test]

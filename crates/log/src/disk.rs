@@ -13,7 +13,10 @@
 //! show that it is missed.
 
 mod faulty;
+#[cfg(feature = "power-cut")]
+mod platter;
 mod real;
+mod sync_kind;
 
 use std::fmt;
 use std::fs::File;
@@ -25,61 +28,7 @@ use parking_lot::Mutex;
 
 pub use faulty::FaultyDisk;
 pub use real::RealDisk;
-
-/// What an fsync is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum SyncKind {
-    /// Records of the active segment, before they count as flushed.
-    LogFlush,
-    /// Records of a segment that is about to be followed by a new one.
-    SegmentRoll,
-    /// Indexes of a segment that does not grow any more.
-    IndexRoll,
-    /// The folder, after a segment was made in it.
-    SegmentFolder,
-    /// The folder's parent, after a log's folder was made in it.
-    LogFolder,
-    /// A snapshot of the producers.
-    ProducerSnapshot,
-    /// The list of leader epochs, before it replaces the older one.
-    EpochCheckpoint,
-    /// The folder, after the list of leader epochs was replaced.
-    EpochCheckpointFolder,
-    /// The records of a segment that was cut, so that what was cut off cannot return.
-    TruncateLog,
-    /// The folder, after segments, indexes or snapshots beyond a cut were removed.
-    TruncateFolder,
-    /// The folder, after segments were given up by retention.
-    RetentionFolder,
-    /// Any other small file, before it replaces the older one.
-    Checkpoint,
-    /// The folder, after any other small file was replaced or removed.
-    CheckpointFolder,
-}
-
-impl SyncKind {
-    /// All there are.
-    pub const ALL: [Self; 13] = [
-        Self::LogFlush,
-        Self::SegmentRoll,
-        Self::IndexRoll,
-        Self::SegmentFolder,
-        Self::LogFolder,
-        Self::ProducerSnapshot,
-        Self::EpochCheckpoint,
-        Self::EpochCheckpointFolder,
-        Self::TruncateLog,
-        Self::TruncateFolder,
-        Self::RetentionFolder,
-        Self::Checkpoint,
-        Self::CheckpointFolder,
-    ];
-
-    /// The kind of that name (as in the code); `None` if there is no such kind.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| format!("{kind:?}") == name)
-    }
-}
+pub use sync_kind::{SmallFile, SyncKind};
 
 /// How a file is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -230,25 +179,38 @@ fn at(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DiskErr
 ///
 /// # Errors
 /// The step that failed; the old content is still there unless it was the last fsync.
-pub fn replace_file(disk: &Arc<dyn Disk>, path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
-    Volume::new(Arc::clone(disk)).replace_file(
-        path,
-        bytes,
-        SyncKind::Checkpoint,
-        SyncKind::CheckpointFolder,
-    )
+pub fn replace_file(
+    disk: &Arc<dyn Disk>,
+    path: &Path,
+    bytes: &[u8],
+    what: SmallFile,
+) -> Result<(), DiskError> {
+    Volume::new(Arc::clone(disk)).replace_file(path, bytes, what)
 }
 
-/// Removes a small file durably, if it is there.
+/// Writes a small file that may be lost or torn by a power cut.
 ///
 /// # Errors
 /// The step that failed.
-pub fn remove_file(disk: &Arc<dyn Disk>, path: &Path) -> Result<(), DiskError> {
+pub fn write_file(disk: &Arc<dyn Disk>, path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
+    Volume::new(Arc::clone(disk)).write_file(path, bytes, None)
+}
+
+/// Removes a small file, if it is there; durably, if its folder is to be synced.
+///
+/// # Errors
+/// The step that failed.
+pub fn remove_file(
+    disk: &Arc<dyn Disk>,
+    path: &Path,
+    folder: Option<SyncKind>,
+) -> Result<(), DiskError> {
     let volume = Volume::new(Arc::clone(disk));
-    if volume.remove_file(path)? {
-        volume.sync_folder(parent(path), SyncKind::CheckpointFolder)?;
+    match folder {
+        Some(kind) if volume.remove_file(path)? => volume.sync_folder(parent(path), kind),
+        Some(_) => Ok(()),
+        None => volume.remove_file(path).map(|_| ()),
     }
-    Ok(())
 }
 
 /// The content of a small file; `None` if there is none.
@@ -320,9 +282,9 @@ impl Volume {
         &self,
         path: &Path,
         bytes: &[u8],
-        file_kind: SyncKind,
-        folder_kind: SyncKind,
+        what: SmallFile,
     ) -> Result<(), DiskError> {
+        let (file_kind, folder_kind) = what.syncs();
         let mut beside = path.as_os_str().to_owned();
         beside.push(".tmp");
         let beside = PathBuf::from(beside);

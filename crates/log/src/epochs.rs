@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 use vltava_wire::{LeaderEpoch, Offset};
 
-use crate::disk::{DiskError, SyncKind, Volume};
+use crate::disk::{DiskError, SmallFile, Volume};
 
 /// The name of the file.
 pub(crate) const FILE: &str = "leader-epoch-checkpoint";
@@ -57,12 +57,7 @@ impl EpochWrite {
         if self.file.written_version.load(Ordering::Acquire) >= self.version {
             return Ok(());
         }
-        self.file.volume.replace_file(
-            &path,
-            self.content.as_bytes(),
-            SyncKind::EpochCheckpoint,
-            SyncKind::EpochCheckpointFolder,
-        )?;
+        self.file.volume.replace_file(&path, self.content.as_bytes(), SmallFile::LeaderEpochs)?;
         self.file.written_version.store(self.version, Ordering::Release);
         Ok(())
     }

@@ -31,7 +31,7 @@ mod scan;
 mod segment;
 
 pub use config::LogConfig;
-pub use disk::{Disk, DiskError, DiskFile, FaultyDisk, RealDisk, SyncKind};
+pub use disk::{Disk, DiskError, DiskFile, FaultyDisk, RealDisk, SmallFile, SyncKind};
 pub use epochs::EpochEntry;
 pub use error::{AppendError, LogError, ReadError};
 pub use log::{

@@ -12,20 +12,70 @@ use super::{Disk, DiskFile, FolderEntry, OpenMode, SyncKind};
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RealDisk;
 
-/// Whether the environment says to leave out this fsync, to show that it is missed.
-#[cfg(feature = "skip-sync")]
-fn skips(kind: SyncKind) -> bool {
-    static SKIPPED: std::sync::OnceLock<Option<SyncKind>> = std::sync::OnceLock::new();
-    let skipped = SKIPPED.get_or_init(|| {
-        let name = std::env::var("VLTAVA_SKIP_SYNC").ok()?;
-        Some(SyncKind::from_name(&name).expect("VLTAVA_SKIP_SYNC names a kind of fsync"))
-    });
-    *skipped == Some(kind)
-}
+/// Where a build for tests of power cuts is told of what happens to the files. In any other build
+/// nothing of it is there.
+mod told {
+    use super::*;
 
-#[cfg(not(feature = "skip-sync"))]
-fn skips(_kind: SyncKind) -> bool {
-    false
+    #[cfg(feature = "power-cut")]
+    use crate::disk::platter::{platter, skips};
+
+    pub(super) fn opened(path: &Path, file: &File, mode: OpenMode) -> io::Result<()> {
+        #[cfg(feature = "power-cut")]
+        if let Some(platter) = platter() {
+            return platter.opened(path, file, mode);
+        }
+        let _ = (path, file, mode);
+        Ok(())
+    }
+
+    pub(super) fn written(file: &File, position: u64, count: usize) -> io::Result<()> {
+        #[cfg(feature = "power-cut")]
+        if let Some(platter) = platter() {
+            return platter.written(file, position..position + count as u64);
+        }
+        let _ = (file, position, count);
+        Ok(())
+    }
+
+    pub(super) fn created_folder(folder: &Path) -> io::Result<()> {
+        #[cfg(feature = "power-cut")]
+        if let Some(platter) = platter() {
+            return platter.created_folder(folder);
+        }
+        let _ = folder;
+        Ok(())
+    }
+
+    /// Whether a sync is done by what stands for the disk, or left out.
+    pub(super) fn takes_sync(file: &File, kind: SyncKind) -> io::Result<bool> {
+        #[cfg(feature = "power-cut")]
+        {
+            if skips(kind) {
+                return Ok(true);
+            }
+            if let Some(platter) = platter() {
+                return platter.sync_file(file).map(|()| true);
+            }
+        }
+        let _ = (file, kind);
+        Ok(false)
+    }
+
+    /// As [`takes_sync`], of a folder.
+    pub(super) fn takes_folder_sync(folder: &Path, kind: SyncKind) -> io::Result<bool> {
+        #[cfg(feature = "power-cut")]
+        {
+            if skips(kind) {
+                return Ok(true);
+            }
+            if let Some(platter) = platter() {
+                return platter.sync_folder(folder).map(|()| true);
+            }
+        }
+        let _ = (folder, kind);
+        Ok(false)
+    }
 }
 
 impl DiskFile for File {
@@ -34,11 +84,13 @@ impl DiskFile for File {
     }
 
     fn write_at(&self, bytes: &[u8], position: u64) -> io::Result<usize> {
-        FileExt::write_at(self, bytes, position)
+        let written = FileExt::write_at(self, bytes, position)?;
+        told::written(self, position, written)?;
+        Ok(written)
     }
 
     fn sync_data(&self, kind: SyncKind) -> io::Result<()> {
-        if skips(kind) { Ok(()) } else { File::sync_data(self) }
+        if told::takes_sync(self, kind)? { Ok(()) } else { File::sync_data(self) }
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
@@ -63,7 +115,9 @@ impl Disk for RealDisk {
             OpenMode::Create => _ = options.create(true),
             OpenMode::Replace => _ = options.create(true).truncate(true),
         }
-        Ok(Arc::new(options.open(path)?))
+        let file = options.open(path)?;
+        told::opened(path, &file, mode)?;
+        Ok(Arc::new(file))
     }
 
     fn list(&self, folder: &Path) -> io::Result<Vec<FolderEntry>> {
@@ -80,7 +134,8 @@ impl Disk for RealDisk {
     }
 
     fn create_folder(&self, folder: &Path) -> io::Result<()> {
-        fs::create_dir(folder)
+        fs::create_dir(folder)?;
+        told::created_folder(folder)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -96,6 +151,9 @@ impl Disk for RealDisk {
     }
 
     fn sync_folder(&self, folder: &Path, kind: SyncKind) -> io::Result<()> {
-        if skips(kind) { Ok(()) } else { File::open(folder)?.sync_all() }
+        if told::takes_folder_sync(folder, kind)? {
+            return Ok(());
+        }
+        File::open(folder)?.sync_all()
     }
 }

@@ -48,6 +48,24 @@ fn a_log_survives_every_history() {
     }
 }
 
+/// What a log and the checkpoints beside it sync.
+const KINDS: [SyncKind; 14] = [
+    SyncKind::LogFlush,
+    SyncKind::SegmentRoll,
+    SyncKind::IndexRoll,
+    SyncKind::SegmentFolder,
+    SyncKind::LogFolder,
+    SyncKind::ProducerSnapshot,
+    SyncKind::EpochCheckpoint,
+    SyncKind::EpochCheckpointFolder,
+    SyncKind::TruncateLog,
+    SyncKind::TruncateFolder,
+    SyncKind::RetentionFolder,
+    SyncKind::OffsetCheckpoint,
+    SyncKind::OffsetCheckpointFolder,
+    SyncKind::CleanShutdownFolder,
+];
+
 /// The first history that goes wrong without that kind of fsync.
 fn first_to_notice(kind: SyncKind) -> Option<u64> {
     (0..HISTORIES_TO_NOTICE).find(|&seed| {
@@ -61,8 +79,7 @@ fn first_to_notice(kind: SyncKind) -> Option<u64> {
 fn each_fsync_is_missed_when_it_is_left_out() {
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| {}));
-    let noticed: Vec<_> =
-        SyncKind::ALL.into_iter().map(|kind| (kind, first_to_notice(kind))).collect();
+    let noticed: Vec<_> = KINDS.into_iter().map(|kind| (kind, first_to_notice(kind))).collect();
     std::panic::set_hook(hook);
     for (kind, seed) in &noticed {
         println!("{kind:?}: {seed:?}");
