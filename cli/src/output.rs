@@ -64,12 +64,7 @@ pub fn notice(text: impl Display) {
 
 /// Says in one line on standard error why the command failed.
 pub(crate) fn complain(error: &CliError) {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text.push_str(&format!(": {cause}"));
-        source = cause.source();
-    }
+    let text = vltava_net::error_chain(error);
     notice(text.lines().map(str::trim).collect::<Vec<_>>().join("; "));
 }
 

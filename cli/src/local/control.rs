@@ -72,6 +72,9 @@ pub async fn start(dir: &DataDir, names: &[String]) -> Result<(), CliError> {
 pub async fn down(dir: &DataDir, args: &DownArgs) -> Result<(), CliError> {
     let state = ClusterState::existing(dir, false)?;
     let _lock = dir.lock().await?;
+    if !state.nodes.keys().any(|name| process::is_running(dir, *name)) {
+        output::line("no node runs")?;
+    }
     shutdown::all(dir, &state).await?;
     if !args.volumes {
         return Ok(());

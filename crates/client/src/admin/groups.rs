@@ -75,8 +75,11 @@ impl Cluster {
     /// # Errors
     /// If a broker does not answer.
     pub async fn list_groups(&self) -> Result<Vec<GroupListing>, ClientError> {
-        self.retry(|| self.metadata(Some(&[]), false)).await?;
-        let listings = try_join_all(self.nodes().into_iter().map(|node| self.groups_of(node.id)));
+        // A broker that cannot be reached may have died: the next try asks those that are left.
+        let listings = self.retry(|| async {
+            self.metadata(Some(&[]), false).await?;
+            try_join_all(self.nodes().into_iter().map(|node| self.groups_of(node.id))).await
+        });
         let mut groups: Vec<GroupListing> = listings.await?.into_iter().flatten().collect();
         groups.sort_by(|one, other| one.id.cmp(&other.id));
         groups.dedup_by(|one, other| one.id == other.id);
@@ -84,15 +87,8 @@ impl Cluster {
     }
 
     async fn groups_of(&self, node: i32) -> Result<Vec<GroupListing>, ClientError> {
-        let request = ListGroupsRequest::default();
-        let request = &request;
-        let response = self
-            .retry(|| async move {
-                let response = self.node(node).await?.call(request).await?;
-                let what = || format!("groups of broker {node}");
-                ClientError::check(what, response.error_code, None).map(|()| response)
-            })
-            .await?;
+        let response = self.node(node).await?.call(&ListGroupsRequest::default()).await?;
+        ClientError::check(|| format!("groups of broker {node}"), response.error_code, None)?;
         let listing = |group: &vltava_wire::messages::list_groups::ListedGroup| GroupListing {
             id: (&group.group_id).into(),
             protocol_type: (&group.protocol_type).into(),
