@@ -20,6 +20,8 @@ pub struct Read {
     pub producer: u32,
     /// Its number.
     pub sequence: u64,
+    /// Its time, in ms since 1970.
+    pub timestamp_ms: i64,
 }
 
 /// A client that only asks.
@@ -89,7 +91,7 @@ pub fn read_back(bootstrap: &str, topic: &str) -> Outcome<BTreeMap<i32, Vec<Read
         }
         match consumer.poll(Duration::from_millis(500)) {
             Some(Ok(message)) => {
-                let record = parse(message.payload().unwrap_or_default(), message.offset())?;
+                let record = parse(&message)?;
                 read.entry(message.partition()).or_default().push(record);
             }
             Some(Err(error)) if error.rdkafka_error_code().is_none() => {
@@ -101,14 +103,16 @@ pub fn read_back(bootstrap: &str, topic: &str) -> Outcome<BTreeMap<i32, Vec<Read
     Ok(read)
 }
 
-fn parse(payload: &[u8], offset: i64) -> Outcome<Read> {
-    let text = String::from_utf8_lossy(payload);
+fn parse(message: &impl Message) -> Outcome<Read> {
+    let offset = message.offset();
+    let text = String::from_utf8_lossy(message.payload().unwrap_or_default());
     let numbers = text.split_once(':');
     let parsed = numbers
         .and_then(|(producer, sequence)| Some((producer.parse().ok()?, sequence.parse().ok()?)));
     let (producer, sequence) =
         parsed.ok_or_else(|| format!("a record that nobody sent, at {offset}: {text:?}"))?;
-    Ok(Read { offset, producer, sequence })
+    let timestamp_ms = message.timestamp().to_millis().unwrap_or(-1);
+    Ok(Read { offset, producer, sequence, timestamp_ms })
 }
 
 /// Holds what was acknowledged against what was read. Returns how many records were read.
@@ -121,7 +125,7 @@ pub fn nothing_lost(acked: &[Acked], read: &BTreeMap<i32, Vec<Read>>) -> Outcome
     for (partition, records) in read {
         let mut last: HashMap<u32, u64> = HashMap::new();
         for record in records {
-            let Read { offset, producer, sequence } = *record;
+            let Read { offset, producer, sequence, .. } = *record;
             let earlier = where_read.insert((producer, sequence), (*partition, offset));
             if let Some((at, earlier)) = earlier {
                 findings.push(format!(
@@ -224,6 +228,7 @@ mod tests {
             offset: *offset,
             producer: 1,
             sequence: *sequence,
+            timestamp_ms: *offset,
         };
         BTreeMap::from([(0, records.iter().map(record).collect())])
     }

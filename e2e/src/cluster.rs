@@ -41,11 +41,49 @@ pub struct Shape {
     pub topics: Vec<(String, i32, i32)>,
     /// Keys that each broker gets above what the default manifest sets.
     pub config: Vec<(String, String)>,
+    /// Keys that each coordinator gets above those.
+    pub coordinator_config: Vec<(String, String)>,
 }
 
 impl Default for Shape {
     fn default() -> Self {
-        Self { brokers: 3, coordinators: 3, topics: Vec::new(), config: Vec::new() }
+        Self {
+            brokers: 3,
+            coordinators: 3,
+            topics: Vec::new(),
+            config: Vec::new(),
+            coordinator_config: Vec::new(),
+        }
+    }
+}
+
+/// Where a cluster lies and what runs it.
+#[derive(Clone, Debug)]
+pub struct Place {
+    folder: PathBuf,
+    data: PathBuf,
+    binary: Option<PathBuf>,
+    environment: Vec<(String, String)>,
+}
+
+impl Place {
+    /// Manifest and data in one folder, run by the `vltava` program beside this one.
+    pub fn new(folder: &Path) -> Self {
+        let data = folder.join("data");
+        Self { folder: folder.to_path_buf(), data, binary: None, environment: Vec::new() }
+    }
+
+    /// The data elsewhere than the manifest.
+    pub fn with_data(mut self, data: PathBuf) -> Self {
+        self.data = data;
+        self
+    }
+
+    /// Run by another program, which finds this in its environment.
+    pub fn with_binary(mut self, binary: PathBuf, environment: Vec<(String, String)>) -> Self {
+        self.binary = Some(binary);
+        self.environment = environment;
+        self
     }
 }
 
@@ -56,6 +94,7 @@ pub struct Cluster {
     data: PathBuf,
     manifest: PathBuf,
     ports: Vec<u16>,
+    environment: Vec<(String, String)>,
 }
 
 impl Cluster {
@@ -64,19 +103,21 @@ impl Cluster {
     /// # Errors
     /// What the command printed.
     pub fn up(folder: &Path, shape: &Shape) -> Outcome<Self> {
-        Self::up_in(folder, &folder.join("data"), shape)
+        Self::up_at(Place::new(folder), shape)
     }
 
-    /// As [`up`](Self::up), with the data folder elsewhere than the manifest.
+    /// As [`up`](Self::up), at a place of the caller's choice.
     ///
     /// # Errors
     /// What the command printed.
-    pub fn up_in(folder: &Path, data: &Path, shape: &Shape) -> Outcome<Self> {
+    pub fn up_at(place: Place, shape: &Shape) -> Outcome<Self> {
         let ports = free_ports(shape.brokers)?;
+        let Place { folder, data, binary: other, environment } = place;
         let manifest = folder.join("cluster.yaml");
         std::fs::write(&manifest, manifest_text(shape, &ports))
             .map_err(|error| format!("{}: {error}", manifest.display()))?;
-        let cluster = Self { binary: binary()?, data: data.to_path_buf(), manifest, ports };
+        let binary = other.map_or_else(binary, Ok)?;
+        let cluster = Self { binary, data, manifest, ports, environment };
         cluster.start_all()?;
         Ok(cluster)
     }
@@ -128,6 +169,7 @@ impl Cluster {
         Command::new(&self.binary)
             .args(arguments)
             .env("VLTAVA_DATA_DIR", &self.data)
+            .envs(self.environment.iter().map(|(key, value)| (key, value)))
             .output()
             .map_err(|error| format!("{} cannot be started: {error}", self.binary.display()))
     }
@@ -225,8 +267,13 @@ fn manifest_text(shape: &Shape, ports: &[u16]) -> String {
         config.retain(|(other, _)| other != key);
         config.push((key.clone(), value.clone()));
     }
-    let config: Vec<String> =
-        config.iter().map(|(key, value)| format!("      {key}: \"{value}\"\n")).collect();
+    let lines = |config: &[(String, String)]| -> String {
+        config.iter().map(|(key, value)| format!("      {key}: \"{value}\"\n")).collect()
+    };
+    let of_coordinators = match shape.coordinator_config.as_slice() {
+        [] => String::new(),
+        keys => format!("    config:\n{}", lines(keys)),
+    };
     let topics: Vec<String> = shape
         .topics
         .iter()
@@ -238,12 +285,13 @@ fn manifest_text(shape: &Shape, ports: &[u16]) -> String {
         .collect();
     format!(
         "apiVersion: vltava.dev/v1alpha1\nkind: KafkaCluster\nmetadata: {{name: e2e}}\nspec:\n  \
-         coordinators: {{replicas: {}}}\n  brokers:\n    replicas: {}\n    config:\n{}  \
+         coordinators:\n    replicas: {}\n{of_coordinators}  brokers:\n    replicas: {}\n    \
+         config:\n{}  \
          listeners:\n    - {{name: internal, port: 9092, type: Internal}}\n    - {{name: external, \
          port: 9094, type: NodePort, nodePorts: [{}], advertisedHost: 127.0.0.1}}\n{}{}",
         shape.coordinators,
         shape.brokers,
-        config.concat(),
+        lines(&config),
         ports.join(", "),
         if topics.is_empty() { "" } else { "  topics:\n" },
         topics.concat(),

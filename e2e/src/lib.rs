@@ -7,6 +7,7 @@
 
 pub mod admin;
 pub mod check;
+pub mod clients;
 pub mod cluster;
 pub mod consumers;
 pub mod faults;
@@ -16,6 +17,8 @@ pub mod power;
 pub mod producers;
 pub mod spine;
 
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 /// What went wrong, as a sentence.
@@ -38,6 +41,25 @@ pub fn until<T>(
                 return Err(format!("{what} did not come within {limit:?}: {reason}"));
             }
             Err(_) => std::thread::sleep(Duration::from_millis(50)),
+        }
+    }
+}
+
+/// Waits for what a client does in threads of its own.
+fn wait_for<F: Future>(future: F) -> F::Output {
+    struct Unpark(std::thread::Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut context = Context::from_waker(&waker);
+    let mut future = std::pin::pin!(future);
+    loop {
+        match future.as_mut().poll(&mut context) {
+            Poll::Ready(value) => return value,
+            Poll::Pending => std::thread::park(),
         }
     }
 }

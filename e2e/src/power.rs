@@ -1,162 +1,170 @@
-//! A power cut: nodes on an ext4 of their own, of which only what was synced survives.
+//! Power cuts under load, on two disks: an ext4 of its own, and one that is stricter than any.
 //!
-//! SIGKILL keeps the page cache, so it does not show that anything was synced. Here the data folder
-//! lies on a loop device over a file, and the kernel's periodic writeback is off. At the cut every
-//! node is stopped, the file below is copied, the nodes are killed, and the copy is mounted in its
-//! place: its journal recovers as after a real cut, and what nobody synced is not in it.
+//! Only what was synced survives. On ext4 the release binaries run, but its journal brings the
+//! names in folders to the disk with the next fsync of any file, so that it hides most of the syncs
+//! that are missing. The [`platter`] shows those: what nobody asked for is not there after a cut,
+//! or only a part of it. With [`planted`] omissions both are shown to bite.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+mod ext4;
+mod held;
+mod planted;
+mod platter;
+mod round;
+
+use std::path::PathBuf;
 use std::time::Duration;
 
+use rand::SeedableRng;
 use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
 use rustix::process::Signal;
 
-use crate::cluster::{Cluster, Shape};
-use crate::producers::{Load, Options};
-use crate::{Outcome, check, faults};
+use crate::cluster::{Cluster, Place, Shape};
+use crate::{Outcome, faults};
 
-/// How large the file system is, in MiB.
-const SIZE_MIB: u32 = 1024;
-const TOPIC: &str = "power";
-const WRITEBACK: &str = "/proc/sys/vm/dirty_writeback_centisecs";
+pub use planted::run as run_planted;
+
+/// What a person chooses.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How many cuts on each disk.
+    pub cuts: u32,
+    /// The seed of what happens.
+    pub seed: u64,
+    /// Records a second of the load.
+    pub rate: u32,
+    /// Which disk; both if none is named.
+    pub disk: Option<DiskKind>,
+}
+
+/// A disk whose power is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DiskKind {
+    /// An ext4 on a loop device, under the release binaries. Needs root.
+    Ext4,
+    /// What was synced, file by file and folder by folder, under binaries built for it.
+    Platter,
+}
 
 /// Cuts the power so many times under load, and checks after each.
 ///
 /// # Errors
 /// An acknowledged record that is gone, or a machine that has no loop devices to give.
-pub fn run(rounds: u32, seed: u64, rate: u32) -> Outcome {
-    let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
-    let writeback = Writeback::off()?;
-    let mut disk = Disk::create(folder.path())?;
-    let shape = Shape { topics: vec![(TOPIC.to_owned(), 3, 3)], ..Shape::default() };
-    let cluster = Cluster::up_in(folder.path(), &disk.mountpoint.join("data"), &shape)?;
-    let mut random = StdRng::seed_from_u64(seed);
-    let mut acked = Vec::new();
-    for round in 1..=rounds {
-        let load = Load::start(Options {
-            bootstrap: cluster.bootstrap(),
-            topic: TOPIC.to_owned(),
-            id: round,
-            rate,
-            partition: None,
-            settings: vec![("message.timeout.ms".to_owned(), "60000".to_owned())],
-        })?;
-        std::thread::sleep(Duration::from_millis(random.random_range(1500..4000)));
-        disk.cut(&cluster)?;
-        let before = load.acked();
-        cluster.start_all()?;
-        check::isr_whole(&cluster, 3, Duration::from_secs(60))?;
-        let mut report = load.finish()?;
-        acked.append(&mut report.acked);
-        let read = check::read_back(&cluster.bootstrap(), TOPIC)?;
-        let count = check::nothing_lost(&acked, &read)?;
-        println!("cut {round}: {before} acknowledged before it, {count} records there after it");
+pub fn run(settings: &Settings) -> Outcome {
+    if settings.disk != Some(DiskKind::Platter) {
+        on_ext4(settings)?;
     }
-    check::metadata_equal(&cluster, Duration::from_secs(30))?;
+    if settings.disk != Some(DiskKind::Ext4) {
+        on_platter(settings.cuts, settings.seed, settings.rate, None)?;
+    }
+    Ok(())
+}
+
+fn on_ext4(settings: &Settings) -> Outcome {
+    let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let writeback = ext4::Writeback::off()?;
+    let mut disk = ext4::Disk::create(folder.path())?;
+    let place = Place::new(folder.path()).with_data(disk.mountpoint.join("data"));
+    let cluster = Cluster::up_at(place, &shape())?;
+    let mut random = StdRng::seed_from_u64(settings.seed);
+    let mut state = round::State::new(&cluster)?;
+    for cut in 1..=settings.cuts {
+        let load = round::before_cut(&cluster, &mut state, &mut random, settings.rate)?;
+        let seen = held::Seen::of(&cluster)?;
+        disk.cut(&cluster)?;
+        seen.still_holds(&cluster)?;
+        let found = round::after_cut(&cluster, &mut state, load)?;
+        println!("ext4, cut {cut}: {found}");
+    }
     drop(cluster);
     drop(disk);
     drop(writeback);
     Ok(())
 }
 
-/// The kernel's periodic writeback, off while this lives.
-struct Writeback {
-    before: String,
-}
-
-impl Writeback {
-    fn off() -> Outcome<Self> {
-        let failed = |error: std::io::Error| format!("{WRITEBACK}: {error}; this needs root");
-        let before = std::fs::read_to_string(WRITEBACK).map_err(failed)?;
-        std::fs::write(WRITEBACK, "0").map_err(failed)?;
-        Ok(Self { before })
-    }
-}
-
-impl Drop for Writeback {
-    fn drop(&mut self) {
-        let _ = std::fs::write(WRITEBACK, self.before.trim());
-    }
-}
-
-/// A mounted file system over a file.
-struct Disk {
-    folder: PathBuf,
-    image: PathBuf,
-    device: String,
-    mountpoint: PathBuf,
-    cuts: u32,
-}
-
-impl Disk {
-    fn create(folder: &Path) -> Outcome<Self> {
-        let image = folder.join("disk-0.img");
-        let mountpoint = folder.join("mnt");
-        std::fs::create_dir_all(&mountpoint).map_err(|error| error.to_string())?;
-        run_program("truncate", &["-s", &format!("{SIZE_MIB}M"), &text(&image)])?;
-        run_program("mkfs.ext4", &["-q", "-F", &text(&image)])?;
-        let device = attach(&image)?;
-        let disk = Self { folder: folder.to_path_buf(), image, device, mountpoint, cuts: 0 };
-        run_program("mount", &[&disk.device, &text(&disk.mountpoint)])?;
-        Ok(disk)
-    }
-
-    /// Cuts the power of every node: what was not synced is gone.
-    fn cut(&mut self, cluster: &Cluster) -> Outcome {
-        let nodes = cluster.nodes()?;
-        let pids: Vec<i32> = nodes.iter().filter_map(|node| node.pid).collect();
-        for pid in &pids {
-            faults::signal(*pid, Signal::STOP)?;
+/// As many cuts on the platter; `skipped` is the fsync that is left out. Returns the number of the
+/// cut that went wrong with what was found.
+fn on_platter(cuts: u32, seed: u64, rate: u32, skipped: Option<&str>) -> Outcome {
+    let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let folder_path = folder.path().canonicalize().map_err(|error| error.to_string())?;
+    let data = folder_path.join("data");
+    let platter = platter::Platter::create(&folder_path, &data)?;
+    let mut environment = platter.environment();
+    environment.extend(skipped.map(|kind| ("VLTAVA_SKIP_SYNC".to_owned(), kind.to_owned())));
+    let place = Place::new(&folder_path).with_binary(power_cut_binary()?, environment);
+    let cluster = Cluster::up_at(place, &shape())?;
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut state = round::State::new(&cluster)?;
+    for cut in 1..=cuts {
+        let load = round::before_cut(&cluster, &mut state, &mut random, rate)?;
+        let seen = held::Seen::of(&cluster)?;
+        let kept = if cut % 2 == 1 { platter::Kept::Nothing } else { platter::Kept::Some };
+        platter.cut(&cluster, &mut random, kept)?;
+        let found = seen
+            .still_holds(&cluster)
+            .and_then(|()| round::after_cut(&cluster, &mut state, load))
+            .map_err(|error| format!("cut {cut} ({kept:?} of the rest kept): {error}"))?;
+        if skipped.is_none() {
+            println!("platter, cut {cut} ({kept:?} of the rest kept): {found}");
         }
-        self.cuts += 1;
-        let copy = self.folder.join(format!("disk-{}.img", self.cuts));
-        // The loop device writes into the file's page cache; a copy of the file is what the device
-        // has been told to keep.
-        run_program("cp", &["--sparse=always", &text(&self.image), &text(&copy)])?;
-        for pid in &pids {
-            faults::signal(*pid, Signal::KILL)?;
-        }
-        for pid in &pids {
-            crate::until("the end of a killed node", Duration::from_secs(10), || {
-                let gone = !Path::new(&format!("/proc/{pid}/exe")).exists();
-                if gone { Ok(()) } else { Err(format!("{pid} lives")) }
-            })?;
-        }
-        run_program("umount", &[&text(&self.mountpoint)])?;
-        run_program("losetup", &["-d", &self.device])?;
-        let _ = std::fs::remove_file(&self.image);
-        self.image = copy;
-        self.device = attach(&self.image)?;
-        run_program("mount", &[&self.device, &text(&self.mountpoint)]).map(|_| ())
+    }
+    Ok(())
+}
+
+/// A cluster that does often what others do seldom: new segments, snapshots, checkpoints,
+/// retention.
+fn shape() -> Shape {
+    let of = |keys: &[(&str, &str)]| {
+        keys.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    };
+    Shape {
+        topics: round::TOPICS.iter().map(|name| ((*name).to_owned(), 3, 3)).collect(),
+        config: of(&[
+            ("log.roll.ms", "300"),
+            ("log.roll.jitter.ms", "0"),
+            ("log.retention.check.interval.ms", "500"),
+            ("replica.high.watermark.checkpoint.interval.ms", "300"),
+            ("offsets.topic.num.partitions", "3"),
+        ]),
+        coordinator_config: of(&[
+            ("metadata.log.max.record.bytes.between.snapshots", "4000"),
+            ("metadata.log.segment.ms", "1000"),
+        ]),
+        ..Shape::default()
     }
 }
 
-impl Drop for Disk {
-    fn drop(&mut self) {
-        let _ = run_program("umount", &["-l", &text(&self.mountpoint)]);
-        let _ = run_program("losetup", &["-d", &self.device]);
+/// The program that keeps apart what was synced, beside this one.
+fn power_cut_binary() -> Outcome<PathBuf> {
+    if let Some(path) = std::env::var_os("VLTAVA_POWER_CUT_BIN") {
+        return Ok(path.into());
     }
-}
-
-fn attach(image: &Path) -> Outcome<String> {
-    run_program("losetup", &["--find", "--show", &text(image)])
-        .map(|device| device.trim().to_owned())
-}
-
-fn text(path: &Path) -> String {
-    path.display().to_string()
-}
-
-fn run_program(program: &str, arguments: &[&str]) -> Outcome<String> {
-    let line = format!("{program} {}", arguments.join(" "));
-    let output = Command::new(program)
-        .args(arguments)
-        .output()
-        .map_err(|error| format!("{line}: {error}"))?;
-    if !output.status.success() {
-        return Err(format!("{line}: {}", String::from_utf8_lossy(&output.stderr).trim()));
+    let here = std::env::current_exe().map_err(|error| error.to_string())?;
+    let path = here.with_file_name("vltava-power-cut");
+    if path.is_file() {
+        return Ok(path);
     }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    Err(format!("{} is not built; cargo xtask chaos --power builds it", path.display()))
+}
+
+/// Stops every node where it is; returns their processes.
+fn stop(cluster: &Cluster) -> Outcome<Vec<i32>> {
+    let pids: Vec<i32> = cluster.nodes()?.iter().filter_map(|node| node.pid).collect();
+    for pid in &pids {
+        faults::signal(*pid, Signal::STOP)?;
+    }
+    Ok(pids)
+}
+
+/// Kills stopped nodes and waits until they are gone.
+fn end(pids: &[i32]) -> Outcome {
+    for pid in pids {
+        faults::signal(*pid, Signal::KILL)?;
+    }
+    for pid in pids {
+        crate::until("the end of a killed node", Duration::from_secs(10), || {
+            let gone = !std::path::Path::new(&format!("/proc/{pid}/exe")).exists();
+            if gone { Ok(()) } else { Err(format!("{pid} lives")) }
+        })?;
+    }
+    Ok(())
 }

@@ -1,7 +1,7 @@
 //! A steady load of numbered records by librdkafka's idempotent producer.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -160,6 +160,47 @@ impl Load {
         self.stop.store(true, Ordering::Release);
         self.thread.join().map_err(|_| "the producer's thread panicked".to_owned())
     }
+}
+
+/// Sends so many records at once and waits for them; returns what was acknowledged.
+///
+/// # Errors
+/// The first record that was given up.
+pub fn produce_some(
+    bootstrap: &str,
+    topic: &str,
+    id: u32,
+    partition: i32,
+    count: u64,
+    acks: &str,
+) -> Result<Vec<Acked>, String> {
+    let notes = Notes { id, report: Mutex::new((Report::default(), Instant::now())) };
+    let producer: ThreadedProducer<Notes> = ClientConfig::new()
+        .set("bootstrap.servers", bootstrap)
+        .set("acks", acks)
+        .set("message.timeout.ms", "30000")
+        .create_with_context(notes)
+        .map_err(|error| error.to_string())?;
+    // Records of one producer are told apart by a number that no other call has given.
+    let first = Instant::now().duration_since(*started()).as_micros() as u64;
+    for sequence in first..first + count {
+        let payload = format!("{id}:{sequence}");
+        let record = BaseRecord::<(), str, Box<u64>>::with_opaque_to(topic, Box::new(sequence))
+            .partition(partition)
+            .payload(payload.as_str());
+        producer.send(record).map_err(|(error, _)| format!("{topic}: {error}"))?;
+    }
+    producer.flush(Duration::from_secs(60)).map_err(|error| format!("{topic}: {error}"))?;
+    let mut notes = producer.context().report.lock().expect("no holder panics");
+    match notes.0.failed.first() {
+        Some((_, reason)) => Err(format!("{topic}: {reason}")),
+        None => Ok(std::mem::take(&mut notes.0.acked)),
+    }
+}
+
+fn started() -> &'static Instant {
+    static STARTED: OnceLock<Instant> = OnceLock::new();
+    STARTED.get_or_init(Instant::now)
 }
 
 fn produce(producer: &ThreadedProducer<Notes>, options: &Options, stop: &AtomicBool) -> Report {

@@ -7,9 +7,19 @@ mod full_disk;
 mod groups;
 mod java_tools;
 mod resources;
+mod saturation;
 mod walkthrough;
 
+use std::time::Duration;
+
 use crate::Outcome;
+
+/// What a person chooses.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How long the saturated machine is watched.
+    pub saturated_for: Duration,
+}
 
 /// One promise and what tries it.
 pub struct Check {
@@ -18,7 +28,7 @@ pub struct Check {
     /// What it tries.
     pub promise: &'static str,
     /// Tries it; returns what was found.
-    pub run: fn() -> Outcome<String>,
+    pub run: fn(&Settings) -> Outcome<String>,
 }
 
 /// Every check.
@@ -26,52 +36,57 @@ pub const CHECKS: &[Check] = &[
     Check {
         name: "walkthrough",
         promise: "kcat sees a leader die, another take over, and the first one come back",
-        run: walkthrough::run,
+        run: |_| walkthrough::run(),
     },
     Check {
         name: "failover",
         promise: "kill -9 of a leader costs at most 2 s without an ack, and no record",
-        run: failover::leader,
+        run: |_| failover::leader(),
     },
     Check {
         name: "failover-both",
         promise: "so does the leader together with the active coordinator",
-        run: failover::leader_and_coordinator,
+        run: |_| failover::leader_and_coordinator(),
     },
     Check {
         name: "pause",
         promise: "a leader that stands still costs at most its session and a second",
-        run: failover::pause,
+        run: |_| failover::pause(),
     },
     Check {
         name: "groups",
         promise: "two members share six partitions; one leaves; each record comes once",
-        run: groups::run,
+        run: |_| groups::run(),
     },
     Check {
         name: "resources",
         promise: "start, memory and idle CPU stay within bounds, also after a kill of all",
-        run: resources::run,
+        run: |_| resources::run(),
+    },
+    Check {
+        name: "saturation",
+        promise: "while every core is saturated nobody is fenced (--minutes says for how long)",
+        run: saturation::run,
     },
     Check {
         name: "bad-input",
         promise: "garbage, giant frames and idle crowds harm nobody else",
-        run: bad_input::run,
+        run: |_| bad_input::run(),
     },
     Check {
         name: "full-disk",
         promise: "a full disk refuses writes, serves reads, and recovers",
-        run: full_disk::run,
+        run: |_| full_disk::run(),
     },
     Check {
         name: "compose",
         promise: "the compose file's cluster outlives docker kill, and reads settings of old",
-        run: compose::run,
+        run: |_| compose::run(),
     },
     Check {
         name: "java-tools",
         promise: "Apache's own tools work on the cluster, and read its files",
-        run: java_tools::run,
+        run: |_| java_tools::run(),
     },
 ];
 

@@ -34,6 +34,8 @@ enum Command {
     Spine(PassedOn),
     /// Measures Vltava, and Apache Kafka beside it: `--peer kafka`, `--scenario NAME`, `--list`.
     Bench(PassedOn),
+    /// Runs one small program for each client library that this machine has the tools for.
+    Clients(PassedOn),
     /// Writes the generated documents anew: docs/configuration.md.
     Docs,
     /// Writes crds/, the chart's copy of it and docs/reference.md anew, from the types.
@@ -64,8 +66,9 @@ fn main() -> ExitCode {
         Command::Tidy => tidy::run(),
         Command::Test(options) => test::run(&options),
         Command::Simulate(passed) => simulate(&passed.rest),
-        Command::Chaos(passed) => e2e("chaos", &passed.rest),
+        Command::Chaos(passed) => chaos(&passed.rest),
         Command::Spine(passed) => e2e("spine", &passed.rest),
+        Command::Clients(passed) => e2e("clients", &passed.rest),
         Command::Bench(passed) => bench(&passed.rest),
         Command::Docs => process::cargo("run --quiet -p vltava-config --bin config-docs", &[]),
         Command::Crds => process::cargo("run --quiet -p vltava-crd --bin crds", &[])
@@ -90,6 +93,20 @@ fn simulate(rest: &[String]) -> Result<(), String> {
     let features = if planted { "planted" } else { "sim" };
     let run = "run --release --quiet -p vltava-quorum --bin simulate --features";
     process::cargo(&format!("{run} {features} --"), rest)
+}
+
+/// A power cut needs, beside the release binary, one that keeps apart what was synced. It is built
+/// without optimisation, as the tests are: what it is about is not speed.
+fn chaos(rest: &[String]) -> Result<(), String> {
+    if rest.iter().any(|argument| argument == "--power") {
+        process::cargo("build --quiet -p vltava-cli --features power-cut", &[])?;
+        let built = process::target().join("debug/vltava");
+        let kept = process::target().join("release/vltava-power-cut");
+        let copied = std::fs::create_dir_all(process::target().join("release"))
+            .and_then(|()| std::fs::copy(&built, &kept));
+        copied.map_err(|error| format!("{}: {error}", kept.display()))?;
+    }
+    e2e("chaos", rest)
 }
 
 /// The end-to-end programs work on the release binary, which is built first.

@@ -16,6 +16,11 @@ pub fn cargo_command() -> Command {
     command
 }
 
+/// Where cargo puts what it builds.
+pub fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
 /// Runs cargo with words separated by blanks, then with `rest` as it is.
 pub fn cargo(words: &str, rest: &[String]) -> Result<(), String> {
     let mut command = cargo_command();

@@ -17,8 +17,9 @@ use rand::{Rng, SeedableRng};
 use rustix::process::Signal;
 use vltava_e2e::cluster::{Cluster, Shape};
 use vltava_e2e::consumers::Group;
+use vltava_e2e::power::{self, DiskKind, Settings};
 use vltava_e2e::producers::{Load, Options, Report};
-use vltava_e2e::{Outcome, check, faults, power};
+use vltava_e2e::{Outcome, check, faults};
 
 #[derive(Parser)]
 #[command(bin_name = "cargo xtask chaos", about = "Kills and pauses nodes under load")]
@@ -32,9 +33,15 @@ struct Cli {
     /// Records a second of each of the two producers.
     #[arg(long, default_value_t = 500)]
     rate: u32,
-    /// Cut the power instead: an ext4 of its own whose unsynced writes are lost.
+    /// Cut the power instead: what was not synced is lost.
     #[arg(long)]
     power: bool,
+    /// Cut it on this disk alone: an ext4 of its own, or what was synced and nothing else.
+    #[arg(long, requires = "power", value_name = "ext4|platter")]
+    disk: Option<String>,
+    /// Leave out an fsync (its name, or all in turn), which must be missed.
+    #[arg(long, requires = "power", value_name = "FSYNC", num_args = 0..=1, default_missing_value = "all")]
+    planted: Option<String>,
     /// Keep the data folder here instead of a temporary one.
     #[arg(long)]
     folder: Option<PathBuf>,
@@ -58,7 +65,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let seed = cli.seed.unwrap_or_else(rand::random);
     println!("chaos: seed {seed}");
-    let outcome = if cli.power { power::run(cli.rounds, seed, cli.rate) } else { run(&cli, seed) };
+    let outcome = if cli.power { cut_power(&cli, seed) } else { run(&cli, seed) };
     match outcome {
         Ok(()) => {
             println!("chaos: nothing was lost");
@@ -71,6 +78,20 @@ fn main() -> ExitCode {
             eprintln!("again: cargo xtask chaos{power} --rounds {rounds} --seed {seed}");
             ExitCode::FAILURE
         }
+    }
+}
+
+fn cut_power(cli: &Cli, seed: u64) -> Outcome {
+    let disk = match cli.disk.as_deref() {
+        None => None,
+        Some("ext4") => Some(DiskKind::Ext4),
+        Some("platter") => Some(DiskKind::Platter),
+        Some(other) => return Err(format!("there is no disk {other}; ext4 or platter")),
+    };
+    let settings = Settings { cuts: cli.rounds, seed, rate: cli.rate, disk };
+    match &cli.planted {
+        Some(name) => power::run_planted(name, &settings),
+        None => power::run(&settings),
     }
 }
 
@@ -87,7 +108,9 @@ fn run(cli: &Cli, seed: u64) -> Outcome {
             id,
             rate: cli.rate,
             partition: None,
-            settings: Vec::new(),
+            // After many refused connections librdkafka waits up to 10 s before it tries again; the
+            // gaps that are shown here are to be the cluster's.
+            settings: vec![("reconnect.backoff.max.ms".to_owned(), "500".to_owned())],
         })?);
     }
     let group = Group::start(&cluster.bootstrap(), TOPIC, "chaos-group", 2)?;

@@ -3,10 +3,10 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command that reports to a person")]
 
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::Parser;
-use vltava_e2e::spine::{CHECKS, Check};
+use vltava_e2e::spine::{CHECKS, Check, Settings};
 
 #[derive(Parser)]
 #[command(bin_name = "cargo xtask spine", about = "Holds a cluster against what it promises")]
@@ -16,6 +16,9 @@ struct Cli {
     /// Only say which checks there are.
     #[arg(long)]
     list: bool,
+    /// How long the check `saturation` takes.
+    #[arg(long, default_value_t = 1)]
+    minutes: u64,
 }
 
 fn main() -> ExitCode {
@@ -30,11 +33,12 @@ fn main() -> ExitCode {
     }
     let wanted =
         |check: &&Check| cli.checks.is_empty() || cli.checks.iter().any(|name| name == check.name);
+    let settings = Settings { saturated_for: Duration::from_secs(cli.minutes * 60) };
     let (mut passed, mut failed) = (0, 0);
     for check in CHECKS.iter().filter(wanted) {
         println!("{}: {}", check.name, check.promise);
         let start = Instant::now();
-        match (check.run)() {
+        match (check.run)(&settings) {
             Ok(found) => {
                 passed += 1;
                 println!("{}: ok in {:.1?}: {found}", check.name, start.elapsed());

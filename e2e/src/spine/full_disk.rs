@@ -20,6 +20,7 @@ pub(super) fn run() -> Outcome<String> {
         coordinators: 1,
         topics: vec![(TOPIC.to_owned(), 1, 1)],
         config: vec![("vltava.disk.headroom.bytes".to_owned(), "16777216".to_owned())],
+        ..Shape::default()
     };
     let cluster = Cluster::up(folder.path(), &shape)?;
     let load = |id| {
