@@ -40,7 +40,8 @@ struct Cli {
     #[arg(long, requires = "power", value_name = "ext4|platter")]
     disk: Option<String>,
     /// Leave out an fsync (its name, or all in turn), which must be missed.
-    #[arg(long, requires = "power", value_name = "FSYNC", num_args = 0..=1, default_missing_value = "all")]
+    #[arg(long, requires = "power", value_name = "FSYNC", num_args = 0..=1)]
+    #[arg(default_missing_value = "all")]
     planted: Option<String>,
     /// Keep the data folder here instead of a temporary one.
     #[arg(long)]
