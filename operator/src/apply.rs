@@ -3,13 +3,15 @@
 use std::collections::BTreeSet;
 
 use kube::api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
-use kube::core::GroupVersionKind;
+use kube::core::{GroupVersionKind, Status};
 use kube::{Api, Client};
 use serde_json::Value;
 use vltava_crd::KafkaCluster;
 
+use crate::covers::covers;
 use crate::error::{OperatorError, Outcome};
 use crate::names;
+use crate::template::{self, digest};
 
 /// The kinds that a cluster may have more or fewer of, by group, version and name.
 const KINDS: [(&str, &str, &str); 4] = [
@@ -26,19 +28,27 @@ const KINDS: [(&str, &str, &str); 4] = [
 pub async fn apply(client: &Client, objects: &[Value]) -> Outcome<usize> {
     let mut written = 0;
     for object in objects {
-        let name = text(&object["metadata"]["name"]);
-        let api = api_of(client, object);
+        let mut object = object.clone();
+        let name = &text(&object["metadata"]["name"]).to_owned();
+        let api = api_of(client, &object);
         let what = format!("{} {name}", text(&object["kind"]));
         let live = api.get_opt(name).await.map_err(OperatorError::read(what.clone()))?;
         let live = live.map(|live| serde_json::to_value(live).unwrap_or_default());
-        if live.as_ref().is_some_and(|live| covers(live, object)) {
+        if let Some(live) = &live {
+            check_owner(live, &object, &what)?;
+            if is_set(&object) {
+                template::keep(&mut object, live);
+            }
+        }
+        stamp(&mut object);
+        if live.as_ref().is_some_and(|live| covers(live, &object)) {
             continue;
         }
         tracing::info!("writing {what}");
         let params = PatchParams::apply(names::MANAGER).force();
-        match api.patch(name, &params, &Patch::Apply(object)).await {
+        match api.patch(name, &params, &Patch::Apply(&object)).await {
             Ok(_) => {}
-            Err(kube::Error::Api(status)) if status.code == 422 && is_set(object) => {
+            Err(kube::Error::Api(status)) if is_set(&object) && cannot_change(&status) => {
                 // A field that cannot change: the set goes, its pods stay, and it comes anew.
                 tracing::info!("making {what} anew: {}", status.message);
                 let orphan = DeleteParams {
@@ -92,6 +102,14 @@ pub async fn delete_orphans(
     Ok(deleted)
 }
 
+/// Whether a set was refused because of a field that can only be set when it is made, and not
+/// because it is impossible: then it could not be made anew either.
+fn cannot_change(status: &Status) -> bool {
+    status.code == 422
+        && status.message.contains("updates to statefulset spec")
+        && !status.message.contains("spec.template")
+}
+
 fn api_of(client: &Client, object: &Value) -> Api<DynamicObject> {
     let version = text(&object["apiVersion"]);
     let (group, version) = version.split_once('/').unwrap_or(("", version));
@@ -100,25 +118,32 @@ fn api_of(client: &Client, object: &Value) -> Api<DynamicObject> {
     Api::namespaced_with(client.clone(), namespace, &ApiResource::from_gvk(&kind))
 }
 
+/// Notes what is applied, so that a field that is wanted no longer is taken back.
+fn stamp(object: &mut Value) {
+    let digest = digest(object);
+    object["metadata"]["annotations"][names::APPLIED] = digest.into();
+}
+
+/// An object that something else made is never taken over.
+fn check_owner(live: &Value, object: &Value, what: &str) -> Outcome {
+    let wanted = &object["metadata"]["ownerReferences"][0];
+    let owners = live["metadata"]["ownerReferences"].as_array();
+    let mut owners = owners.into_iter().flatten();
+    if owners.clone().any(|owner| owner["uid"] == wanted["uid"]) {
+        return Ok(());
+    }
+    let what = what.to_owned();
+    let same = |owner: &Value| owner["kind"] == wanted["kind"] && owner["name"] == wanted["name"];
+    Err(match owners.any(same) {
+        true => OperatorError::Leaving { what },
+        false => OperatorError::Taken { what },
+    })
+}
+
 fn is_set(object: &Value) -> bool {
     object["kind"] == "StatefulSet"
 }
 
 fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
-}
-
-/// Whether all that is wanted is so already. What is there besides belongs to others.
-pub fn covers(live: &Value, wanted: &Value) -> bool {
-    match (live, wanted) {
-        (Value::Object(live), Value::Object(wanted)) => wanted.iter().all(|(key, wanted)| {
-            let nothing = wanted.as_object().is_some_and(serde_json::Map::is_empty);
-            live.get(key).map_or(nothing, |live| covers(live, wanted))
-        }),
-        (Value::Array(live), Value::Array(wanted)) => {
-            live.len() == wanted.len()
-                && live.iter().zip(wanted).all(|(live, wanted)| covers(live, wanted))
-        }
-        _ => live == wanted,
-    }
 }

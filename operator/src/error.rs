@@ -21,6 +21,21 @@ pub enum OperatorError {
         /// Why.
         source: Box<kube::Error>,
     },
+    /// An object of an earlier cluster of the same name is still there.
+    #[error("{what} is of an earlier cluster of this name and on its way out; it is waited for")]
+    Leaving {
+        /// Which.
+        what: String,
+    },
+    /// An object of that name belongs to somebody else.
+    #[error(
+        "{what} is there and belongs to something else, so it is left alone; delete it, or give \
+         the cluster another name"
+    )]
+    Taken {
+        /// Which.
+        what: String,
+    },
     /// Asking the cluster.
     #[error("the cluster cannot be asked")]
     Ask(#[source] ClientError),

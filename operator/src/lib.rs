@@ -6,6 +6,7 @@
 
 pub mod apply;
 pub mod build;
+pub mod covers;
 pub mod dereference;
 pub mod error;
 pub mod identity;
@@ -18,5 +19,6 @@ pub mod server;
 pub mod settings;
 pub mod status;
 pub mod storage;
+pub mod template;
 pub mod topics;
 pub mod walk;

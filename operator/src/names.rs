@@ -12,6 +12,8 @@ pub const MANAGER: &str = "vltava-operator";
 pub const CLUSTER_ID: &str = "vltava.dev/cluster-id";
 /// What a broker's rack is told by.
 pub const RACK: &str = "vltava.dev/rack";
+/// A digest of what was applied.
+pub const APPLIED: &str = "vltava.dev/applied";
 /// Which pod was evicted last, as `name/uid`.
 pub const EVICTED: &str = "vltava.dev/evicted";
 /// What the manifest said when the topics were applied last.

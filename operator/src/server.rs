@@ -13,7 +13,7 @@ use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::{Controller, watcher};
 use kube::{Api, Client, Resource};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
 use vltava_client::Cluster;
@@ -38,6 +38,8 @@ pub struct Context {
     /// What the operator was told.
     pub settings: Settings,
     recorder: Recorder,
+    /// How a cluster is connected to.
+    connect: Connect,
     /// Connections to clusters, by uid and number of brokers.
     clusters: Mutex<HashMap<(String, i32), Cluster>>,
     /// The pods of each cluster as they were seen last, by uid.
@@ -45,7 +47,27 @@ pub struct Context {
     walks: Counter,
 }
 
+/// Connects to a cluster with so many brokers.
+pub type Connect = fn(&KafkaCluster, i32) -> Outcome<Cluster>;
+
 impl Context {
+    /// What walks need; nothing is known yet.
+    pub fn new(client: Client, settings: Settings, connect: Connect, walks: Counter) -> Self {
+        let reporter = Reporter {
+            controller: names::MANAGER.to_owned(),
+            instance: Some(settings.identity.clone()),
+        };
+        Self {
+            recorder: Recorder::new(client.clone(), reporter),
+            client,
+            settings,
+            connect,
+            clusters: Mutex::default(),
+            seen: Mutex::default(),
+            walks,
+        }
+    }
+
     /// The connection to a cluster.
     ///
     /// # Errors
@@ -58,7 +80,7 @@ impl Context {
             return Ok(known.clone());
         }
         clusters.retain(|(uid, _), _| *uid != key.0);
-        let new = kafka::connect(cluster, brokers)?;
+        let new = (self.connect)(cluster, brokers)?;
         clusters.insert(key, new.clone());
         Ok(new)
     }
@@ -141,18 +163,7 @@ async fn operate(settings: Settings) -> Result<(), RunError> {
         () = leadership.gain() => tracing::info!("this operator works now"),
         () = &mut told => return Ok(()),
     }
-    let reporter = Reporter {
-        controller: names::MANAGER.to_owned(),
-        instance: Some(settings.identity.clone()),
-    };
-    let context = Arc::new(Context {
-        recorder: Recorder::new(client.clone(), reporter),
-        client: client.clone(),
-        settings,
-        clusters: Mutex::default(),
-        seen: Mutex::default(),
-        walks,
-    });
+    let context = Arc::new(Context::new(client.clone(), settings, kafka::connect, walks));
     let outcome = tokio::select! {
         () = watch(client, context) => Ok(()),
         () = leadership.hold() => Err(RunError::LeaseLost),
@@ -216,7 +227,7 @@ async fn serve(
         true => Health::Good("it works, or waits for its turn".to_owned()),
         false => Health::Bad("it starts".to_owned()),
     });
-    let registry = Arc::new(parking_lot::RwLock::new(registry));
+    let registry = Arc::new(RwLock::new(registry));
     tokio::spawn(Admin { registry, live, ready }.serve(listener, stop.clone()));
     Ok(())
 }

@@ -25,8 +25,9 @@ pub fn compare(
     let spec = claim.spec.as_ref();
     let requests = spec.and_then(|spec| spec.resources.as_ref()?.requests.as_ref());
     let now = requests.and_then(|it| it.get("storage")).map_or("", |it| it.0.as_str());
-    let (Some(from), Some(to)) = (bytes(now), bytes(wanted)) else { return Size::Same };
-    if from == to {
+    let (Some(from), Some(to)) = (amount(now), amount(wanted)) else { return Size::Same };
+    // Sizes are whole bytes.
+    if (from - to).abs() < 0.5 {
         return Size::Same;
     }
     if from > to {
@@ -45,12 +46,13 @@ pub fn compare(
     }
 }
 
-/// Bytes of a quantity as Kubernetes writes it.
-fn bytes(text: &str) -> Option<f64> {
+/// A quantity as Kubernetes writes it, in bytes or cores.
+pub fn amount(text: &str) -> Option<f64> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let number: f64 = digits.parse().ok()?;
     let unit = match &text[digits.len()..] {
         "" => 1.0,
+        "m" => 1e-3,
         "k" => 1e3,
         "M" => 1e6,
         "G" => 1e9,

@@ -9,6 +9,7 @@ use vltava_crd::{COORDINATOR_LISTENER, KafkaCluster, ListenerType, ReclaimPolicy
 use super::{Facts, founding, metadata};
 use crate::names;
 use crate::plan::Component;
+use crate::template;
 
 /// Where a node's data lies.
 const DATA: &str = "/var/lib/vltava";
@@ -33,7 +34,7 @@ pub(super) fn statefulset(cluster: &KafkaCluster, component: Component, facts: &
     };
     let mut metadata = metadata(cluster, &name, Some(component));
     metadata["annotations"] = json!({names::CLUSTER_ID: facts.cluster_id});
-    json!({
+    let mut set = json!({
         "apiVersion": "apps/v1",
         "kind": "StatefulSet",
         "metadata": metadata,
@@ -48,6 +49,44 @@ pub(super) fn statefulset(cluster: &KafkaCluster, component: Component, facts: &
             "template": template(cluster, component, facts),
             "volumeClaimTemplates": [claim(cluster, component, facts)],
         },
+    });
+    template::note(&mut set, &inputs(cluster, component, facts));
+    set
+}
+
+/// What of the manifest a template is made from: if it stays, pods stay.
+fn inputs(cluster: &KafkaCluster, component: Component, facts: &Facts) -> Value {
+    let spec = &cluster.spec;
+    let fixed = |config: &BTreeMap<String, String>| {
+        let kept = config.iter().filter(|(key, _)| !is_dynamic(key));
+        kept.map(|(key, value)| (key.clone(), value.clone())).collect::<BTreeMap<_, _>>()
+    };
+    let own = match component {
+        Component::Broker => json!({
+            "image": facts.broker_image,
+            "inside": inside(cluster),
+            "resources": spec.brokers.resources,
+            "pod": spec.brokers.pod,
+        }),
+        Component::Coordinator => json!({
+            "image": facts.coordinator_image,
+            "config": fixed(&spec.coordinators.config),
+            "resources": spec.coordinators.resources,
+            "pod": spec.coordinators.pod,
+        }),
+    };
+    let role = match component {
+        Component::Broker => Role::Broker,
+        Component::Coordinator => Role::Coordinator,
+    };
+    let mut shared = fixed(&spec.brokers.config);
+    shared.retain(|key, _| config::of_role(spec, role).contains_key(key));
+    json!({
+        "own": own,
+        "config": shared,
+        "clusterId": facts.cluster_id,
+        "pullPolicy": spec.image_pull_policy,
+        "pullSecrets": spec.image_pull_secrets,
     })
 }
 
@@ -169,7 +208,9 @@ fn container(cluster: &KafkaCluster, component: Component, facts: &Facts) -> Val
             {"name": "kafka", "containerPort": port, "protocol": "TCP"},
             {"name": "admin", "containerPort": names::ADMIN_PORT, "protocol": "TCP"},
         ],
-        // A broker that recovers a large log lives, and is not ready.
+        // A broker that recovers a large log lives, and is not ready. Until it answers for the
+        // first time it has an hour.
+        "startupProbe": probe("/livez", 1, 3600),
         "livenessProbe": probe("/livez", 10, 6),
         "readinessProbe": probe("/readyz", 2, 2),
         "securityContext": {

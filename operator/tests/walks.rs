@@ -1,0 +1,480 @@
+//! Walks against an API server in memory: what is written, what is left alone, and what becomes of
+//! it all when any one call fails.
+
+#[path = "api/merge.rs"]
+mod merge;
+#[path = "api/server.rs"]
+mod server;
+
+use kube::Client;
+use serde_json::{Value, json};
+use server::{Fault, Server};
+use vltava_client::{Cluster, ClusterOptions};
+use vltava_crd::KafkaCluster;
+use vltava_operator::error::Outcome;
+use vltava_operator::server::Context;
+use vltava_operator::settings::Settings;
+use vltava_operator::template::digest;
+use vltava_operator::walk::walk;
+
+const NAMESPACE: &str = "lab";
+/// As many walks as anything may need to come to rest.
+const WALKS_MAX: usize = 40;
+
+/// No broker ever answers here.
+fn nobody(_: &KafkaCluster, _: i32) -> Outcome<Cluster> {
+    let options = ClusterOptions { deadline: std::time::Duration::ZERO, ..Default::default() };
+    Cluster::new("127.0.0.1:1", options).map_err(vltava_operator::error::OperatorError::Ask)
+}
+
+fn context(client: Client) -> Context {
+    let settings = Settings {
+        broker_image: "vltava-broker:1".to_owned(),
+        coordinator_image: "vltava-coordinator:1".to_owned(),
+        identity: "operator-0".to_owned(),
+        namespace: "vltava".to_owned(),
+        admin_port: 0,
+    };
+    Context::new(client, settings, nobody, Default::default())
+}
+
+/// A person's manifest, applied.
+fn declare(server: &Server, name: &str, spec: Value) {
+    server.put(
+        "kafkaclusters",
+        json!({
+            "apiVersion": "vltava.dev/v1alpha1",
+            "kind": "KafkaCluster",
+            "metadata": {"name": name, "namespace": NAMESPACE},
+            "spec": spec,
+        }),
+    );
+}
+
+fn prague() -> Value {
+    json!({
+        "listeners": [
+            {"name": "internal", "port": 9092, "type": "Internal"},
+            {"name": "external", "port": 9094, "type": "NodePort", "nodePorts": [32001],
+             "advertisedHost": "localhost"},
+        ],
+    })
+}
+
+fn resource(server: &Server, name: &str) -> KafkaCluster {
+    let object = server.get("kafkaclusters", NAMESPACE, name).expect("it is declared");
+    serde_json::from_value(object).expect("the resource can be read")
+}
+
+async fn step(server: &Server, context: &Context, name: &str) -> bool {
+    walk(context, &resource(server, name)).await.is_ok()
+}
+
+/// Walks, with the controllers of Kubernetes doing their part, until a walk writes nothing.
+async fn rest(server: &Server, name: &str) {
+    let context = context(server.client());
+    for _ in 0..WALKS_MAX {
+        let ok = step(server, &context, name).await;
+        let moved = controllers(server);
+        if ok && server.writes().is_empty() && !moved {
+            return;
+        }
+    }
+    panic!("{name} did not come to rest within {WALKS_MAX} walks");
+}
+
+/// What Kubernetes makes of StatefulSets: claims and pods; whether it made any.
+fn controllers(server: &Server) -> bool {
+    let mut made = false;
+    for set in server.names("statefulsets", NAMESPACE) {
+        let object = server.get("statefulsets", NAMESPACE, &set).expect("it was listed");
+        let spec = &object["spec"];
+        let revision = format!("{set}-{}", digest(&spec["template"]));
+        let status = json!({
+            "observedGeneration": object["metadata"]["generation"], "updateRevision": revision,
+        });
+        if object["status"] != status {
+            server.edit("statefulsets", NAMESPACE, &set, |set| set["status"] = status);
+            made = true;
+        }
+        for ordinal in 1..=spec["replicas"].as_i64().unwrap_or(0) {
+            made |= member(server, &set, &object, ordinal, &revision);
+        }
+    }
+    made
+}
+
+fn member(server: &Server, set: &str, object: &Value, ordinal: i64, revision: &str) -> bool {
+    let (pod, claim) = (format!("{set}-{ordinal}"), format!("data-{set}-{ordinal}"));
+    let mut made = false;
+    if server.get("persistentvolumeclaims", NAMESPACE, &claim).is_none() {
+        let mut wanted = object["spec"]["volumeClaimTemplates"][0].clone();
+        wanted["metadata"]["name"] = json!(claim);
+        wanted["metadata"]["namespace"] = json!(NAMESPACE);
+        server.put("persistentvolumeclaims", wanted);
+        made = true;
+    }
+    if server.get("pods", NAMESPACE, &pod).is_none() {
+        let mut labels = object["spec"]["template"]["metadata"]["labels"].clone();
+        labels["apps.kubernetes.io/pod-index"] = json!(ordinal.to_string());
+        labels["controller-revision-hash"] = json!(revision);
+        let spec = &object["spec"]["template"]["spec"];
+        let mut spec = spec.clone();
+        spec["nodeName"] = json!(format!("node-{}", (ordinal - 1) % 3));
+        server.put(
+            "pods",
+            json!({
+                "apiVersion": "v1", "kind": "Pod",
+                "metadata": {"name": pod, "namespace": NAMESPACE, "labels": labels},
+                "spec": spec,
+                "status": {
+                    "conditions": [{"type": "Ready", "status": "True"}],
+                    "containerStatuses": [],
+                },
+            }),
+        );
+        made = true;
+    }
+    made
+}
+
+fn machines(server: &Server) {
+    for index in 0..3 {
+        let zone = json!({"topology.kubernetes.io/zone": format!("zone-{index}")});
+        server.put(
+            "nodes",
+            json!({
+                "apiVersion": "v1", "kind": "Node",
+                "metadata": {"name": format!("node-{index}"), "labels": zone},
+                "status": {"addresses": [
+                    {"type": "InternalIP", "address": format!("10.0.0.{index}")},
+                ]},
+            }),
+        );
+    }
+}
+
+fn lab() -> Server {
+    let server = Server::default();
+    machines(&server);
+    declare(&server, "prague", prague());
+    server
+}
+
+/// Everything there is but what differs from life to life: ids, times, versions.
+fn shape(server: &Server) -> Vec<String> {
+    let kinds = [
+        "statefulsets",
+        "services",
+        "configmaps",
+        "poddisruptionbudgets",
+        "networkpolicies",
+        "persistentvolumeclaims",
+        "pods",
+    ];
+    kinds
+        .iter()
+        .flat_map(|kind| server.names(kind, NAMESPACE).into_iter().map(move |it| (kind, it)))
+        .map(|(kind, name)| format!("{kind}/{name}"))
+        .collect()
+}
+
+fn cluster_ids(server: &Server) -> std::collections::BTreeSet<String> {
+    let names = server.names("persistentvolumeclaims", NAMESPACE);
+    let claims =
+        names.iter().filter_map(|name| server.get("persistentvolumeclaims", NAMESPACE, name));
+    let id = |claim: Value| {
+        claim["metadata"]["annotations"]["vltava.dev/cluster-id"].as_str().map(str::to_owned)
+    };
+    claims.filter_map(id).collect()
+}
+
+#[tokio::test]
+async fn a_manifest_becomes_objects_and_then_nothing_is_written() {
+    let server = lab();
+    rest(&server, "prague").await;
+    let shape = shape(&server);
+    for name in [
+        "statefulsets/prague-broker",
+        "statefulsets/prague-coordinator",
+        "services/prague-broker",
+        "services/prague-coordinator",
+        "services/prague-bootstrap",
+        "services/prague-external-1",
+        "services/prague-external-3",
+        "configmaps/prague-founding",
+        "poddisruptionbudgets/prague",
+        "networkpolicies/prague-broker",
+        "networkpolicies/prague-coordinator",
+        "pods/prague-broker-3",
+    ] {
+        assert!(shape.contains(&name.to_owned()), "{name} is missing in {shape:?}");
+    }
+    let context = context(server.client());
+    for _ in 0..3 {
+        assert!(step(&server, &context, "prague").await);
+        assert_eq!(server.writes(), Vec::<String>::new(), "nothing is to be done");
+    }
+    assert_eq!(cluster_ids(&server).len(), 1);
+}
+
+#[tokio::test]
+async fn whichever_call_fails_it_comes_to_the_same_objects() {
+    let whole = lab();
+    rest(&whole, "prague").await;
+    let (expected, calls) = (shape(&whole), whole.state.lock().expect("no panic").calls);
+    for fault in [Fault::Before, Fault::After] {
+        for call in 1..=calls {
+            let server = lab();
+            server.state.lock().expect("no panic").fault = Some((call, fault));
+            rest(&server, "prague").await;
+            assert_eq!(shape(&server), expected, "call {call} failed {fault:?}");
+            assert_eq!(cluster_ids(&server).len(), 1, "call {call} failed {fault:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_operator_that_starts_anew_after_every_walk_does_the_same() {
+    let (steady, server) = (lab(), lab());
+    rest(&steady, "prague").await;
+    for _ in 0..6 {
+        step(&server, &context(server.client()), "prague").await;
+        controllers(&server);
+    }
+    rest(&server, "prague").await;
+    assert_eq!(shape(&server), shape(&steady));
+}
+
+#[tokio::test]
+async fn what_we_own_is_put_right_and_what_others_own_is_left() {
+    let server = lab();
+    rest(&server, "prague").await;
+    server.edit("services", NAMESPACE, "prague-bootstrap", |service| {
+        service["metadata"]["labels"]["team"] = json!("payments");
+        service["metadata"]["annotations"]["example.com/tool"] = json!("was here");
+        service["spec"]["sessionAffinity"] = json!("ClientIP");
+        service["spec"]["ports"][0]["port"] = json!(1);
+    });
+    server.edit("statefulsets", NAMESPACE, "prague-broker", |set| {
+        set["spec"]["template"]["spec"]["enableServiceLinks"] = json!(true);
+    });
+    rest(&server, "prague").await;
+    let service = server.get("services", NAMESPACE, "prague-bootstrap").expect("it is there");
+    assert_eq!(service["spec"]["ports"][0]["port"], 9092);
+    assert_eq!(service["metadata"]["labels"]["team"], "payments");
+    assert_eq!(service["metadata"]["annotations"]["example.com/tool"], "was here");
+    assert_eq!(service["spec"]["sessionAffinity"], "ClientIP");
+    let set = server.get("statefulsets", NAMESPACE, "prague-broker").expect("it is there");
+    assert_eq!(set["spec"]["template"]["spec"]["enableServiceLinks"], false);
+}
+
+#[tokio::test]
+async fn a_field_that_is_wanted_no_longer_is_taken_back() {
+    let server = lab();
+    let mut spec = prague();
+    spec["listeners"][1]["annotations"] = json!({"example.com/dns": "kafka"});
+    declare(&server, "prague", spec);
+    rest(&server, "prague").await;
+    let annotation = |server: &Server| {
+        let service = server.get("services", NAMESPACE, "prague-external-1").expect("it is there");
+        service["metadata"]["annotations"]["example.com/dns"].clone()
+    };
+    assert_eq!(annotation(&server), "kafka");
+    server.edit("kafkaclusters", NAMESPACE, "prague", |cluster| cluster["spec"] = prague());
+    rest(&server, "prague").await;
+    assert_eq!(annotation(&server), Value::Null);
+}
+
+#[tokio::test]
+async fn two_clusters_in_a_namespace_keep_apart() {
+    let server = lab();
+    declare(&server, "brno", json!({"brokers": {"replicas": 1}, "coordinators": {"replicas": 1}}));
+    rest(&server, "prague").await;
+    rest(&server, "brno").await;
+    rest(&server, "prague").await;
+    assert!(server.names("pods", NAMESPACE).contains("brno-broker-1"));
+    assert_eq!(cluster_ids(&server).len(), 2);
+    let context = context(server.client());
+    for name in ["prague", "brno"] {
+        assert!(step(&server, &context, name).await);
+        assert_eq!(server.writes(), Vec::<String>::new(), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn an_object_of_somebody_else_is_never_taken_over() {
+    let server = lab();
+    let theirs = json!({
+        "apiVersion": "v1", "kind": "Service",
+        "metadata": {"name": "prague-bootstrap", "namespace": NAMESPACE},
+        "spec": {"type": "ClusterIP", "ports": [{"name": "web", "port": 80}]},
+    });
+    server.put("services", theirs);
+    let context = context(server.client());
+    assert!(!step(&server, &context, "prague").await);
+    let service = server.get("services", NAMESPACE, "prague-bootstrap").expect("it is there");
+    assert_eq!(service["spec"]["ports"][0]["port"], 80);
+    let status = resource(&server, "prague").status.expect("it is told");
+    let degraded = status.conditions.iter().find(|it| it.type_ == "Degraded").expect("it is told");
+    assert!(degraded.message.contains("belongs to something else"), "{}", degraded.message);
+}
+
+#[tokio::test]
+async fn volumes_that_stayed_give_the_same_cluster_and_found_nothing_anew() {
+    let server = lab();
+    rest(&server, "prague").await;
+    let id = cluster_ids(&server);
+    let gone = [
+        "statefulsets",
+        "services",
+        "configmaps",
+        "pods",
+        "kafkaclusters",
+        "poddisruptionbudgets",
+        "networkpolicies",
+    ];
+    server.state.lock().expect("no panic").objects.retain(|key, _| !gone.contains(&key.0.as_str()));
+    declare(&server, "prague", prague());
+    rest(&server, "prague").await;
+    assert_eq!(cluster_ids(&server), id);
+    assert!(server.get("configmaps", NAMESPACE, "prague-founding").is_none(), "it was founded");
+    let set = server.get("statefulsets", NAMESPACE, "prague-broker").expect("it is there");
+    let environment = &set["spec"]["template"]["spec"]["containers"][0]["env"];
+    let told = environment.as_array().into_iter().flatten().find(|it| it["name"] == "CLUSTER_ID");
+    assert_eq!(told.and_then(|it| it["value"].as_str()), id.first().map(String::as_str));
+}
+
+#[tokio::test]
+async fn a_pod_is_told_the_zone_of_its_machine() {
+    let server = lab();
+    rest(&server, "prague").await;
+    for ordinal in 1..=3 {
+        let name = format!("prague-broker-{ordinal}");
+        let pod = server.get("pods", NAMESPACE, &name).expect("it is there");
+        let rack = &pod["metadata"]["annotations"]["vltava.dev/rack"];
+        assert_eq!(*rack, format!("zone-{}", ordinal - 1));
+    }
+}
+
+#[tokio::test]
+async fn addresses_are_those_that_the_cloud_gave() {
+    let server = lab();
+    let mut spec = prague();
+    spec["listeners"][1] = json!({"name": "lb", "port": 9094, "type": "LoadBalancer"});
+    declare(&server, "prague", spec);
+    rest(&server, "prague").await;
+    let addresses = |server: &Server| {
+        let status = resource(server, "prague").status.expect("it is told");
+        status.listeners.into_iter().find(|it| it.name == "lb").expect("there is a row")
+    };
+    assert!(addresses(&server).brokers.is_empty());
+    assert!(addresses(&server).message.expect("it is told").contains("no address yet"));
+    for ordinal in 1..=3 {
+        server.edit("services", NAMESPACE, &format!("prague-lb-{ordinal}"), |service| {
+            let ingress = json!([{"ip": format!("192.0.2.{ordinal}")}]);
+            service["status"] = json!({"loadBalancer": {"ingress": ingress}});
+        });
+    }
+    rest(&server, "prague").await;
+    assert_eq!(addresses(&server).bootstrap, "192.0.2.1:9094,192.0.2.2:9094,192.0.2.3:9094");
+    assert_eq!(addresses(&server).message, None);
+}
+
+#[tokio::test]
+async fn node_ports_beyond_the_list_are_allocated_and_shown() {
+    let server = lab();
+    rest(&server, "prague").await;
+    let status = resource(&server, "prague").status.expect("it is told");
+    let external = status.listeners.iter().find(|it| it.name == "external").expect("a row");
+    let addresses: Vec<&str> = external.brokers.iter().map(|it| it.address.as_str()).collect();
+    assert_eq!(addresses, ["localhost:32001", "localhost:30000", "localhost:30001"]);
+}
+
+fn class(server: &Server, grows: bool) {
+    server.put(
+        "storageclasses",
+        json!({
+            "apiVersion": "storage.k8s.io/v1", "kind": "StorageClass",
+            "metadata": {"name": "fast"}, "provisioner": "example.com/disk",
+            "allowVolumeExpansion": grows,
+        }),
+    );
+}
+
+fn with_size(size: &str) -> Value {
+    let mut spec = prague();
+    spec["brokers"] = json!({"storage": {"size": size, "storageClassName": "fast"}});
+    spec
+}
+
+fn asked(server: &Server) -> Value {
+    let claim = server.get("persistentvolumeclaims", NAMESPACE, "data-prague-broker-1");
+    claim.expect("it is there")["spec"]["resources"]["requests"]["storage"].clone()
+}
+
+#[tokio::test]
+async fn volumes_grow_and_their_set_is_made_anew_around_running_pods() {
+    let server = lab();
+    class(&server, true);
+    declare(&server, "prague", with_size("10Gi"));
+    rest(&server, "prague").await;
+    let uid = |kind: &str, name: &str| {
+        server.get(kind, NAMESPACE, name).expect("it is there")["metadata"]["uid"].clone()
+    };
+    let (set, pod) = (uid("statefulsets", "prague-broker"), uid("pods", "prague-broker-1"));
+    server.edit("kafkaclusters", NAMESPACE, "prague", |it| it["spec"] = with_size("20Gi"));
+    rest(&server, "prague").await;
+    assert_eq!(asked(&server), "20Gi");
+    assert_ne!(uid("statefulsets", "prague-broker"), set, "the set was made anew");
+    assert_eq!(uid("pods", "prague-broker-1"), pod, "its pods went on");
+}
+
+#[tokio::test]
+async fn a_volume_that_cannot_change_is_said_and_breaks_nothing() {
+    for (grows, size, why) in [(false, "20Gi", "does not allow it"), (true, "5Gi", "cannot shrink")]
+    {
+        let server = lab();
+        class(&server, grows);
+        declare(&server, "prague", with_size("10Gi"));
+        rest(&server, "prague").await;
+        server.edit("kafkaclusters", NAMESPACE, "prague", |it| it["spec"] = with_size(size));
+        rest(&server, "prague").await;
+        assert_eq!(asked(&server), "10Gi");
+        let status = resource(&server, "prague").status.expect("it is told");
+        assert!(status.storage[0].message.contains(why), "{:?}", status.storage);
+    }
+}
+
+#[tokio::test]
+async fn the_image_is_pinned_when_the_operator_is_upgraded() {
+    let server = lab();
+    rest(&server, "prague").await;
+    let before = server.get("statefulsets", NAMESPACE, "prague-broker").expect("it is there");
+    let mut newer = context(server.client());
+    newer.settings.broker_image = "vltava-broker:2".to_owned();
+    newer.settings.coordinator_image = "vltava-coordinator:2".to_owned();
+    assert!(step(&server, &newer, "prague").await);
+    let after = server.get("statefulsets", NAMESPACE, "prague-broker").expect("it is there");
+    assert_eq!(after["spec"]["template"], before["spec"]["template"]);
+    assert_eq!(server.writes(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn an_impossible_manifest_is_told_and_the_cluster_goes_on() {
+    let server = lab();
+    rest(&server, "prague").await;
+    server.edit("kafkaclusters", NAMESPACE, "prague", |cluster| {
+        cluster["spec"]["brokers"] = json!({"config": {"num.partition": "3"}});
+    });
+    let before = shape(&server);
+    rest(&server, "prague").await;
+    assert_eq!(shape(&server), before);
+    let status = resource(&server, "prague").status.expect("it is told");
+    let degraded = status.conditions.iter().find(|it| it.type_ == "Degraded").expect("a condition");
+    assert_eq!(
+        degraded.message,
+        "spec.brokers.config.num.partition: is unknown; did you mean `num.partitions`?"
+    );
+    assert_eq!(degraded.status, "True");
+}
