@@ -9,7 +9,8 @@
 //! high watermark has passed them.
 //!
 //! The protocols are the classic one (KIP-62, KIP-345, KIP-394) and that of [`consumer`] groups
-//! (KIP-848), as Kafka 4 speaks them, and the records are Kafka's ([`record`]), so that Apache's tools read them.
+//! (KIP-848), as Kafka 4 speaks them, and the records are Kafka's ([`record`]), so that Apache's
+//! tools read them.
 
 mod answer;
 pub mod calls;

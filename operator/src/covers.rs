@@ -20,6 +20,7 @@ fn says_nothing(wanted: &Value) -> bool {
         Value::Null => true,
         Value::Object(fields) => fields.values().all(says_nothing),
         Value::Array(items) => items.is_empty(),
+        Value::String(text) => text.is_empty(),
         _ => false,
     }
 }
@@ -89,7 +90,7 @@ mod tests {
 
     #[test]
     fn what_says_nothing_need_not_be_there() {
-        assert!(covers(&json!({}), &json!({"a": {}, "b": [], "c": null, "d": {"e": {}}})));
+        assert!(covers(&json!({}), &json!({"a": {}, "b": [], "c": null, "d": {"e": {}}, "f": ""})));
         assert!(!covers(&json!({}), &json!({"a": false})));
     }
 }

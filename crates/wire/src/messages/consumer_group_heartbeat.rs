@@ -1,4 +1,5 @@
-//! ConsumerGroupHeartbeat (key 68): a member joins, stays in, or leaves a group of the new protocol.
+//! ConsumerGroupHeartbeat (key 68): a member joins, stays in, or leaves a group of the new
+//! protocol.
 //!
 //! Source: KIP-848, KIP-1082.
 
