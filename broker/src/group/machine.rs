@@ -165,6 +165,9 @@ impl Shard {
             return group.join(token, call, &mut self.desk);
         }
         let refusal = match call.member_id.is_empty() {
+            // A group of the new protocol gives way once it has no members; before, the two kinds
+            // are not mixed.
+            _ if self.has_consumers(&call.group_id) => Some(ErrorCode::INCONSISTENT_GROUP_PROTOCOL),
             false => Some(ErrorCode::UNKNOWN_MEMBER_ID),
             true if !self.has_room() => Some(ErrorCode::COORDINATOR_NOT_AVAILABLE),
             true => None,
@@ -174,12 +177,18 @@ impl Shard {
             return self.desk.reply(token, Reply::Join(response));
         }
         let id = call.group_id.detach();
+        let replaced = self.consumers.remove(&id);
+        let mut records = replaced.map(|group| group.tombstones()).unwrap_or_default();
         let mut group = Group::new(id.clone(), self.desk.now.wall);
         // The group is stored as it is found: empty. Its members are, once they are assigned.
-        let record = group.to_record(|_| bytes::Bytes::new());
+        records.push(group.to_record(|_| bytes::Bytes::new()));
         group.join(token, call, &mut self.desk);
         self.groups.insert(id, group);
-        self.desk.append(vec![record], Then::Nothing, None);
+        self.desk.append(records, Then::Nothing, None);
+    }
+
+    fn has_consumers(&self, group: &Str) -> bool {
+        self.consumers.get(group).is_some_and(|group| !group.members.is_empty())
     }
 
     fn fetch_when_stable(&mut self, token: Token, call: FetchCall) {

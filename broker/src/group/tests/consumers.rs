@@ -5,8 +5,9 @@ use vltava_wire::messages::{ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbea
 use vltava_wire::{ErrorCode, Str};
 
 use super::consumer_storm::Topics;
-use super::world::{GROUP, World, commit_of, s};
+use super::world::{GROUP, World, commit_of, consumer, s};
 use crate::group::calls::{ConsumerHeartbeatCall, FetchCall, ListFilter};
+use crate::group::consumer::LEAVE_EPOCH;
 use crate::group::machine::{Event, Reply};
 
 fn world() -> World {
@@ -224,6 +225,21 @@ fn an_empty_classic_group_gives_way_and_keeps_its_offsets() {
     world.fail_over();
     assert_eq!(state(&world), "Stable");
     assert_eq!(world.offset_of(GROUP, "orders-0"), 9);
+}
+
+#[test]
+fn a_classic_member_waits_until_the_consumers_have_left() {
+    let mut world = world();
+    assert_eq!(given(&beat(&mut world, joining("a"))), Some(vec![0, 1, 2, 3]));
+    let token = world.join(consumer("c", ""));
+    assert_eq!(world.joined(token).error_code, ErrorCode::INCONSISTENT_GROUP_PROTOCOL);
+    assert_eq!(state(&world), "Stable");
+    assert_eq!(beat(&mut world, staying("a", LEAVE_EPOCH, &[])).error_code, ErrorCode::NONE);
+    world.stable(&["c"]);
+    world.fail_over();
+    let gone = world.shard.describe_consumer_group(&GROUP.into());
+    assert_eq!(gone.error_code, ErrorCode::GROUP_ID_NOT_FOUND);
+    assert_eq!(world.shard.describe(&GROUP.into(), 6).error_code, ErrorCode::NONE);
 }
 
 #[test]
