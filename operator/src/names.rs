@@ -16,6 +16,9 @@ pub const RACK: &str = "vltava.dev/rack";
 pub const APPLIED: &str = "vltava.dev/applied";
 /// Which pod was evicted last, as `name/uid`.
 pub const EVICTED: &str = "vltava.dev/evicted";
+/// The keys that the manifest had brokers told at run time, separated by commas.
+pub const APPLIED_CONFIG: &str = "vltava.dev/applied-config";
+
 /// What the manifest said when the topics were applied last.
 pub const APPLIED_TOPICS: &str = "vltava.dev/applied-topics";
 /// The label of a pod's number.

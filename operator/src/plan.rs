@@ -6,6 +6,7 @@
 //! *Invariant:* the pods are listed before the cluster is asked. So a pod that is ready in the list
 //! was ready when the cluster answered, and what the cluster says of its broker is not older.
 
+pub mod config;
 pub mod disruption;
 #[cfg(test)]
 pub(crate) mod fixture;

@@ -3,7 +3,7 @@
 
 mod roll;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
@@ -23,6 +23,7 @@ use crate::build::{self, Facts, is_dynamic};
 use crate::dereference::{Found, dereference, ordinal};
 use crate::error::{OperatorError, Outcome};
 use crate::identity::{Identity, identify};
+use crate::plan::config;
 use crate::plan::disruption::disruption;
 use crate::plan::moves::{self, moves};
 use crate::plan::rollout::Input;
@@ -127,7 +128,7 @@ impl Walk<'_> {
         self.volumes(&facts).await?;
         self.coming_up(&facts);
         if let (Some(kafka), Some(view)) = (self.kafka.clone(), self.view.clone()) {
-            self.settings(&kafka, &view).await;
+            self.settings(&kafka, &view).await?;
             self.listeners(&kafka, &view).await;
             self.topics(&kafka, &view).await?;
             self.partitions(&kafka, &view).await;
@@ -236,7 +237,7 @@ impl Walk<'_> {
     }
 
     /// Settings of all brokers that change at run time.
-    async fn settings(&mut self, kafka: &Cluster, view: &ClusterView) {
+    async fn settings(&mut self, kafka: &Cluster, view: &ClusterView) -> Outcome {
         let wanted: BTreeMap<&str, &str> = self
             .cluster
             .spec
@@ -246,15 +247,22 @@ impl Walk<'_> {
             .filter(|(key, _)| is_dynamic(key))
             .map(|(key, value)| (key.as_str(), value.as_str()))
             .collect();
-        let mut changes: Vec<(&str, AlterOp)> = wanted
-            .iter()
-            .filter(|(key, value)| view.config.get(**key).map(String::as_str) != Some(**value))
-            .map(|(key, value)| (*key, AlterOp::Set((*value).to_owned())))
-            .collect();
-        let gone = view.config.keys().filter(|key| !wanted.contains_key(key.as_str()));
-        changes.extend(gone.map(|key| (key.as_str(), AlterOp::Delete)));
+        let set = self.found.sets.get(&names::set(self.cluster, Component::Broker));
+        let note = set
+            .and_then(|set| set.metadata.annotations.as_ref()?.get(names::APPLIED_CONFIG).cloned())
+            .unwrap_or_default();
+        let owned: BTreeSet<&str> = note.split(',').filter(|key| !key.is_empty()).collect();
+        let changes = config::changes(&wanted, &owned, &view.config);
+        let listed = |keys: BTreeSet<&str>| keys.into_iter().collect::<Vec<_>>().join(",");
+        // What is about to be set is noted first: so it is given back one day, come what may.
+        let both = listed(wanted.keys().copied().chain(owned.iter().copied()).collect());
+        let now = listed(wanted.keys().copied().collect());
+        let next = if changes.is_empty() { now } else { both };
+        if next != note {
+            self.annotate_set(names::APPLIED_CONFIG, &next).await?;
+        }
         if changes.is_empty() {
-            return;
+            return Ok(());
         }
         let keys: Vec<&str> = changes.iter().map(|(key, _)| *key).collect();
         match kafka.alter_configs(&ConfigResource::all_brokers(), &changes, false).await {
@@ -268,6 +276,7 @@ impl Walk<'_> {
                 self.report.degraded = Some(Finding::new("ConfigRefused", what));
             }
         }
+        Ok(())
     }
 
     /// Listeners that brokers open and close at run time.
