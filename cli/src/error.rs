@@ -27,6 +27,9 @@ pub enum CliError {
     /// A node's settings cannot be used.
     #[error(transparent)]
     Config(ConfigError),
+    /// A build without nodes was asked to be one.
+    #[error("this build of vltava runs no nodes: images have vltava-broker and vltava-coordinator")]
+    NoNodes,
     /// A node failed.
     #[error("the node failed")]
     RunNode(#[source] Box<dyn std::error::Error + Send + Sync>),

@@ -8,19 +8,31 @@ use crate::error::CliError;
 /// Runs a broker until it is told to stop.
 ///
 /// # Errors
-/// [`CliError::Config`] if its settings cannot be used, [`CliError::RunNode`] if it failed.
+/// [`CliError::Config`] if its settings cannot be used, [`CliError::RunNode`] if it failed,
+/// [`CliError::NoNodes`] if this build has none.
 pub fn broker(args: &NodeArgs) -> Result<(), CliError> {
     let loaded = load(Role::Broker, args)?;
-    vltava_broker::run(loaded).map_err(|error| CliError::RunNode(error.into()))
+    #[cfg(feature = "nodes")]
+    return vltava_broker::run(loaded).map_err(|error| CliError::RunNode(error.into()));
+    #[cfg(not(feature = "nodes"))]
+    return none(&loaded);
 }
 
 /// Runs a coordinator until it is told to stop.
 ///
 /// # Errors
-/// [`CliError::Config`] if its settings cannot be used, [`CliError::RunNode`] if it failed.
+/// As [`broker`].
 pub fn coordinator(args: &NodeArgs) -> Result<(), CliError> {
     let loaded = load(Role::Coordinator, args)?;
-    vltava_coordinator::run(loaded).map_err(|error| CliError::RunNode(error.into()))
+    #[cfg(feature = "nodes")]
+    return vltava_coordinator::run(loaded).map_err(|error| CliError::RunNode(error.into()));
+    #[cfg(not(feature = "nodes"))]
+    return none(&loaded);
+}
+
+#[cfg(not(feature = "nodes"))]
+fn none(_loaded: &Loaded) -> Result<(), CliError> {
+    Err(CliError::NoNodes)
 }
 
 fn load(role: Role, args: &NodeArgs) -> Result<Loaded, CliError> {

@@ -115,6 +115,8 @@ fn compile(images: &[&Image], metadata: &Value) -> Result<PathBuf, String> {
         PROFILE,
         "--target",
         &target,
+        // The command without the nodes, which have programs of their own.
+        "--no-default-features",
         "-p",
         "vltava-cli",
     ]);
