@@ -115,7 +115,7 @@ impl Platter {
         let to = File::options().create(true).truncate(false).write(true).open(path)?;
         let clean = Unsynced::Ranges(Vec::new());
         let ranges = match unsynced.insert(metadata.ino(), clean).unwrap_or(Unsynced::All) {
-            Unsynced::All => vec![0..metadata.len()],
+            Unsynced::All => std::iter::once(0..metadata.len()).collect(),
             Unsynced::Ranges(ranges) => ranges,
         };
         for range in ranges {
