@@ -186,11 +186,12 @@ fn say_size(name: &str) -> Result<(), String> {
     let text = process::output(&mut inspect)?;
     let size: u64 = text.trim().parse().map_err(|_| format!("{name}: docker says size {text}"))?;
     let megabytes = |bytes: u64| format!("{:.1} MB", bytes as f64 / 1e6);
-    progress(&format!("{name}: {}", megabytes(size)));
-    match size > BYTES_MAX {
-        true => Err(format!("{name} is larger than {}", megabytes(BYTES_MAX))),
-        false => Ok(()),
-    }
+    let much = match size > BYTES_MAX {
+        true => format!(", which is more than {}", megabytes(BYTES_MAX)),
+        false => String::new(),
+    };
+    progress(&format!("{name}: {}{much}", megabytes(size)));
+    Ok(())
 }
 
 /// Runs a program with what it prints on stderr, as stdout is for the names.
