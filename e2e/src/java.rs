@@ -1,9 +1,10 @@
 //! Apache Kafka's own tools, from their jars, which Maven fetches once.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use crate::Outcome;
+use crate::feed::feed;
 
 /// Apache's tools, ready to run.
 pub struct Tools {
@@ -25,23 +26,13 @@ impl Tools {
     /// # Errors
     /// What it printed, if it failed.
     pub fn run(&self, class: &str, arguments: &[&str], input: &str) -> Outcome<String> {
-        use std::io::Write;
         let line = format!("{class} {}", arguments.join(" "));
-        let failed = |error: std::io::Error| format!("{line}: {error}");
-        let mut child = Command::new("java")
-            .args(["-Xmx256M", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp"])
+        let mut java = Command::new("java");
+        java.args(["-Xmx256M", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp"])
             .arg(format!("{}/*", self.jars.display()))
             .arg(class)
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(failed)?;
-        if let Some(mut stdin) = child.stdin.take() {
-            stdin.write_all(input.as_bytes()).map_err(failed)?;
-        }
-        let output = child.wait_with_output().map_err(failed)?;
+            .args(arguments);
+        let output = feed(&mut java, &line, input)?;
         let text = [output.stdout, output.stderr].concat();
         let text = String::from_utf8_lossy(&text).into_owned();
         if output.status.success() { Ok(text) } else { Err(format!("{line}: {}", text.trim())) }

@@ -11,6 +11,7 @@ pub mod clients;
 pub mod cluster;
 pub mod consumers;
 pub mod faults;
+mod feed;
 pub mod java;
 pub mod kube;
 pub mod power;

@@ -10,9 +10,11 @@ mod resources;
 mod saturation;
 mod walkthrough;
 
+use std::process::Command;
 use std::time::Duration;
 
 use crate::Outcome;
+use crate::feed::fed;
 
 /// What a person chooses.
 #[derive(Clone, Debug)]
@@ -97,23 +99,6 @@ fn folder() -> Outcome<tempfile::TempDir> {
 
 /// Runs kcat and returns what it printed.
 pub(crate) fn kcat(arguments: &[&str], input: &str) -> Outcome<String> {
-    use std::io::Write;
-    use std::process::{Command, Stdio};
     let line = format!("kcat {}", arguments.join(" "));
-    let failed = |error: std::io::Error| format!("{line}: {error}");
-    let mut child = Command::new("kcat")
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(failed)?;
-    if let Some(mut stdin) = child.stdin.take() {
-        stdin.write_all(input.as_bytes()).map_err(failed)?;
-    }
-    let output = child.wait_with_output().map_err(failed)?;
-    if !output.status.success() {
-        return Err(format!("{line}: {}", String::from_utf8_lossy(&output.stderr).trim()));
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    fed(Command::new("kcat").args(arguments), &line, input)
 }

@@ -1,12 +1,12 @@
 //! `kubectl`, `helm` and `docker`, run as a user runs them.
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
 use crate::Outcome;
+use crate::feed::fed;
 
 /// Programs that act on one Kubernetes.
 #[derive(Clone, Debug)]
@@ -35,23 +35,7 @@ impl Shell {
     /// What it said, if it failed.
     pub fn run_with(&self, program: &str, arguments: &[&str], input: &str) -> Outcome<String> {
         let line = format!("{program} {}", arguments.join(" "));
-        let failed = |error: std::io::Error| format!("{line}: {error}");
-        let mut child = self
-            .command(program)
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(failed)?;
-        if let Some(mut stdin) = child.stdin.take() {
-            stdin.write_all(input.as_bytes()).map_err(failed)?;
-        }
-        let output = child.wait_with_output().map_err(failed)?;
-        if output.status.success() {
-            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
-        }
-        Err(format!("{line}: {}", String::from_utf8_lossy(&output.stderr).trim()))
+        fed(self.command(program).args(arguments), &line, input)
     }
 
     /// Runs a program; returns what it printed.
