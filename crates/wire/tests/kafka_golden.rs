@@ -20,7 +20,9 @@ use vltava_wire::batch::{
     Batch, BatchBuilder, ControlRecord, Record, TimestampType, set_max_timestamp_and_type,
 };
 use vltava_wire::compression::Compression;
-use vltava_wire::messages::{add_raft_voter, list_offsets, offset_commit, offset_fetch};
+use vltava_wire::messages::{
+    add_raft_voter, list_offsets, offset_commit, offset_fetch, write_txn_markers,
+};
 use vltava_wire::records::{consumer_group, group, metadata, principal, producer_snapshot, raft};
 use vltava_wire::{
     LeaderEpoch, Message, Offset, ProducerEpoch, ProducerId, Uuid, Writer, messages,
@@ -198,6 +200,26 @@ fn topic_ids_of_offset_requests_are_where_kafka_has_them() {
             }],
             require_stable: true,
             ..Default::default()
+        },
+    );
+}
+
+#[test]
+fn a_transactions_marker_means_what_kafka_means_by_it() {
+    kafka_wrote(
+        2,
+        messages::WriteTxnMarkersRequest {
+            markers: vec![write_txn_markers::WritableTxnMarker {
+                producer_id: 77,
+                producer_epoch: 3,
+                transaction_result: true,
+                topics: vec![write_txn_markers::WritableTxnMarkerTopic {
+                    name: "vltava".into(),
+                    partition_indexes: vec![1, 4],
+                }],
+                coordinator_epoch: 21,
+                transaction_version: 2,
+            }],
         },
     );
 }

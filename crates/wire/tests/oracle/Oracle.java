@@ -30,6 +30,7 @@ import org.apache.kafka.common.message.ListOffsetsRequestData;
 import org.apache.kafka.common.message.OffsetCommitRequestData;
 import org.apache.kafka.common.message.OffsetFetchRequestData;
 import org.apache.kafka.common.message.VotersRecord;
+import org.apache.kafka.common.message.WriteTxnMarkersRequestData;
 import org.apache.kafka.common.protocol.ByteBufferAccessor;
 import org.apache.kafka.common.protocol.Message;
 import org.apache.kafka.common.protocol.MessageUtil;
@@ -207,6 +208,12 @@ public class Oracle {
                 .setGroupId("g").setMemberId("m").setMemberEpoch(6)
                 .setTopics(List.of(new OffsetFetchRequestData.OffsetFetchRequestTopics()
                     .setTopicId(new Uuid(5, 6)).setPartitionIndexes(List.of(0, 7)))))), 10);
+        print(new WriteTxnMarkersRequestData()
+            .setMarkers(List.of(new WriteTxnMarkersRequestData.WritableTxnMarker()
+                .setProducerId(77).setProducerEpoch((short) 3).setTransactionResult(true)
+                .setCoordinatorEpoch(21).setTransactionVersion((byte) 2)
+                .setTopics(List.of(new WriteTxnMarkersRequestData.WritableTxnMarkerTopic()
+                    .setName("vltava").setPartitionIndexes(List.of(1, 4)))))), 2);
         print(new LeaderChangeMessage().setVersion((short) 1).setLeaderId(3001)
             .setVoters(List.of(new LeaderChangeMessage.Voter().setVoterId(3001)
                 .setVoterDirectoryId(new Uuid(7, 8))))

@@ -15,7 +15,8 @@ macro_rules! requests {
                 ControllerRegistrationRequest CreatePartitionsRequest CreateTopicsRequest
                 DeleteGroupsRequest DeleteRecordsRequest DeleteTopicsRequest
                 DescribeClusterRequest DescribeConfigsRequest DescribeGroupsRequest
-                DescribeLogDirsRequest DescribeQuorumRequest DescribeTopicPartitionsRequest
+                DescribeLogDirsRequest DescribeProducersRequest DescribeQuorumRequest
+                DescribeTopicPartitionsRequest
                 ElectLeadersRequest EndQuorumEpochRequest EnvelopeRequest FetchRequest
                 FetchSnapshotRequest FindCoordinatorRequest HeartbeatRequest
                 IncrementalAlterConfigsRequest InitProducerIdRequest JoinGroupRequest
@@ -23,7 +24,8 @@ macro_rules! requests {
                 ListOffsetsRequest ListPartitionReassignmentsRequest MetadataRequest
                 OffsetCommitRequest OffsetDeleteRequest OffsetFetchRequest
                 OffsetForLeaderEpochRequest ProduceRequest RemoveRaftVoterRequest
-                SyncGroupRequest UnregisterBrokerRequest UpdateRaftVoterRequest VoteRequest
+                SyncGroupRequest TxnOffsetCommitRequest UnregisterBrokerRequest
+                UpdateRaftVoterRequest VoteRequest WriteTxnMarkersRequest
             }
         }
     };
@@ -42,7 +44,8 @@ macro_rules! responses {
                 ControllerRegistrationResponse CreatePartitionsResponse CreateTopicsResponse
                 DeleteGroupsResponse DeleteRecordsResponse DeleteTopicsResponse
                 DescribeClusterResponse DescribeConfigsResponse DescribeGroupsResponse
-                DescribeLogDirsResponse DescribeQuorumResponse DescribeTopicPartitionsResponse
+                DescribeLogDirsResponse DescribeProducersResponse DescribeQuorumResponse
+                DescribeTopicPartitionsResponse
                 ElectLeadersResponse EndQuorumEpochResponse EnvelopeResponse FetchResponse
                 FetchSnapshotResponse FindCoordinatorResponse HeartbeatResponse
                 IncrementalAlterConfigsResponse InitProducerIdResponse JoinGroupResponse
@@ -50,7 +53,8 @@ macro_rules! responses {
                 ListOffsetsResponse ListPartitionReassignmentsResponse MetadataResponse
                 OffsetCommitResponse OffsetDeleteResponse OffsetFetchResponse
                 OffsetForLeaderEpochResponse ProduceResponse RemoveRaftVoterResponse
-                SyncGroupResponse UnregisterBrokerResponse UpdateRaftVoterResponse VoteResponse
+                SyncGroupResponse TxnOffsetCommitResponse UnregisterBrokerResponse
+                UpdateRaftVoterResponse VoteResponse WriteTxnMarkersResponse
             }
         }
     };
@@ -113,6 +117,8 @@ pub(crate) const LACKING: &[(&str, i16, i16, &str)] = &[
     ("ListOffsetsResponse", 11, 11, "the crate ends at version 10"),
     ("OffsetCommitRequest", 10, 10, "the crate ends at version 9"),
     ("OffsetFetchRequest", 10, 10, "the crate ends at version 9"),
+    ("WriteTxnMarkersRequest", 2, 2, "the crate ends at version 1"),
+    ("WriteTxnMarkersResponse", 2, 2, "the crate ends at version 1"),
     ("LeaderChangeMessage", 0, 1, SHADOWED),
     ("VotersRecord", 0, 0, SHADOWED),
 ];
