@@ -74,7 +74,9 @@ impl ToErrorCode for vltava_log::AppendError {
             Self::OutOfOrderSequence { .. } => ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER,
             Self::InvalidProducerEpoch { .. } => ErrorCode::INVALID_PRODUCER_EPOCH,
             Self::CoordinatorFenced { .. } => ErrorCode::TRANSACTION_COORDINATOR_FENCED,
-            Self::InvalidTxnState { .. } => ErrorCode::INVALID_TXN_STATE,
+            Self::InvalidTxnState { .. } | Self::TransactionNotVerified { .. } => {
+                ErrorCode::INVALID_TXN_STATE
+            }
             Self::StaleLeaderEpoch { .. } => ErrorCode::NOT_LEADER_OR_FOLLOWER,
             Self::UnexpectedOffset { .. } | Self::OffsetsExhausted => {
                 ErrorCode::UNKNOWN_SERVER_ERROR

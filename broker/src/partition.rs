@@ -28,6 +28,7 @@ pub mod role;
 pub mod room;
 pub mod settings;
 pub mod surroundings;
+pub mod transactions;
 mod upkeep;
 pub mod waiter;
 pub mod watermark;

@@ -20,7 +20,7 @@ use vltava_broker::partition::waiter::Wake;
 use vltava_broker::partition::{Acks, LeaderAppend, Partitions, Setup};
 use vltava_broker::replication::link::{FetchFrom, LeaderConnection, LeaderLink, LinkError};
 use vltava_config::Values;
-use vltava_log::{AppendOrigin, RealDisk};
+use vltava_log::{AppendOrigin, RealDisk, Verification};
 use vltava_metadata::{Changes, Image, MetadataRecord};
 use vltava_net::{Budget, CancellationToken, Reactors};
 use vltava_wire::batch::{BatchBuilder, Batches};
@@ -284,7 +284,7 @@ async fn answer(partitions: &Partitions, request: &FetchRequest) -> FetchRespons
         }
     }
     let mut responses: BTreeMap<Uuid, FetchableTopicResponse> = BTreeMap::new();
-    for fetched in pass.read(reader, false).await {
+    for fetched in pass.read(reader).await {
         let TopicKey::Id(topic_id) = fetched.key.topic else { panic!("topics have ids") };
         let topic = responses.entry(topic_id).or_default();
         topic.topic_id = topic_id;
@@ -373,6 +373,7 @@ async fn append(coordinator: &Coordinator, partition: i32, sequence: i32) -> boo
     let how = LeaderAppend {
         acks: Acks::All,
         origin: AppendOrigin::Client,
+        verification: Verification::default(),
         leader_epoch: LeaderEpoch::UNKNOWN,
     };
     let Ok(appended) = leader.append(&mut builder.build(), how) else { return false };

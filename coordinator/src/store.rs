@@ -14,7 +14,7 @@ use vltava_log::checkpoint::{self as small_files, CheckpointError as SmallFileEr
 use vltava_log::disk::{self, OpenMode};
 use vltava_log::{
     AppendError, AppendOptions, AppendOrigin, Disk, DiskError, FlushResult, FlushTicket, Log,
-    LogConfig, LogError, OpenOptions, ReadError, SmallFile,
+    LogConfig, LogError, OpenOptions, ReadError, SmallFile, Verification,
 };
 use vltava_metadata::{Checkpoint, CheckpointError, MetadataRecord, SnapshotId, checkpoint};
 use vltava_quorum::{ControlRecord, LogShape, NotContiguous, QuorumState, rpc};
@@ -304,7 +304,12 @@ impl Store {
     ) -> Result<usize, StoreError> {
         self.check_end(base_offset)?;
         let origin = AppendOrigin::RaftLeader;
-        let options = AppendOptions { leader_epoch, origin, now_ms: Clock::wall_ms() };
+        let options = AppendOptions {
+            leader_epoch,
+            origin,
+            verification: Verification::default(),
+            now_ms: Clock::wall_ms(),
+        };
         let appended =
             self.log.append_as_leader(&mut batch, options).map_err(StoreError::Append)?;
         self.unrecorded_bytes += appended.bytes as u64;

@@ -76,6 +76,7 @@ pub const TABLE: &[Row] = rows! {
     OffsetDelete "0" => offset_delete;
     DescribeQuorum "0-2" => forward;
     DescribeCluster "0-2" => describe_cluster;
+    DescribeProducers "0" => describe_producers;
     UnregisterBroker "0" => forward;
     ConsumerGroupHeartbeat "0-1" => consumer_group_heartbeat;
     ConsumerGroupDescribe "0-1" => consumer_group_describe;

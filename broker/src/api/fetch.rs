@@ -26,7 +26,7 @@ use crate::partition::waiter::Wake;
 use crate::server::Broker;
 
 /// A consumer that wants to see nothing of open transactions says so by this number.
-const READ_COMMITTED: i8 = 1;
+pub(super) const READ_COMMITTED: i8 = 1;
 
 /// What a consumer gets at once while memory is scarce, or one batch if that is larger.
 const SCARCE_BYTES: usize = 64 << 10;
@@ -57,7 +57,6 @@ pub async fn handle(broker: &Arc<Broker>, call: Call<FetchRequest>) -> Reply {
         reader,
         limits,
         context,
-        read_committed: request.isolation_level == READ_COMMITTED,
         deadline: call.received + Duration::from_millis(request.max_wait_ms.max(0) as u64),
     };
     let header = call.header;
@@ -77,6 +76,7 @@ fn reader(request: &FetchRequest, version: i16) -> Reader {
     };
     match id {
         0.. => Reader::Follower { node: NodeId(id), broker_epoch: BrokerEpoch(epoch) },
+        _ if request.isolation_level == READ_COMMITTED => Reader::CommittedConsumer,
         _ => Reader::Consumer,
     }
 }
@@ -97,7 +97,6 @@ struct Fetch {
     reader: Reader,
     limits: Limits,
     context: Context,
-    read_committed: bool,
     deadline: Instant,
 }
 
@@ -108,13 +107,13 @@ impl Fetch {
         let bytes = pass.bytes() as u64;
         let metrics = self.broker.partitions.metrics();
         match self.reader {
-            Reader::Consumer => metrics.bytes_out.inc_by(bytes),
+            Reader::Consumer | Reader::CommittedConsumer => metrics.bytes_out.inc_by(bytes),
             Reader::Follower { .. } => {
                 pass.note_served(Instant::now());
                 metrics.replicated_bytes_out.inc_by(bytes)
             }
         };
-        let fetched = pass.read(self.reader, self.read_committed).await;
+        let fetched = pass.read(self.reader).await;
         let (response, regions) = self.response(fetched);
         (response, regions, charge)
     }
@@ -124,7 +123,7 @@ impl Fetch {
     fn charge(&self, pass: Pass) -> (Pass, Charge) {
         let budget = self.broker.partitions.budget();
         let shared = budget.limit() / 2;
-        let is_consumer = self.reader == Reader::Consumer;
+        let is_consumer = self.reader.is_consumer();
         let after = budget.used().saturating_add(pass.bytes_in_memory());
         if is_consumer && after > shared {
             let max_bytes = SCARCE_BYTES.min(self.limits.max_bytes);

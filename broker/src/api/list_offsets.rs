@@ -10,6 +10,7 @@ use vltava_wire::messages::{ListOffsetsRequest, ListOffsetsResponse};
 use vltava_wire::{BrokerEpoch, ErrorCode, LeaderEpoch, NodeId, Str};
 
 use crate::api::context::Call;
+use crate::api::fetch::READ_COMMITTED;
 use crate::error::ToErrorCode;
 use crate::partition::Partitions;
 use crate::partition::read::{OffsetQuery, Reader};
@@ -40,6 +41,7 @@ pub async fn handle(broker: &Arc<Broker>, mut call: Call<ListOffsetsRequest>) ->
         0.. | DEBUGGING_REPLICA => {
             Reader::Follower { node: NodeId(replica), broker_epoch: BrokerEpoch(-1) }
         }
+        _ if call.request.isolation_level == READ_COMMITTED => Reader::CommittedConsumer,
         _ => Reader::Consumer,
     };
     let partitions = Arc::clone(&broker.partitions);

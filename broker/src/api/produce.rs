@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use vltava_log::AppendOrigin;
+use vltava_log::{AppendOrigin, Verification};
 use vltava_net::{Answer, Reply};
 use vltava_wire::batch::Batch;
 use vltava_wire::compression::Compression;
@@ -142,8 +142,12 @@ impl Produce<'_> {
                 .map_or(records, BytesMut::freeze),
             _ => records,
         };
-        let how =
-            LeaderAppend { acks, origin: AppendOrigin::Client, leader_epoch: LeaderEpoch::UNKNOWN };
+        let how = LeaderAppend {
+            acks,
+            origin: AppendOrigin::Client,
+            verification: Verification::default(),
+            leader_epoch: LeaderEpoch::UNKNOWN,
+        };
         let appended = if partition.may_stall(batch.len()) {
             let appending = Arc::clone(&partition);
             // The request's frame goes with the batch: its memory is wanted for the next one.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use vltava_log::{AppendInfo, AppendOptions, AppendOrigin};
+use vltava_log::{AppendInfo, AppendOptions, AppendOrigin, Verification};
 use vltava_wire::{LeaderEpoch, NodeId, Offset};
 
 use super::failure::PartitionError;
@@ -57,6 +57,8 @@ pub struct LeaderAppend {
     pub acks: Acks,
     /// Who appends.
     pub origin: AppendOrigin,
+    /// What is shown for a transaction's first batch.
+    pub verification: Verification,
     /// The epoch that this broker must lead in; −1 for any.
     pub leader_epoch: LeaderEpoch,
 }
@@ -120,7 +122,8 @@ impl Partition {
         if how.acks == Acks::All && in_sync < min_in_sync {
             return Err(PartitionError::NotEnoughReplicas { in_sync, min_in_sync });
         }
-        let options = AppendOptions { leader_epoch, origin: how.origin, now_ms };
+        let LeaderAppend { origin, verification, .. } = how;
+        let options = AppendOptions { leader_epoch, origin, verification, now_ms };
         let appended = log.append_as_leader(batches, options);
         let info = self.noting_full(&mut state, appended)?;
         if !info.is_duplicate {
@@ -262,10 +265,7 @@ impl Partition {
             let advanced = log.advance_log_start_offset(from.log_start);
             self.noting(&mut state, advanced)?;
         }
-        if high_watermark > state.high_watermark {
-            state.high_watermark = high_watermark;
-            self.reached(&mut state, Mark::HighWatermark, high_watermark);
-        }
+        self.raise_high_watermark(&mut state, high_watermark);
         Ok(())
     }
 

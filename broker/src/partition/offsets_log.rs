@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use vltava_log::AppendOrigin;
+use vltava_log::{AppendOrigin, Verification};
 use vltava_wire::{LeaderEpoch, Offset, PartitionId};
 
 use super::append::{Acks, LeaderAppend};
@@ -49,7 +49,9 @@ impl OffsetsLog for Partitions {
         mut batch: BytesMut,
     ) -> Result<Appended, AppendError> {
         let partition = self.offsets(partition).ok_or(AppendError::NotLeader)?;
-        let how = LeaderAppend { acks: Acks::All, origin: AppendOrigin::Coordinator, leader_epoch };
+        let (acks, origin) = (Acks::All, AppendOrigin::Coordinator);
+        let verification = Verification::default();
+        let how = LeaderAppend { acks, origin, verification, leader_epoch };
         let appended = partition.append(&mut batch, how)?;
         let committed = partition.committed(appended.end(), appended.leader_epoch);
         Ok(Appended {

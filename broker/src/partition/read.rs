@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use vltava_log::{Slice, TimestampOffset};
+use vltava_log::{AbortedTransaction, Slice, TimestampOffset};
 use vltava_wire::{BrokerEpoch, LeaderEpoch, NodeId, Offset};
 
 use super::failure::PartitionError;
@@ -17,8 +17,10 @@ use crate::replication::truncate::EpochEnd;
 /// Who reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reader {
-    /// A client: it sees what is committed.
+    /// A client: it sees what is on enough replicas.
     Consumer,
+    /// A client that sees of transactions only what was committed (`read_committed`).
+    CommittedConsumer,
     /// A follower: it sees all, and what it asks for says what it has.
     Follower {
         /// Its id.
@@ -26,6 +28,13 @@ pub enum Reader {
         /// The epoch of its registration; −1 if it does not say.
         broker_epoch: BrokerEpoch,
     },
+}
+
+impl Reader {
+    /// Whether it is a client.
+    pub fn is_consumer(self) -> bool {
+        matches!(self, Self::Consumer | Self::CommittedConsumer)
+    }
 }
 
 /// What is to be read.
@@ -50,8 +59,13 @@ pub struct ReadAt {
 pub struct Readable {
     /// The high watermark.
     pub high_watermark: Offset,
+    /// The last stable offset.
+    pub last_stable: Offset,
     /// The log's first offset.
     pub log_start: Offset,
+    /// The transactions that were aborted and have records in the bytes; of interest to
+    /// [`Reader::CommittedConsumer`] only.
+    pub aborted: Vec<AbortedTransaction>,
     /// The bytes, still in their file; `None` if there are none.
     pub slice: Option<Slice>,
     /// Whether they are most likely in the page cache.
@@ -120,11 +134,19 @@ impl Partition {
             return Err(PartitionError::UnknownReplica(node));
         }
         let (log_start, log_end) = (log.log_start_offset(), log.log_end_offset());
+        let high_watermark = state.high_watermark;
+        let last_stable = state.log()?.last_stable_offset(high_watermark);
         let diverging = state.divergence(at.offset, at.last_epoch)?;
         if diverging.is_some() {
-            let high_watermark = state.high_watermark;
-            let (slice, is_hot) = (None, true);
-            return Ok(Readable { high_watermark, log_start, slice, is_hot, diverging });
+            return Ok(Readable {
+                high_watermark,
+                last_stable,
+                log_start,
+                aborted: Vec::new(),
+                slice: None,
+                is_hot: true,
+                diverging,
+            });
         }
         if at.offset < log_start || at.offset > log_end {
             let offset = at.offset;
@@ -137,12 +159,22 @@ impl Partition {
                 }
                 log_end
             }
-            Reader::Consumer => state.high_watermark,
+            Reader::Consumer => high_watermark,
+            Reader::CommittedConsumer => last_stable,
         };
         let slice = self.locate(&mut state, at, bound)?;
+        let aborted = match &slice {
+            Some(slice) if reader == Reader::CommittedConsumer => {
+                let found = state.log()?.aborted_transactions(at.offset, slice.next_offset());
+                self.noting(&mut state, found)?
+            }
+            _ => Vec::new(),
+        };
         Ok(Readable {
             high_watermark: state.high_watermark,
+            last_stable,
             log_start,
+            aborted,
             is_hot: slice.as_ref().is_none_or(|slice| state.is_hot(slice.base_offset())),
             slice,
             diverging: None,
@@ -219,6 +251,7 @@ impl Partition {
     pub fn watch(&self, at: &ReadAt, reader: Reader, wake: &Wake) -> Registration {
         let mark = match reader {
             Reader::Consumer => Mark::HighWatermark,
+            Reader::CommittedConsumer => Mark::LastStable,
             Reader::Follower { .. } => Mark::LogEnd,
         };
         self.waiters.register(mark, at.offset.next(), wake)
@@ -243,9 +276,10 @@ impl Partition {
         let (epoch, epoch_start) = (leading.epoch, leading.epoch_start);
         let last = match reader {
             Reader::Consumer => high_watermark,
+            Reader::CommittedConsumer => log.last_stable_offset(high_watermark),
             Reader::Follower { .. } => log.log_end_offset(),
         };
-        let lags = || reader == Reader::Consumer && last < epoch_start;
+        let lags = || reader.is_consumer() && high_watermark < epoch_start;
         let plain = |offset, leader_epoch| TimestampOffset { timestamp: -1, offset, leader_epoch };
         let found = match query {
             OffsetQuery::Latest if lags() => return Err(PartitionError::OffsetNotAvailable),
@@ -301,6 +335,9 @@ impl Partition {
         if offset > log.log_start_offset() {
             let advanced = log.advance_log_start_offset(offset);
             self.noting(&mut state, advanced)?;
+            // A transaction that began before is not waited for any more.
+            let stable = state.log()?.last_stable_offset(high_watermark);
+            self.reached(&mut state, Mark::LastStable, stable);
         }
         Ok(state.log()?.log_start_offset())
     }

@@ -371,10 +371,25 @@ impl Partition {
             min_in_sync,
         };
         let high_watermark = progress.high_watermark();
-        if high_watermark > state.high_watermark {
-            state.high_watermark = high_watermark;
-            self.reached(state, Mark::HighWatermark, high_watermark);
+        self.raise_high_watermark(state, high_watermark);
+    }
+
+    /// Takes over a high watermark that is not lower than before: what follows from it is stable
+    /// by now, and whoever waits for either is woken.
+    pub(super) fn raise_high_watermark(&self, state: &mut State, high_watermark: Offset) {
+        if high_watermark <= state.high_watermark {
+            return;
         }
+        state.high_watermark = high_watermark;
+        let stable = match state.log() {
+            Ok(log) => {
+                log.note_high_watermark(high_watermark);
+                log.last_stable_offset(high_watermark)
+            }
+            Err(_) => high_watermark,
+        };
+        self.reached(state, Mark::HighWatermark, high_watermark);
+        self.reached(state, Mark::LastStable, stable);
     }
 
     /// What follows from an append, whoever appended: waiting fetches are woken and a flush is

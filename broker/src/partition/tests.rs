@@ -5,6 +5,7 @@ mod commit;
 mod elections;
 mod faults;
 mod throttling;
+mod transactions;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,7 +18,7 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use vltava_config::topic::TopicConfig;
 use vltava_config::{Values, keys};
-use vltava_log::{AppendOrigin, Disk, FaultyDisk, Log, OpenOptions};
+use vltava_log::{AppendOrigin, Disk, FaultyDisk, Log, OpenOptions, Verification};
 use vltava_metadata::{LeaderRecoveryState, PartitionRegistration};
 use vltava_wire::batch::{BatchBuilder, Batches};
 use vltava_wire::{BrokerEpoch, LeaderEpoch, NodeId, Offset, ProducerEpoch, ProducerId, Uuid};
@@ -155,6 +156,7 @@ impl Node {
         let how = LeaderAppend {
             acks: Acks::All,
             origin: AppendOrigin::Client,
+            verification: Verification::NotRequired,
             leader_epoch: LeaderEpoch::UNKNOWN,
         };
         self.partition.append(bytes, how)

@@ -15,6 +15,8 @@ use vltava_wire::Offset;
 pub enum Mark {
     /// The high watermark: what consumers may read.
     HighWatermark,
+    /// The last stable offset: what consumers may read that want only what is committed.
+    LastStable,
     /// The log's end: what followers may read.
     LogEnd,
     /// What the log has flushed.
@@ -23,7 +25,7 @@ pub enum Mark {
     LowWatermark,
 }
 
-const MARKS: usize = 4;
+const MARKS: usize = 5;
 
 /// Wakes one task. The same one may be registered with many partitions.
 pub type Wake = Arc<Notify>;

@@ -133,6 +133,13 @@ pub enum AppendError {
         /// The producer.
         producer_id: ProducerId,
     },
+    /// A transaction's batch of which its coordinator does not know, or does not know any more
+    /// (KIP-890). Kafka: `INVALID_TXN_STATE`.
+    #[error("producer {producer_id} has no transaction open here, and none was verified")]
+    TransactionNotVerified {
+        /// The producer.
+        producer_id: ProducerId,
+    },
     /// A leader epoch older than the log's last one. Kafka: `NOT_LEADER_OR_FOLLOWER`.
     #[error("leader epoch {epoch} is older than the log's {latest}")]
     StaleLeaderEpoch {

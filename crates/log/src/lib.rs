@@ -38,4 +38,6 @@ pub use log::{
     AppendInfo, AppendOptions, AppendOrigin, FlushResult, FlushTicket, Log, LowerRecoveryPoint,
     OpenOptions, RecoveryReport, Retention, Slice, TimestampOffset,
 };
-pub use producers::{ProducerBatch, ProducerEntry};
+pub use producers::{
+    AbortedTransaction, ProducerBatch, ProducerEntry, ToVerify, Verification, VerificationGuard,
+};

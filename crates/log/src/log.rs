@@ -6,6 +6,7 @@ mod open;
 mod read;
 mod retention;
 mod roll;
+mod transactions;
 mod truncate;
 
 use std::path::{Path, PathBuf};

@@ -5,19 +5,30 @@
 //! records that retention has deleted since.
 
 pub(crate) mod snapshot;
+mod transactions;
+mod verification;
 
 use std::collections::HashMap;
 
-use vltava_wire::batch::{Batch, BatchHeader, NO_SEQUENCE, sequence_after};
+use vltava_wire::batch::{Batch, BatchHeader, ControlRecord, NO_SEQUENCE, sequence_after};
 use vltava_wire::{Offset, ProducerEpoch, ProducerId};
 
+use self::transactions::{Step, Transactions};
+use self::verification::{FirstBatch, Verifications};
 use crate::error::AppendError;
+
+pub use self::transactions::AbortedTransaction;
+pub use self::verification::{ToVerify, Verification, VerificationGuard};
 
 /// Batches of a producer that are remembered: as many as it may have in flight.
 const BATCHES_MAX: usize = 5;
 
 /// Bytes that the records of a transaction marker may take; it is one small record.
 const MARKER_BYTES_MAX: usize = 1024;
+
+/// From this transaction version on the coordinator raises a producer's epoch before it ends its
+/// transaction, so that a marker of the epoch that wrote is a late one (KIP-890, KIP-1228).
+const RAISES_EPOCH_SINCE: i8 = 2;
 
 /// One of the last batches of a producer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -118,13 +129,57 @@ impl ProducerEntry {
         if header.producer_epoch >= self.epoch {
             return Ok(());
         }
+        Err(self.fenced(header))
+    }
+
+    fn fenced(&self, header: &BatchHeader) -> AppendError {
         let (producer_id, epoch) = (self.producer_id, header.producer_epoch);
-        Err(AppendError::InvalidProducerEpoch { producer_id, epoch, current: self.epoch })
+        AppendError::InvalidProducerEpoch { producer_id, epoch, current: self.epoch }
+    }
+
+    /// A marker must not end a later transaction than the one that it is for.
+    fn check_marker(
+        &self,
+        header: &BatchHeader,
+        marker: Marker,
+        transaction_version: i8,
+    ) -> Result<(), AppendError> {
+        self.check_epoch(header)?;
+        // Of one that was written already, no harm comes: its transaction is over.
+        let is_late = transaction_version >= RAISES_EPOCH_SINCE
+            && header.producer_epoch == self.epoch
+            && self.current_txn_first_offset.is_some();
+        if is_late {
+            return Err(self.fenced(header));
+        }
+        let (current, epoch) = (self.coordinator_epoch, marker.coordinator_epoch);
+        if epoch < current {
+            let producer_id = header.producer_id;
+            return Err(AppendError::CoordinatorFenced { producer_id, epoch, current });
+        }
+        Ok(())
     }
 
     /// A producer that is not known may start anywhere: what it wrote before may have been
-    /// deleted. A new epoch starts at 0.
-    fn check_sequence(&self, header: &BatchHeader) -> Result<(), AppendError> {
+    /// deleted. A new epoch starts at 0. Of a transaction's first batches, those after the first
+    /// one have to wait until that one is admitted.
+    fn check_sequence(
+        &self,
+        header: &BatchHeader,
+        first: Option<FirstBatch>,
+    ) -> Result<(), AppendError> {
+        let (producer_id, sequence) = (self.producer_id, header.base_sequence);
+        let refused = |last_sequence| AppendError::OutOfOrderSequence {
+            producer_id,
+            sequence,
+            last_sequence,
+        };
+        if let Some(first) = first {
+            let starts_anew = first.bumps_epoch && self.recent.len == 0;
+            if starts_anew && sequence != 0 || sequence > first.lowest_sequence {
+                return Err(refused(NO_SEQUENCE));
+            }
+        }
         if self.epoch == ProducerEpoch(-1) {
             return Ok(());
         }
@@ -136,11 +191,7 @@ impl ProducerEntry {
             NO_SEQUENCE => 0,
             last => sequence_after(last, 1),
         };
-        if header.base_sequence == expected {
-            return Ok(());
-        }
-        let (producer_id, sequence) = (self.producer_id, header.base_sequence);
-        Err(AppendError::OutOfOrderSequence { producer_id, sequence, last_sequence })
+        if sequence == expected { Ok(()) } else { Err(refused(last_sequence)) }
     }
 
     fn set_epoch(&mut self, epoch: ProducerEpoch) {
@@ -150,7 +201,7 @@ impl ProducerEntry {
         }
     }
 
-    fn append(&mut self, header: &BatchHeader) {
+    fn append(&mut self, header: &BatchHeader) -> Option<Step> {
         self.set_epoch(header.producer_epoch);
         self.recent.push(ProducerBatch {
             last_sequence: header.last_sequence(),
@@ -159,32 +210,69 @@ impl ProducerEntry {
             timestamp: header.max_timestamp,
         });
         self.last_timestamp = header.max_timestamp;
-        if header.is_transactional() && self.current_txn_first_offset.is_none() {
-            self.current_txn_first_offset = Some(header.base_offset);
+        let begins = header.is_transactional() && self.current_txn_first_offset.is_none();
+        if !begins {
+            return None;
         }
+        let first_offset = header.base_offset;
+        self.current_txn_first_offset = Some(first_offset);
+        Some(Step::Begun { producer_id: self.producer_id, first_offset })
     }
 
-    fn append_marker(&mut self, header: &BatchHeader, coordinator_epoch: Option<i32>) {
+    /// A marker without a transaction ends none.
+    fn append_marker(&mut self, header: &BatchHeader, marker: Marker) -> Option<Step> {
         self.set_epoch(header.producer_epoch);
-        self.current_txn_first_offset = None;
         self.last_timestamp = header.max_timestamp;
-        self.coordinator_epoch = coordinator_epoch.unwrap_or(self.coordinator_epoch);
+        self.coordinator_epoch = marker.coordinator_epoch;
+        let first_offset = self.current_txn_first_offset.take()?;
+        Some(Step::Ended {
+            producer_id: self.producer_id,
+            first_offset,
+            last_offset: header.last_offset(),
+            aborted: marker.aborts,
+        })
     }
 }
 
-/// The epoch of the coordinator that wrote a transaction marker: an `i16` version and an `i32`
-/// epoch are the value of its record. `None` if the batch is no such marker.
-fn coordinator_epoch(batch: &Batch<'_>) -> Option<i32> {
-    let records = batch.records(MARKER_BYTES_MAX).ok()?;
-    let record = records.iter().next()?.ok()?;
-    let value = record.value?;
-    Some(i32::from_be_bytes(value.get(2..6)?.try_into().ok()?))
+/// What a transaction marker says.
+#[derive(Clone, Copy, Debug)]
+struct Marker {
+    aborts: bool,
+    coordinator_epoch: i32,
+}
+
+impl Marker {
+    /// `None` if the batch is no such marker; compaction leaves batches without records of those
+    /// whose transactions it has removed.
+    fn of(batch: &Batch<'_>) -> Option<Self> {
+        let records = batch.records(MARKER_BYTES_MAX).ok()?;
+        let record = records.iter().next()?.ok()?;
+        let (marker, aborts) = match ControlRecord::parse(&record).ok()?? {
+            ControlRecord::Abort(marker) => (marker, true),
+            ControlRecord::Commit(marker) => (marker, false),
+            _ => return None,
+        };
+        Some(Self { aborts, coordinator_epoch: marker.coordinator_epoch })
+    }
 }
 
 /// The producers of a log.
 #[derive(Debug, Default)]
 pub(crate) struct Producers {
     entries: HashMap<ProducerId, ProducerEntry>,
+    transactions: Transactions,
+    verifications: Verifications,
+}
+
+/// How a leader's batches are checked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Checks {
+    /// Whether sequence numbers are.
+    pub(crate) sequence: bool,
+    /// What is shown for transactions.
+    pub(crate) verification: Verification,
+    /// The version of the transactions that markers end.
+    pub(crate) transaction_version: i8,
 }
 
 /// What batches that are about to be appended will change.
@@ -192,6 +280,7 @@ pub(crate) struct Producers {
 pub(crate) struct Staged {
     // Almost always one: a producer sends one batch a partition.
     entries: Vec<ProducerEntry>,
+    steps: Vec<Step>,
 }
 
 impl Producers {
@@ -201,6 +290,38 @@ impl Producers {
 
     pub(crate) fn clear(&mut self) {
         self.entries.clear();
+        self.transactions.clear();
+        self.verifications.clear();
+    }
+
+    /// Takes over verifications from what was known before the log was cut.
+    pub(crate) fn replace(&mut self, mut by: Self) {
+        std::mem::swap(&mut by.verifications, &mut self.verifications);
+        *self = by;
+    }
+
+    /// Whether that producer, in that epoch, has a transaction open.
+    pub(crate) fn has_ongoing(&self, id: ProducerId, epoch: ProducerEpoch) -> bool {
+        let entry = self.entries.get(&id).filter(|entry| entry.epoch == epoch);
+        entry.is_some_and(|entry| entry.current_txn_first_offset.is_some())
+    }
+
+    /// The guard to verify a transaction under; `None` if it is open already.
+    pub(crate) fn start_verification(&mut self, batch: &ToVerify) -> Option<VerificationGuard> {
+        if self.has_ongoing(batch.producer_id, batch.epoch) {
+            return None;
+        }
+        Some(self.verifications.start(batch))
+    }
+
+    /// Where the first transaction begins of which it is not committed how it ended.
+    pub(crate) fn first_unstable(&self, high_watermark: Offset) -> Option<Offset> {
+        self.transactions.first_unstable(high_watermark)
+    }
+
+    /// Markers before `offset` are committed, or deleted.
+    pub(crate) fn forget_ended(&mut self, offset: Offset) {
+        self.transactions.forget_ended(offset);
     }
 
     /// Forgets those that were silent for too long; not one with a transaction open.
@@ -210,6 +331,7 @@ impl Producers {
                 && now_ms.saturating_sub(entry.last_timestamp) >= expiration_ms
         };
         self.entries.retain(|_, entry| !expired(entry));
+        self.verifications.expire(now_ms, expiration_ms);
     }
 
     fn staged_entry<'s>(&self, staged: &'s mut Staged, id: ProducerId) -> &'s mut ProducerEntry {
@@ -232,51 +354,65 @@ impl Producers {
         &self,
         staged: &mut Staged,
         batch: &Batch<'_>,
-        checks_sequence: bool,
+        checks: &Checks,
     ) -> Result<(), AppendError> {
         let header = &batch.header;
-        let entry = self.staged_entry(staged, header.producer_id);
-        entry.check_epoch(header)?;
+        let id = header.producer_id;
         if header.is_control() {
-            let (current, epoch) = (entry.coordinator_epoch, coordinator_epoch(batch));
-            if let Some(epoch) = epoch.filter(|epoch| *epoch < current) {
-                let producer_id = header.producer_id;
-                return Err(AppendError::CoordinatorFenced { producer_id, epoch, current });
-            }
-            entry.append_marker(header, epoch);
+            let Some(marker) = Marker::of(batch) else { return Ok(()) };
+            let entry = self.staged_entry(staged, id);
+            entry.check_marker(header, marker, checks.transaction_version)?;
+            let step = entry.append_marker(header, marker);
+            staged.steps.extend(step);
             return Ok(());
         }
-        if checks_sequence {
-            entry.check_sequence(header)?;
+        if header.is_transactional()
+            && !self.has_ongoing(id, header.producer_epoch)
+            && !self.verifications.admits(id, checks.verification)
+        {
+            return Err(AppendError::TransactionNotVerified { producer_id: id });
+        }
+        let entry = self.staged_entry(staged, id);
+        entry.check_epoch(header)?;
+        if checks.sequence {
+            entry.check_sequence(header, self.verifications.first_batch(id))?;
         }
         if entry.current_txn_first_offset.is_some() && !header.is_transactional() {
-            return Err(AppendError::InvalidTxnState { producer_id: header.producer_id });
+            return Err(AppendError::InvalidTxnState { producer_id: id });
         }
-        entry.append(header);
+        let step = entry.append(header);
+        staged.steps.extend(step);
         Ok(())
     }
 
     /// Stages a batch that the leader has checked.
     pub(crate) fn stage_as_follower(&self, staged: &mut Staged, batch: &Batch<'_>) {
-        let entry = self.staged_entry(staged, batch.header.producer_id);
-        if batch.header.is_control() {
-            entry.append_marker(&batch.header, coordinator_epoch(batch));
+        let id = batch.header.producer_id;
+        let step = if batch.header.is_control() {
+            let Some(marker) = Marker::of(batch) else { return };
+            self.staged_entry(staged, id).append_marker(&batch.header, marker)
         } else {
-            entry.append(&batch.header);
-        }
+            self.staged_entry(staged, id).append(&batch.header)
+        };
+        staged.steps.extend(step);
     }
 
-    /// Takes over what was staged, once it is in the log.
-    pub(crate) fn commit(&mut self, staged: Staged) {
+    /// Takes over what was staged, once it is in the log; returns the transactions that were
+    /// aborted by it.
+    pub(crate) fn commit(&mut self, staged: Staged) -> Vec<AbortedTransaction> {
         for entry in staged.entries {
+            // With a first offset, or with an end, a transaction needs no guard any more.
+            self.verifications.end(entry.producer_id);
             self.entries.insert(entry.producer_id, entry);
         }
+        let steps = staged.steps.into_iter();
+        steps.filter_map(|step| self.transactions.take(step)).collect()
     }
 
-    /// Notes a batch that is in the log.
-    pub(crate) fn replay(&mut self, batch: &Batch<'_>) {
+    /// Notes a batch that is in the log; returns the transaction that was aborted by it.
+    pub(crate) fn replay(&mut self, batch: &Batch<'_>) -> Option<AbortedTransaction> {
         let mut staged = Staged::default();
         self.stage_as_follower(&mut staged, batch);
-        self.commit(staged);
+        self.commit(staged).pop()
     }
 }

@@ -1,9 +1,10 @@
-//! One segment: a file of batches with its two indexes.
+//! One segment: a file of batches with its indexes.
 //!
 //! The last segment of a log grows and keeps its file open; the others are opened when they are
 //! read, so that a log has one open file, however many segments it has.
 
 mod load;
+mod txn_index;
 
 use bytes::BytesMut;
 use parking_lot::Mutex;
@@ -14,7 +15,10 @@ use crate::config::LogConfig;
 use crate::disk::{DiskError, OpenFile, OpenMode, SyncKind, WeakFile};
 use crate::folder::{self, Folder};
 use crate::index::{Index, OffsetEntry, TimeEntry};
+use crate::producers::AbortedTransaction;
 use crate::scan::{HeaderWalk, Placed, ScanError};
+
+use txn_index::TxnIndex;
 
 pub(crate) use load::Found;
 
@@ -34,6 +38,8 @@ pub(crate) struct Range {
     pub(crate) position: u64,
     pub(crate) len: usize,
     pub(crate) base_offset: Offset,
+    /// No record of the batches is at or after it, and none of those after them is before.
+    pub(crate) next_offset: Offset,
 }
 
 /// What [`Segment::locate`] finds.
@@ -55,6 +61,9 @@ pub(crate) struct Segment {
     size: u64,
     offsets: Index<OffsetEntry>,
     times: Index<TimeEntry>,
+    aborted: TxnIndex,
+    /// Whether the file of aborted transactions was found torn when the segment was opened.
+    doubts_aborted: bool,
     /// The largest timestamp, and the last offset of the first batch that has it.
     max_timestamp: Option<TimeEntry>,
     /// The first batch's largest timestamp, from when on `segment.ms` counts.
@@ -81,6 +90,8 @@ impl Segment {
             size: 0,
             offsets: Index::empty(base_offset),
             times: Index::empty(base_offset),
+            aborted: TxnIndex::empty(base_offset),
+            doubts_aborted: false,
             max_timestamp: None,
             first_timestamp: None,
             created_ms: now_ms,
@@ -151,7 +162,7 @@ impl Segment {
             let file = folder.open(self.base_offset, folder::LOG, OpenMode::Write)?;
             self.handle = Handle::Open(file);
         }
-        Ok(())
+        self.aborted.activate(folder)
     }
 
     /// Lets go of the file: the segment does not grow any more.
@@ -159,6 +170,7 @@ impl Segment {
         if let Handle::Open(file) = &self.handle {
             self.handle = Handle::Closed(Mutex::new(file.downgrade()));
         }
+        self.aborted.retire();
     }
 
     fn relative(&self, offset: Offset) -> Option<u32> {
@@ -261,6 +273,7 @@ impl Segment {
 
     /// Writes and syncs the indexes, so that they are trusted from now on.
     pub(crate) fn seal(&mut self, folder: &Folder) -> Result<(), DiskError> {
+        self.seal_aborted(folder)?;
         if self.sealed {
             return Ok(());
         }
@@ -271,6 +284,43 @@ impl Segment {
         self.times.seal(folder)?;
         self.sealed = true;
         Ok(())
+    }
+
+    /// Makes what is known of aborted transactions durable.
+    pub(crate) fn seal_aborted(&mut self, folder: &Folder) -> Result<(), DiskError> {
+        if self.aborted.seal(folder)? {
+            folder.volume.sync_folder(&folder.dir, SyncKind::SegmentFolder)?;
+        }
+        Ok(())
+    }
+
+    /// Notes a transaction that a marker in this segment has aborted.
+    pub(crate) fn note_aborted(&mut self, aborted: AbortedTransaction) {
+        self.aborted.append(aborted);
+    }
+
+    /// Forgets the aborted transactions whose markers are at `offset` or later, to take them
+    /// from the records anew.
+    pub(crate) fn forget_aborted(
+        &mut self,
+        folder: &Folder,
+        offset: Offset,
+    ) -> Result<(), DiskError> {
+        self.aborted.activate(folder)?;
+        self.aborted.truncate(offset);
+        Ok(())
+    }
+
+    /// Adds the transactions to `found` that were aborted by markers from `from` on and began
+    /// before `to`; says whether no later segment can have others.
+    pub(crate) fn collect_aborted(
+        &self,
+        folder: &Folder,
+        from: Offset,
+        to: Offset,
+        found: &mut Vec<AbortedTransaction>,
+    ) -> Result<bool, DiskError> {
+        self.aborted.collect(folder, from, to, found)
     }
 
     /// The position of an index entry at or before the batch that holds `offset`.
@@ -313,25 +363,30 @@ impl Segment {
         if header.next_offset() > search.upper_bound || !(fits || search.min_one_batch) {
             return Ok(Located::Nothing);
         }
-        let end = if fits { self.end_of(folder, file, &first, search)? } else { first.end() };
+        let (end, next_offset) = match fits {
+            true => self.end_of(folder, file, &first, search)?,
+            false => (first.end(), header.next_offset()),
+        };
         Ok(Located::Found(Range {
             position: first.position,
             len: (end - first.position) as usize,
             base_offset: header.base_offset,
+            next_offset,
         }))
     }
 
-    /// Where the last batch ends that is within the bounds of `search`, `first` being one.
+    /// Where the last batch ends that is within the bounds of `search`, `first` being one: in
+    /// bytes, and as an offset.
     fn end_of(
         &self,
         folder: &Folder,
         file: &OpenFile,
         first: &Placed,
         search: &Search,
-    ) -> Result<u64, ScanError> {
+    ) -> Result<(u64, Offset), ScanError> {
         let limit = first.position.saturating_add(search.max_bytes as u64).min(self.size);
         if limit == self.size && search.upper_bound >= self.next_offset {
-            return Ok(limit);
+            return Ok((limit, self.next_offset));
         }
         let bound = search.upper_bound - self.base_offset;
         let entry = self.offsets.find_last(folder, |entry| {
@@ -340,14 +395,15 @@ impl Segment {
         let entry = entry.map_or(0, |entry| u64::from(entry.position));
         let start = entry.max(first.position);
         let mut walk = HeaderWalk::new(file, start, self.size, FIND_BYTES);
-        let mut end = start;
+        let mut end = None;
         while let Some(placed) = walk.next()? {
             if placed.end() > limit || placed.header.next_offset() > search.upper_bound {
+                end = end.or(Some((start, placed.header.base_offset)));
                 break;
             }
-            end = placed.end();
+            end = Some((placed.end(), placed.header.next_offset()));
         }
-        Ok(end)
+        Ok(end.unwrap_or((first.end(), first.header.next_offset())))
     }
 
     /// The first batch at or after `from` whose largest timestamp is `timestamp` or later.

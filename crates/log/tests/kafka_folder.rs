@@ -6,11 +6,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
+use bytes::BytesMut;
 use tempfile::TempDir;
 use vltava_log::{
-    AppendOptions, AppendOrigin, Log, LogConfig, OpenOptions, RealDisk, RecoveryReport, checkpoint,
+    AppendOptions, AppendOrigin, Log, LogConfig, OpenOptions, RealDisk, RecoveryReport,
+    Verification, checkpoint,
 };
-use vltava_wire::batch::{BatchBuilder, Batches};
+use vltava_wire::batch::{BatchBuilder, Batches, ControlRecord};
+use vltava_wire::records::raft::EndTxnMarker;
 use vltava_wire::{LeaderEpoch, Offset, ProducerEpoch, ProducerId};
 
 const NOW_MS: i64 = 1_795_226_000_000;
@@ -196,6 +199,20 @@ fn dump(tool: &str, arguments: &[&str], files: &[PathBuf]) -> String {
     text
 }
 
+/// The marker that ends the transaction of a round: every second one is aborted.
+fn marker(round: i32) -> BytesMut {
+    let (id, epoch) = (ProducerId(5000), ProducerEpoch((round / 3 + 1) as i16));
+    let builder = BatchBuilder::new(Offset::ZERO).control().transactional();
+    let mut builder = builder.producer(id, epoch, -1);
+    let marker = EndTxnMarker { coordinator_epoch: 3 };
+    let record = match round % 2 {
+        0 => ControlRecord::Abort(marker),
+        _ => ControlRecord::Commit(marker),
+    };
+    builder.append_control_record(NOW_MS, &record);
+    builder.build()
+}
+
 #[test]
 #[ignore = "needs VLTAVA_KAFKA_TOOL, a command that runs Apache Kafka's tools: TOOL dump-log ..."]
 fn apaches_dump_log_finds_no_error() {
@@ -212,12 +229,27 @@ fn apaches_dump_log_finds_no_error() {
             let timestamp = NOW_MS + i64::from(round) * 7 - record * 3;
             builder.append(timestamp, Some(b"key"), Some(&[b'v'; 40]), &[]);
         }
+        let is_transactional = round % 3 == 1;
+        if is_transactional {
+            let (id, epoch) = (ProducerId(5000), ProducerEpoch((round / 3) as i16));
+            builder = builder.transactional().producer(id, epoch, 0);
+        }
         let epoch = LeaderEpoch(5 + round / 150);
-        let options =
-            AppendOptions { leader_epoch: epoch, origin: AppendOrigin::Client, now_ms: NOW_MS };
+        let options = AppendOptions {
+            leader_epoch: epoch,
+            origin: AppendOrigin::Client,
+            verification: Verification::NotRequired,
+            now_ms: NOW_MS,
+        };
         log.append_as_leader(&mut builder.build(), options).unwrap();
+        if is_transactional && round < 390 {
+            let mut end = marker(round);
+            let origin = AppendOrigin::TransactionMarker { version: 2 };
+            log.append_as_leader(&mut end, AppendOptions { origin, ..options }).unwrap();
+        }
     }
     log.truncate_to(Offset(2400), &mut |_| Ok(())).unwrap();
+    let log_end_aborted = log.aborted_transactions(Offset(0), log.log_end_offset()).unwrap();
     let end = log.close().unwrap();
     let mut files: Vec<PathBuf> = fs::read_dir(&dir).unwrap().map(|e| e.unwrap().path()).collect();
     files.sort();
@@ -237,4 +269,15 @@ fn apaches_dump_log_finds_no_error() {
     }
     let text = dump(&tool, &[], &of("snapshot"));
     assert!(text.contains("producerId: 4000"), "{text}");
+    assert!(text.contains("currentTxnFirstOffset: Optional"), "{text}");
+    let text = dump(&tool, &[], &of("txnindex"));
+    let known = log_end_aborted.iter().filter(|aborted| {
+        let line = format!(
+            "version: 0 producerId: 5000 firstOffset: {} lastOffset: {} lastStableOffset: {}",
+            aborted.first_offset, aborted.last_offset, aborted.last_stable_offset
+        );
+        text.contains(&line)
+    });
+    assert_eq!(known.count(), log_end_aborted.len(), "{text}");
+    assert!(log_end_aborted.len() > 40 && !text.contains("Exception"), "{text}");
 }

@@ -6,7 +6,9 @@ use std::time::Instant;
 use bytes::Bytes;
 use vltava_log::Slice;
 use vltava_net::error_chain;
-use vltava_wire::messages::fetch::{EpochEndOffset, FetchPartition, PartitionData};
+use vltava_wire::messages::fetch::{
+    AbortedTransaction, EpochEndOffset, FetchPartition, PartitionData,
+};
 use vltava_wire::{ErrorCode, LeaderEpoch, Offset, RecordBytes};
 
 use super::records;
@@ -129,7 +131,7 @@ impl Pass {
     }
 
     /// Reads the bytes, and says for each partition what became of it.
-    pub async fn read(self, reader: Reader, read_committed: bool) -> Vec<Fetched> {
+    pub async fn read(self, reader: Reader) -> Vec<Fetched> {
         let is_hot = self.entries.iter().all(Entry::is_hot);
         let is_quick = is_hot && self.bytes_in_memory() <= READ_HERE_BYTES;
         let read_all = move || -> Vec<Fetched> {
@@ -137,7 +139,7 @@ impl Pass {
                 self.entries.iter().filter_map(Entry::slice).for_each(records::load);
             }
             let entries = self.entries.into_iter();
-            entries.map(|entry| entry.read(reader, read_committed)).collect()
+            entries.map(|entry| entry.read(reader)).collect()
         };
         if is_quick {
             return read_all();
@@ -167,7 +169,7 @@ impl Room {
     ) -> Result<Readable, PartitionError> {
         let is_held_back = match reader {
             Reader::Follower { node, .. } => partition.holds_back(node, Instant::now()),
-            Reader::Consumer => false,
+            Reader::Consumer | Reader::CommittedConsumer => false,
         };
         // What a throttled follower has is noted all the same.
         let at = match is_held_back {
@@ -207,7 +209,7 @@ impl Entry {
         readable.is_hot || readable.slice.as_ref().is_none_or(records::is_cached)
     }
 
-    fn read(self, reader: Reader, read_committed: bool) -> Fetched {
+    fn read(self, reader: Reader) -> Fetched {
         let partition_index = self.key.partition;
         let region = self.slice().and_then(records::region);
         let data = match self.found {
@@ -218,7 +220,7 @@ impl Entry {
                     Some(region) => RecordBytes::Elsewhere(region.len()),
                     None => read(&partition, readable.slice.as_ref()).into(),
                 };
-                answered(&readable, records, read_committed)
+                answered(readable, records, reader)
             }
         };
         Fetched { key: self.key, data: PartitionData { partition_index, ..data }, region }
@@ -263,12 +265,16 @@ fn read(partition: &Partition, slice: Option<&Slice>) -> Bytes {
     }
 }
 
-fn answered(readable: &Readable, records: RecordBytes, read_committed: bool) -> PartitionData {
+fn answered(readable: Readable, records: RecordBytes, reader: Reader) -> PartitionData {
+    let aborted = readable.aborted.iter().map(|aborted| AbortedTransaction {
+        producer_id: aborted.producer_id.get(),
+        first_offset: aborted.first_offset.get(),
+    });
     let mut data = PartitionData {
         high_watermark: readable.high_watermark.get(),
-        last_stable_offset: readable.high_watermark.get(),
+        last_stable_offset: readable.last_stable.get(),
         log_start_offset: readable.log_start.get(),
-        aborted_transactions: read_committed.then(Vec::new),
+        aborted_transactions: (reader == Reader::CommittedConsumer).then(|| aborted.collect()),
         records: Some(records),
         ..PartitionData::default()
     };

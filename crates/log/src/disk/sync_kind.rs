@@ -9,6 +9,8 @@ pub enum SyncKind {
     SegmentRoll,
     /// Indexes of a segment that does not grow any more.
     IndexRoll,
+    /// The aborted transactions of a segment, before a snapshot of the producers is taken.
+    TxnIndex,
     /// The folder, after a segment was made in it.
     SegmentFolder,
     /// The folder's parent, after a log's folder was made in it.
@@ -55,10 +57,11 @@ pub enum SyncKind {
 
 impl SyncKind {
     /// All there are.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::LogFlush,
         Self::SegmentRoll,
         Self::IndexRoll,
+        Self::TxnIndex,
         Self::SegmentFolder,
         Self::LogFolder,
         Self::ProducerSnapshot,

@@ -8,7 +8,7 @@ use vltava_wire::{LeaderEpoch, Offset};
 
 use super::Log;
 use crate::error::{AppendError, LogError};
-use crate::producers::{ProducerBatch, Staged};
+use crate::producers::{Checks, ProducerBatch, Staged, Verification};
 use crate::segment::PendingAppend;
 
 /// Who appends as the leader.
@@ -17,8 +17,13 @@ pub enum AppendOrigin {
     /// A producer: sequences are checked, control batches refused.
     #[default]
     Client,
-    /// A group or transaction coordinator on this broker.
+    /// A group coordinator on this broker.
     Coordinator,
+    /// A transaction's coordinator, anywhere: control batches that end transactions.
+    TransactionMarker {
+        /// The version of the transaction (`transaction.version`).
+        version: i8,
+    },
     /// The leader of the metadata quorum.
     RaftLeader,
 }
@@ -30,8 +35,23 @@ pub struct AppendOptions {
     pub leader_epoch: LeaderEpoch,
     /// Who appends.
     pub origin: AppendOrigin,
+    /// What is shown for a transaction's first batch.
+    pub verification: Verification,
     /// Now, in ms since 1970.
     pub now_ms: i64,
+}
+
+impl AppendOptions {
+    fn checks(&self) -> Checks {
+        Checks {
+            sequence: self.origin == AppendOrigin::Client,
+            verification: self.verification,
+            transaction_version: match self.origin {
+                AppendOrigin::TransactionMarker { version } => version,
+                _ => 0,
+            },
+        }
+    }
 }
 
 /// What became of an append.
@@ -136,6 +156,7 @@ impl Log {
         options: AppendOptions,
     ) -> Result<Verdict, AppendError> {
         let mut checked = Checked::start(self.log_end_offset());
+        let checks = options.checks();
         let mut at = 0;
         while at < batches.len() {
             let invalid = |mut error: vltava_wire::batch::BatchError| {
@@ -145,8 +166,9 @@ impl Log {
             let batch = Batch::parse(&batches[at..]).map_err(invalid)?;
             self.check_batch(&batch, options)?;
             batch.verify_crc().map_err(invalid)?;
-            let is_client = options.origin == AppendOrigin::Client;
-            if is_client && let Some(original) = self.producers.duplicate_of(&batch.header) {
+            if checks.sequence
+                && let Some(original) = self.producers.duplicate_of(&batch.header)
+            {
                 return Ok(Verdict::Duplicate(original));
             }
             let size = batch.bytes.len();
@@ -154,7 +176,7 @@ impl Log {
             let header = self.patch(bytes, checked.last_offset.next(), options)?;
             if header.has_producer_id() {
                 let batch = Batch { at, header, bytes };
-                self.producers.stage_as_leader(&mut checked.staged, &batch, is_client)?;
+                self.producers.stage_as_leader(&mut checked.staged, &batch, &checks)?;
             }
             checked.take(&header);
             at += size;
@@ -309,7 +331,10 @@ impl Log {
     }
 
     fn commit(&mut self, checked: Checked, log_append_time: Option<i64>) -> AppendInfo {
-        self.producers.commit(checked.staged);
+        let active = self.segments.last_mut().expect("a log has a segment");
+        for aborted in self.producers.commit(checked.staged) {
+            active.note_aborted(aborted);
+        }
         self.bytes_since_snapshot += checked.bytes as u64;
         AppendInfo {
             base_offset: checked.base_offset,

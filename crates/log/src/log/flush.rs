@@ -76,7 +76,8 @@ impl Log {
             self.flushed_offset = self.flushed_offset.max(end_offset);
         }
         if self.bytes_since_snapshot >= self.config.producer_snapshot_interval_bytes {
-            self.snapshot_between_segments();
+            let taken = self.snapshot_between_segments();
+            taken.map_err(|error| self.fail_if_sync(error))?;
         }
         Ok(self.flushed_offset)
     }
@@ -93,8 +94,15 @@ impl Log {
     }
 
     /// Takes a snapshot of the producers so that opening after an unclean stop has less to
-    /// replay. It is not synced: without it, or torn, there is only more to replay.
-    fn snapshot_between_segments(&mut self) {
+    /// replay. It is not synced: without it, or torn, there is only more to replay. Fails only if
+    /// an fsync does.
+    fn snapshot_between_segments(&mut self) -> Result<(), DiskError> {
+        let active = self.segments.last_mut().expect("a log has a segment");
+        match active.seal_aborted(&self.folder) {
+            Err(error) if error.is_sync_failure() => return Err(error),
+            Err(_) => return Ok(()),
+            Ok(()) => {}
+        }
         let end_offset = self.log_end_offset();
         let path = self.folder.path(end_offset, folder::SNAPSHOT);
         let bytes = snapshot::encode(&self.producers);
@@ -102,5 +110,6 @@ impl Log {
         if self.folder.volume.write_file(&path, &bytes, None).is_ok() {
             self.keep_snapshot(end_offset);
         }
+        Ok(())
     }
 }

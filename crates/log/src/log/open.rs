@@ -13,7 +13,7 @@ use crate::disk::{Disk, SyncKind, Volume};
 use crate::epochs::{self, Epochs};
 use crate::error::LogError;
 use crate::folder::{self, Folder, Listing};
-use crate::producers::{Producers, snapshot};
+use crate::producers::{AbortedTransaction, Producers, snapshot};
 use crate::scan::{HeaderWalk, Placed};
 use crate::segment::{Found, Segment, read_batch};
 
@@ -250,9 +250,17 @@ impl Opening {
             self.folder.volume.sync_folder(&self.folder.dir, SyncKind::TruncateFolder)?;
         }
         listing.snapshots.truncate(beyond);
-        let (mut producers, from) = newest_snapshot(&self.folder, &mut listing.snapshots)?;
+        let doubtful = self.segments.split_last().map_or(&[][..], |(_, sealed)| sealed);
+        let doubtful = doubtful.iter().filter(|segment| segment.doubts_aborted());
+        self.report.indexes_rebuilt += doubtful.clone().count();
+        let at_most = doubtful.map(Segment::base_offset).min().unwrap_or(Offset(i64::MAX));
+        let (mut producers, from) = newest_snapshot(&self.folder, &mut listing.snapshots, at_most)?;
+        if let Some(last) = self.segments.last_mut() {
+            // It may know of markers that are gone.
+            last.forget_aborted(&self.folder, end)?;
+        }
         self.report.producer_replay_bytes =
-            replay(&self.folder, &self.segments, from, &mut producers)?;
+            replay(&self.folder, &mut self.segments, from, &mut producers)?;
         producers.expire(self.options.now_ms, self.config.producer_id_expiration_ms);
         Ok(producers)
     }
@@ -285,61 +293,85 @@ impl Opening {
     }
 }
 
-/// The producers of the newest snapshot that is whole, and its offset. Those that are not are
-/// removed from the list.
+/// The producers of the newest snapshot at or before `at_most` that is whole, and its offset.
+/// Those that are not whole are removed from the list.
 pub(super) fn newest_snapshot(
     folder: &Folder,
     snapshots: &mut Vec<Offset>,
+    at_most: Offset,
 ) -> Result<(Producers, Offset), LogError> {
-    while let Some(&offset) = snapshots.last() {
+    for at in (0..snapshots.len()).rev() {
+        let offset = snapshots[at];
+        if offset > at_most {
+            continue;
+        }
         let bytes = folder.volume.read_file(&folder.path(offset, folder::SNAPSHOT))?;
         if let Some(producers) = bytes.and_then(|bytes| snapshot::decode(&bytes)) {
             return Ok((producers, offset));
         }
-        snapshots.pop();
+        snapshots.remove(at);
     }
     Ok((Producers::default(), Offset(i64::MIN)))
 }
 
-/// Notes what the batches from `from` on say of producers; returns how many bytes they take.
+/// Notes what the batches from `from` on say of producers, and of transactions that were aborted;
+/// returns how many bytes they take.
 pub(super) fn replay(
     folder: &Folder,
-    segments: &[Segment],
+    segments: &mut [Segment],
     from: Offset,
     producers: &mut Producers,
 ) -> Result<u64, LogError> {
     let mut bytes = 0;
-    for segment in segments.iter().filter(|segment| segment.next_offset() > from) {
-        let base = segment.base_offset();
-        let file = segment.file(folder)?;
-        let first = segment
-            .find(folder, &file, from.max(base))
-            .map_err(|error| corrupt(folder, base, error))?;
-        let Some(first) = first else { continue };
-        let mut walk = HeaderWalk::new(&file, first.position, segment.size(), REPLAY_BYTES);
-        while let Some(placed) = walk.next().map_err(|error| corrupt(folder, base, error))? {
-            if placed.header.has_producer_id() && placed.header.base_offset >= from {
-                replay_batch(&file, &placed, producers)?;
-            }
+    let last = segments.len().saturating_sub(1);
+    for (at, segment) in segments.iter_mut().enumerate() {
+        if segment.next_offset() <= from {
+            continue;
         }
-        bytes += segment.size() - first.position;
+        bytes += replay_segment(folder, segment, from, producers)?;
+        if at < last {
+            segment.seal_aborted(folder)?;
+            segment.retire();
+        }
     }
     Ok(bytes)
+}
+
+fn replay_segment(
+    folder: &Folder,
+    segment: &mut Segment,
+    from: Offset,
+    producers: &mut Producers,
+) -> Result<u64, LogError> {
+    segment.forget_aborted(folder, from)?;
+    let base = segment.base_offset();
+    let file = segment.file(folder)?;
+    let first = segment
+        .find(folder, &file, from.max(base))
+        .map_err(|error| corrupt(folder, base, error))?;
+    let Some(first) = first else { return Ok(0) };
+    let mut walk = HeaderWalk::new(&file, first.position, segment.size(), REPLAY_BYTES);
+    while let Some(placed) = walk.next().map_err(|error| corrupt(folder, base, error))? {
+        if placed.header.has_producer_id() && placed.header.base_offset >= from {
+            let aborted = replay_batch(&file, &placed, producers)?;
+            aborted.into_iter().for_each(|aborted| segment.note_aborted(aborted));
+        }
+    }
+    Ok(segment.size() - first.position)
 }
 
 fn replay_batch(
     file: &crate::disk::OpenFile,
     placed: &Placed,
     producers: &mut Producers,
-) -> Result<(), LogError> {
+) -> Result<Option<AbortedTransaction>, LogError> {
     let header = placed.header;
     let mut bytes = bytes::BytesMut::new();
     if header.is_control() && header.size_in_bytes() <= MARKER_BYTES_MAX {
         bytes = read_batch(file, placed)?;
     }
-    match Batch::parse(&bytes) {
+    Ok(match Batch::parse(&bytes) {
         Ok(batch) => producers.replay(&batch),
         Err(_) => producers.replay(&Batch { at: 0, header, bytes: &[] }),
-    }
-    Ok(())
+    })
 }

@@ -39,6 +39,11 @@ impl Slice {
         self.range.base_offset
     }
 
+    /// An offset after its last record that no record of a later batch is before.
+    pub fn next_offset(&self) -> Offset {
+        self.range.next_offset
+    }
+
     /// The operating system's file, for `sendfile`; `None` on a disk that has none.
     pub fn as_file(&self) -> Option<&std::fs::File> {
         self.file.as_file()

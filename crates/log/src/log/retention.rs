@@ -35,6 +35,7 @@ impl Log {
         }
         self.log_start_offset = offset;
         self.epochs.truncate_from_start(offset);
+        self.producers.forget_ended(offset);
         Ok(true)
     }
 
@@ -102,6 +103,7 @@ impl Log {
         self.segments.drain(..count);
         self.log_start_offset = self.log_start_offset.max(start);
         self.epochs.truncate_from_start(self.log_start_offset);
+        self.producers.forget_ended(self.log_start_offset);
         for base in gone {
             // What cannot be removed now is removed when the log is opened.
             _ = self.folder.remove_given_up(base);

@@ -64,9 +64,11 @@ impl Log {
         self.flushed_offset = self.flushed_offset.min(end);
         self.epochs.truncate_from_end(end);
         self.remove_snapshots(|snapshot| snapshot > end)?;
-        let (mut producers, from) = newest_snapshot(&self.folder, &mut self.snapshots)?;
-        self.bytes_since_snapshot = replay(&self.folder, &self.segments, from, &mut producers)?;
-        self.producers = producers;
+        let newest = newest_snapshot(&self.folder, &mut self.snapshots, Offset(i64::MAX));
+        let (mut producers, from) = newest?;
+        let segments = &mut self.segments;
+        self.bytes_since_snapshot = replay(&self.folder, segments, from, &mut producers)?;
+        self.producers.replace(producers);
         Ok(())
     }
 

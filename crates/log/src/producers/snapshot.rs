@@ -8,6 +8,7 @@ use std::collections::HashMap;
 
 use vltava_wire::{Offset, ProducerEpoch, ProducerId};
 
+use super::transactions::Transactions;
 use super::{ProducerBatch, ProducerEntry, Producers, Recent};
 
 const VERSION: i16 = 1;
@@ -62,7 +63,14 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<Producers> {
         .chunks_exact(ENTRY_BYTES)
         .map(|bytes| decode_entry(bytes).map(|entry| (entry.producer_id, entry)))
         .collect();
-    Some(Producers { entries: entries? })
+    let entries = entries?;
+    let mut transactions = Transactions::default();
+    for entry in entries.values() {
+        if let Some(first_offset) = entry.current_txn_first_offset {
+            transactions.begin(entry.producer_id, first_offset);
+        }
+    }
+    Some(Producers { entries, transactions, ..Producers::default() })
 }
 
 fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {

@@ -3,6 +3,7 @@
 use vltava_wire::Offset;
 use vltava_wire::batch::Batch;
 
+use super::txn_index::TxnIndex;
 use super::{FIND_BYTES, Handle, Segment};
 use crate::disk::{DiskError, OpenFile, OpenMode, SyncKind, WeakFile};
 use crate::folder::{self, Folder};
@@ -57,8 +58,24 @@ impl Segment {
         if i64::from(last_time) > (segment.next_offset - base - 1).max(0) {
             return Ok(None);
         }
+        if segment.load_aborted(folder)? {
+            segment.aborted.retire();
+        }
         segment.sealed = true;
         Ok(Some(segment))
+    }
+
+    /// Takes in the index of aborted transactions; says whether its file is whole.
+    fn load_aborted(&mut self, folder: &Folder) -> Result<bool, DiskError> {
+        let (aborted, is_whole) = TxnIndex::load(folder, self.base_offset)?;
+        self.aborted = aborted;
+        self.doubts_aborted = !is_whole;
+        Ok(is_whole)
+    }
+
+    /// Whether the index of aborted transactions was found torn.
+    pub(crate) fn doubts_aborted(&self) -> bool {
+        self.doubts_aborted
     }
 
     /// Reads the headers after an index entry, up to the end of the file.
@@ -112,6 +129,7 @@ impl Segment {
         let base = found.base_offset;
         let file = folder.open(base, folder::LOG, OpenMode::Write)?;
         let mut segment = Self::blank(base, Handle::Open(file.clone()), found.now_ms);
+        segment.load_aborted(folder)?;
         let anchor = segment.take_indexes_below(folder, &file, found, recovery_point)?;
         let start = anchor.map_or(0, |entry| u64::from(entry.position));
         let mut walk = BatchWalk::new(&file, start, found.size);
@@ -189,6 +207,7 @@ impl Segment {
         let (position, end) = (first.position, first.header.base_offset - self.base_offset);
         drop(file);
         self.cut_at(folder, position)?;
+        self.forget_aborted(folder, first.header.base_offset)?;
         let offset_kept = |entry: &OffsetEntry| u64::from(entry.position) < position;
         let time_kept = |entry: &TimeEntry| i64::from(entry.relative_offset) < end;
         let gave_up = self.offsets.truncate(folder, offset_kept)?;

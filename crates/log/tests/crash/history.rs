@@ -2,9 +2,11 @@
 
 use bytes::BytesMut;
 use vltava_log::{
-    AppendError, AppendOptions, AppendOrigin, FaultyDisk, Log, LogConfig, SyncKind, checkpoint,
+    AppendError, AppendOptions, AppendOrigin, FaultyDisk, Log, LogConfig, SyncKind, Verification,
+    checkpoint,
 };
-use vltava_wire::batch::BatchBuilder;
+use vltava_wire::batch::{BatchBuilder, ControlRecord};
+use vltava_wire::records::raft::EndTxnMarker;
 use vltava_wire::{LeaderEpoch, Offset, ProducerEpoch, ProducerId};
 
 use crate::model::Model;
@@ -126,8 +128,49 @@ impl History {
         if self.random.one_in(4) { model.check(log) } else { Ok(()) }
     }
 
-    fn builder(&mut self, base: Offset) -> BatchBuilder {
-        let builder = BatchBuilder::new(base);
+    fn options(&self, origin: AppendOrigin) -> AppendOptions {
+        AppendOptions {
+            leader_epoch: LeaderEpoch(self.epoch),
+            origin,
+            verification: Verification::NotRequired,
+            now_ms: self.now_ms,
+        }
+    }
+
+    /// A batch of any kind, and who appends such.
+    fn any_batch(&mut self, base: Offset) -> (BytesMut, AppendOrigin) {
+        let builder = BatchBuilder::new(base).partition_leader_epoch(LeaderEpoch(self.epoch));
+        if self.random.one_in(2) {
+            return self.transactional(builder);
+        }
+        let builder = self.builder(builder);
+        (self.batch(builder), AppendOrigin::Client)
+    }
+
+    /// A batch of a transaction, or the marker that ends one; seldom a marker that ends none.
+    fn transactional(&mut self, builder: BatchBuilder) -> (BytesMut, AppendOrigin) {
+        let id = 11 + self.random.below(3) as i64;
+        let known = self.model.producers().get(&id).copied();
+        let (epoch, last, _) = known.unwrap_or((0, -1, -1));
+        let is_open = self.model.transactions().open.values().any(|open| *open == id);
+        let builder = builder.transactional();
+        if !self.random.one_in(if is_open { 3 } else { 20 }) {
+            let builder = builder.producer(ProducerId(id), ProducerEpoch(epoch), last + 1);
+            return (self.batch(builder), AppendOrigin::Client);
+        }
+        let version = [0, 2][self.random.below(2) as usize];
+        let epoch = if version == 2 { epoch + 1 } else { epoch };
+        let mut builder = builder.control().producer(ProducerId(id), ProducerEpoch(epoch), -1);
+        let marker = EndTxnMarker { coordinator_epoch: 1 };
+        let record = match self.random.one_in(3) {
+            true => ControlRecord::Commit(marker),
+            false => ControlRecord::Abort(marker),
+        };
+        builder.append_control_record(self.now_ms, &record);
+        (builder.build(), AppendOrigin::TransactionMarker { version })
+    }
+
+    fn builder(&mut self, builder: BatchBuilder) -> BatchBuilder {
         if self.random.one_in(2) {
             return builder;
         }
@@ -153,16 +196,11 @@ impl History {
         if self.random.one_in(12) {
             self.epoch += 1 + self.random.below(2) as i32;
         }
-        let options = AppendOptions {
-            leader_epoch: LeaderEpoch(self.epoch),
-            origin: AppendOrigin::Client,
-            now_ms: self.now_ms,
-        };
         // Large segments are to grow so far that their indexes are written meanwhile.
         let batches_max = if self.calm { 40 } else { 8 };
         for _ in 0..=self.random.below(batches_max) {
-            let builder = self.builder(Offset::ZERO);
-            let mut batch = self.batch(builder);
+            let (mut batch, origin) = self.any_batch(Offset::ZERO);
+            let options = self.options(origin);
             let end = self.log().log_end_offset();
             let info = self.log().append_as_leader(&mut batch, options).map_err(text)?;
             if (info.base_offset, info.is_duplicate) != (end, false) {
@@ -178,7 +216,7 @@ impl History {
     /// A retry of a batch is told from a new one.
     fn repeat(&mut self, batch: &BytesMut, options: AppendOptions) -> Result<(), String> {
         let header = vltava_wire::batch::BatchHeader::parse(batch).map_err(text)?;
-        if !header.has_producer_id() || !self.random.one_in(4) {
+        if header.is_control() || !header.has_producer_id() || !self.random.one_in(4) {
             return Ok(());
         }
         let info = self.log().append_as_leader(&mut batch.clone(), options).map_err(text)?;
@@ -200,12 +238,12 @@ impl History {
                 self.epoch += 1;
             }
             // One producer's batches in one append would need its state in between.
-            let builder = match id_used {
-                true => BatchBuilder::new(base),
-                false => self.builder(base),
+            let epoch = LeaderEpoch(self.epoch);
+            let batch = match id_used {
+                true => self.batch(BatchBuilder::new(base).partition_leader_epoch(epoch)),
+                false => self.any_batch(base).0,
             };
             id_used = true;
-            let batch = self.batch(builder.partition_leader_epoch(LeaderEpoch(self.epoch)));
             let header = vltava_wire::batch::BatchHeader::parse(&batch).map_err(text)?;
             base = header.next_offset();
             bytes.extend_from_slice(&batch);
@@ -333,14 +371,9 @@ impl History {
     fn fill_disk(&mut self) -> Result<(), String> {
         let room = self.random.below(400);
         self.owner.faulty.fill_up(room);
-        let options = AppendOptions {
-            leader_epoch: LeaderEpoch(self.epoch),
-            origin: AppendOrigin::Client,
-            now_ms: self.now_ms,
-        };
         for _ in 0..4 {
-            let builder = self.builder(Offset::ZERO);
-            let mut batch = self.batch(builder);
+            let (mut batch, origin) = self.any_batch(Offset::ZERO);
+            let options = self.options(origin);
             match self.log().append_as_leader(&mut batch, options) {
                 Ok(_) => self.model.push(&batch),
                 Err(AppendError::Write(error)) if error.is_full() => {}
@@ -408,6 +441,7 @@ impl History {
             let log = log.as_ref().expect("it is open");
             model.check_locate(log, (offset, max_bytes, upper_bound, min_one))?;
             model.check_timestamp(log, timestamp)?;
+            model.check_aborted(log, offset.max(start), upper_bound)?;
         }
         Ok(())
     }

@@ -1,8 +1,8 @@
 //! Random histories of a log on a disk that loses what was not synced, against a simple model.
 //!
 //! Whatever happens, after a crash the log is a prefix of what was appended, byte for byte, at
-//! least up to what a flush had promised; epochs, producers and indexes agree with it. And no
-//! fsync is there in vain: with any one kind of them left out, some history goes wrong.
+//! least up to what a flush had promised; epochs, producers, transactions and indexes agree with
+//! it. And no fsync is there in vain: with any one kind of them left out, some history goes wrong.
 //!
 //! A failing history prints its seed; `VLTAVA_SEED=S` runs that one alone and tells its steps.
 //! `VLTAVA_HISTORIES=N` runs that many, `VLTAVA_FIRST=S` starts at another seed.
@@ -49,10 +49,11 @@ fn a_log_survives_every_history() {
 }
 
 /// What a log and the checkpoints beside it sync.
-const KINDS: [SyncKind; 14] = [
+const KINDS: [SyncKind; 15] = [
     SyncKind::LogFlush,
     SyncKind::SegmentRoll,
     SyncKind::IndexRoll,
+    SyncKind::TxnIndex,
     SyncKind::SegmentFolder,
     SyncKind::LogFolder,
     SyncKind::ProducerSnapshot,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use vltava_log::{EpochEntry, Log, ReadError};
-use vltava_wire::batch::{Batch, BatchHeader, Batches};
+use vltava_wire::batch::{Batch, BatchHeader, Batches, ControlRecordType};
 use vltava_wire::{LeaderEpoch, Offset};
 
 use crate::owner::Owner;
@@ -14,6 +14,25 @@ use crate::owner::Owner;
 pub struct Kept {
     pub header: BatchHeader,
     pub bytes: Bytes,
+}
+
+impl Kept {
+    /// Whether it is the marker of an aborted transaction.
+    fn aborts(&self) -> bool {
+        let batch = Batch::parse(&self.bytes).expect("a whole batch");
+        let records = batch.records(1 << 10).expect("records");
+        let record = records.iter().next().expect("a record").expect("a whole record");
+        ControlRecordType::from_key(record.key) == Ok(Some(ControlRecordType::Abort))
+    }
+}
+
+/// What is known of transactions.
+#[derive(Debug, Default)]
+pub struct Transactions {
+    /// Where each open one begins, and whose it is.
+    pub open: BTreeMap<i64, i64>,
+    /// Those that were aborted: whose, from, to, and what was stable then.
+    pub aborted: Vec<(i64, i64, i64, i64)>,
 }
 
 /// What is known of a producer: epoch, last sequence, last offset.
@@ -122,7 +141,8 @@ impl Model {
         check!(log.log_start_offset(), self.start, "the start");
         self.check_bytes(log)?;
         self.check_epochs(log)?;
-        self.check_producers(log)
+        self.check_producers(log)?;
+        self.check_transactions(log)
     }
 
     fn check_bytes(&self, log: &Log) -> Result<(), String> {
@@ -173,10 +193,64 @@ impl Model {
         let mut producers = BTreeMap::new();
         for kept in self.batches.iter().filter(|kept| kept.header.has_producer_id()) {
             let header = &kept.header;
+            if header.is_control() {
+                let epoch = header.producer_epoch.0;
+                let state = producers.entry(header.producer_id.0).or_insert((epoch, -1, -1));
+                if state.0 != epoch {
+                    *state = (epoch, -1, -1);
+                }
+                continue;
+            }
             let state = (header.producer_epoch.0, header.last_sequence(), header.last_offset().0);
             producers.insert(header.producer_id.0, state);
         }
         producers
+    }
+
+    /// What follows of transactions.
+    pub fn transactions(&self) -> Transactions {
+        let mut known = Transactions::default();
+        for kept in self.batches.iter().filter(|kept| kept.header.is_transactional()) {
+            let (id, offset) = (kept.header.producer_id.0, kept.header.base_offset.0);
+            let first = known.open.iter().find(|(_, open)| **open == id).map(|(first, _)| *first);
+            match (kept.header.is_control(), first) {
+                (false, None) => _ = known.open.insert(offset, id),
+                (true, Some(first)) => {
+                    known.open.remove(&first);
+                    let stable = known.open.keys().next().copied().unwrap_or(offset + 1);
+                    if kept.aborts() {
+                        known.aborted.push((id, first, offset, stable));
+                    }
+                }
+                _ => {}
+            }
+        }
+        known
+    }
+
+    /// Compares what is stable, and what is known to be aborted.
+    fn check_transactions(&self, log: &Log) -> Result<(), String> {
+        let end = log.log_end_offset();
+        let first = self.transactions().open.keys().next().map(|first| Offset(*first));
+        let stable = first.map_or(end, |first| first.max(self.start).min(end));
+        check!(log.last_stable_offset(end), stable, "the last stable offset");
+        self.check_aborted(log, self.start, end)
+    }
+
+    /// Compares the transactions that were aborted and have records between two offsets.
+    pub fn check_aborted(&self, log: &Log, from: Offset, to: Offset) -> Result<(), String> {
+        let mut expected = self.transactions().aborted;
+        expected.retain(|(_, first, last, _)| *last >= from.0 && *first < to.0);
+        let found = log.aborted_transactions(from, to).map_err(|error| error.to_string())?;
+        let found: Vec<_> = found
+            .iter()
+            .map(|it| {
+                let (id, first) = (it.producer_id.0, it.first_offset.0);
+                (id, first, it.last_offset.0, it.last_stable_offset.0)
+            })
+            .collect();
+        check!(found, expected, "aborted between {from} and {to}");
+        Ok(())
     }
 
     fn check_producers(&self, log: &Log) -> Result<(), String> {

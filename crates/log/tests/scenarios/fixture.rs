@@ -6,9 +6,10 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use vltava_log::{
     AppendError, AppendInfo, AppendOptions, AppendOrigin, FaultyDisk, Log, LogConfig, LogError,
-    OpenOptions,
+    OpenOptions, Verification,
 };
-use vltava_wire::batch::BatchBuilder;
+use vltava_wire::batch::{BatchBuilder, ControlRecord};
+use vltava_wire::records::raft::EndTxnMarker;
 use vltava_wire::{LeaderEpoch, Offset, ProducerEpoch, ProducerId};
 
 pub const NOW_MS: i64 = 1_700_000_000_000;
@@ -41,7 +42,8 @@ pub fn log(config: LogConfig) -> Log {
 
 pub fn leader(epoch: i32) -> AppendOptions {
     let origin = AppendOrigin::Client;
-    AppendOptions { leader_epoch: LeaderEpoch(epoch), origin, now_ms: NOW_MS }
+    let verification = Verification::default();
+    AppendOptions { leader_epoch: LeaderEpoch(epoch), origin, verification, now_ms: NOW_MS }
 }
 
 fn fill(mut builder: BatchBuilder, records: usize, timestamp: i64) -> BytesMut {
@@ -70,6 +72,40 @@ pub fn idempotent(id: i64, epoch: i16, sequence: i32, records: usize) -> BytesMu
 
 pub fn append(log: &mut Log, mut batch: BytesMut) -> Result<AppendInfo, AppendError> {
     log.append_as_leader(&mut batch, leader(0))
+}
+
+/// A batch of a producer's transaction.
+pub fn transactional(id: i64, epoch: i16, sequence: i32, records: usize) -> BytesMut {
+    let builder = BatchBuilder::new(Offset::ZERO).transactional();
+    fill(builder.producer(ProducerId(id), ProducerEpoch(epoch), sequence), records, NOW_MS)
+}
+
+/// The marker that ends a producer's transaction.
+pub fn marker(id: i64, epoch: i16, commits: bool, coordinator_epoch: i32) -> BytesMut {
+    let builder = BatchBuilder::new(Offset::ZERO).control().transactional();
+    let mut builder = builder.producer(ProducerId(id), ProducerEpoch(epoch), -1);
+    let marker = EndTxnMarker { coordinator_epoch };
+    builder.append_control_record(
+        NOW_MS,
+        &if commits { ControlRecord::Commit(marker) } else { ControlRecord::Abort(marker) },
+    );
+    builder.build()
+}
+
+/// Appends a batch of a transaction of which the coordinator knows.
+pub fn append_verified(log: &mut Log, mut batch: BytesMut) -> Result<AppendInfo, AppendError> {
+    let options = AppendOptions { verification: Verification::NotRequired, ..leader(0) };
+    log.append_as_leader(&mut batch, options)
+}
+
+/// Appends a marker as the coordinator of transactions of that version has it appended.
+pub fn append_marker(
+    log: &mut Log,
+    mut batch: BytesMut,
+    version: i8,
+) -> Result<AppendInfo, AppendError> {
+    let origin = AppendOrigin::TransactionMarker { version };
+    log.append_as_leader(&mut batch, AppendOptions { origin, ..leader(0) })
 }
 
 /// Appends batches of one record each.

@@ -5,3 +5,4 @@ mod fixture;
 mod opening;
 mod reading;
 mod retaining;
+mod transactions;

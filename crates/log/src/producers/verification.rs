@@ -1,0 +1,122 @@
+//! Whether a producer's transaction is known to its coordinator (KIP-890): before a transaction's
+//! first batch is appended, the coordinator is asked whether the transaction is open there. Else a
+//! batch that was long under way could begin one that nobody will ever end.
+//!
+//! Whoever asks is given a guard first, and appends with it. An append or a marker of the producer
+//! takes the guard out of force, so that a late answer lets nothing in.
+
+use std::collections::HashMap;
+
+use vltava_wire::{ProducerEpoch, ProducerId};
+
+/// Names one verification of a producer's transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct VerificationGuard(u64);
+
+/// What an append has to show of its transaction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Verification {
+    /// Nothing: the transaction must be open in the log already.
+    #[default]
+    Ongoing,
+    /// That its coordinator knows of the transaction: what it was asked under.
+    Verified(VerificationGuard),
+    /// Nothing at all: verification is turned off.
+    NotRequired,
+}
+
+/// What is known of a producer's transaction before its first batch.
+#[derive(Clone, Copy, Debug)]
+struct Pending {
+    guard: VerificationGuard,
+    since_ms: i64,
+    /// The least sequence number that was to be verified in this epoch: while it was refused, none
+    /// after it may be appended.
+    lowest_sequence: i32,
+    epoch: ProducerEpoch,
+    /// Whether the producer's epoch rises with each transaction (transaction version 2).
+    bumps_epoch: bool,
+}
+
+/// The verifications of a log that are under way.
+#[derive(Debug, Default)]
+pub(super) struct Verifications {
+    pending: HashMap<ProducerId, Pending>,
+    next: u64,
+}
+
+/// What is known of a first batch that is verified.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct FirstBatch {
+    pub(super) lowest_sequence: i32,
+    pub(super) bumps_epoch: bool,
+}
+
+/// A producer's batch whose transaction is to be verified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ToVerify {
+    /// The producer.
+    pub producer_id: ProducerId,
+    /// Its epoch.
+    pub epoch: ProducerEpoch,
+    /// The batch's first sequence number.
+    pub sequence: i32,
+    /// Whether the producer's epoch rises with each transaction (transaction version 2).
+    pub bumps_epoch: bool,
+    /// Now, in ms since 1970.
+    pub now_ms: i64,
+}
+
+impl Verifications {
+    /// The guard of the producer's verification; a second one that asks meanwhile gets the same.
+    pub(super) fn start(&mut self, batch: &ToVerify) -> VerificationGuard {
+        let next = &mut self.next;
+        let pending = self.pending.entry(batch.producer_id).or_insert_with(|| {
+            *next += 1;
+            Pending {
+                guard: VerificationGuard(*next),
+                since_ms: batch.now_ms,
+                lowest_sequence: batch.sequence,
+                epoch: batch.epoch,
+                bumps_epoch: batch.bumps_epoch,
+            }
+        });
+        if batch.epoch == pending.epoch {
+            pending.lowest_sequence = pending.lowest_sequence.min(batch.sequence);
+        } else if batch.epoch > pending.epoch {
+            (pending.epoch, pending.lowest_sequence) = (batch.epoch, batch.sequence);
+        }
+        pending.guard
+    }
+
+    /// Whether an append shows the guard that is in force.
+    pub(super) fn admits(&self, id: ProducerId, shown: Verification) -> bool {
+        match shown {
+            Verification::NotRequired => true,
+            Verification::Ongoing => false,
+            Verification::Verified(guard) => {
+                self.pending.get(&id).is_some_and(|pending| pending.guard == guard)
+            }
+        }
+    }
+
+    pub(super) fn first_batch(&self, id: ProducerId) -> Option<FirstBatch> {
+        let pending = self.pending.get(&id)?;
+        let Pending { lowest_sequence, bumps_epoch, .. } = *pending;
+        Some(FirstBatch { lowest_sequence, bumps_epoch })
+    }
+
+    /// The producer has begun or ended its transaction.
+    pub(super) fn end(&mut self, id: ProducerId) {
+        self.pending.remove(&id);
+    }
+
+    /// Forgets those that were never ended.
+    pub(super) fn expire(&mut self, now_ms: i64, expiration_ms: i64) {
+        self.pending.retain(|_, pending| now_ms.saturating_sub(pending.since_ms) < expiration_ms);
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.pending.clear();
+    }
+}
