@@ -11,7 +11,9 @@ use std::io::Write;
 use vltava_wire::arbitrary::{Generate, Source};
 use vltava_wire::batch::{BatchBuilder, ControlRecord};
 use vltava_wire::compression::Compression;
-use vltava_wire::records::{consumer_group, group, metadata, principal, producer_snapshot, raft};
+use vltava_wire::records::{
+    consumer_group, group, metadata, principal, producer_snapshot, raft, transaction,
+};
 use vltava_wire::{
     LeaderEpoch, Message, Offset, ProducerEpoch, ProducerId, Uuid, Writer, messages,
 };

@@ -2,6 +2,8 @@
 //!
 //! Field names are those of Kafka's protocol guide; what a field means stands there.
 
+pub mod add_offsets_to_txn;
+pub mod add_partitions_to_txn;
 pub mod add_raft_voter;
 pub mod allocate_producer_ids;
 pub mod alter_configs;
@@ -27,8 +29,10 @@ pub mod describe_log_dirs;
 pub mod describe_producers;
 pub mod describe_quorum;
 pub mod describe_topic_partitions;
+pub mod describe_transactions;
 pub mod elect_leaders;
 pub mod end_quorum_epoch;
+pub mod end_txn;
 pub mod envelope;
 pub mod fetch;
 pub mod fetch_snapshot;
@@ -42,6 +46,7 @@ pub mod list_config_resources;
 pub mod list_groups;
 pub mod list_offsets;
 pub mod list_partition_reassignments;
+pub mod list_transactions;
 pub mod metadata;
 pub mod offset_commit;
 pub mod offset_delete;
@@ -56,6 +61,8 @@ pub mod update_raft_voter;
 pub mod vote;
 pub mod write_txn_markers;
 
+pub use add_offsets_to_txn::{AddOffsetsToTxnRequest, AddOffsetsToTxnResponse};
+pub use add_partitions_to_txn::{AddPartitionsToTxnRequest, AddPartitionsToTxnResponse};
 pub use add_raft_voter::{AddRaftVoterRequest, AddRaftVoterResponse};
 pub use allocate_producer_ids::{AllocateProducerIdsRequest, AllocateProducerIdsResponse};
 pub use alter_configs::{AlterConfigsRequest, AlterConfigsResponse};
@@ -85,8 +92,10 @@ pub use describe_quorum::{DescribeQuorumRequest, DescribeQuorumResponse};
 pub use describe_topic_partitions::{
     DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse,
 };
+pub use describe_transactions::{DescribeTransactionsRequest, DescribeTransactionsResponse};
 pub use elect_leaders::{ElectLeadersRequest, ElectLeadersResponse};
 pub use end_quorum_epoch::{EndQuorumEpochRequest, EndQuorumEpochResponse};
+pub use end_txn::{EndTxnRequest, EndTxnResponse};
 pub use envelope::{EnvelopeRequest, EnvelopeResponse};
 pub use fetch::{FetchRequest, FetchResponse};
 pub use fetch_snapshot::{FetchSnapshotRequest, FetchSnapshotResponse};
@@ -104,6 +113,7 @@ pub use list_offsets::{ListOffsetsRequest, ListOffsetsResponse};
 pub use list_partition_reassignments::{
     ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse,
 };
+pub use list_transactions::{ListTransactionsRequest, ListTransactionsResponse};
 pub use metadata::{MetadataRequest, MetadataResponse};
 pub use offset_commit::{OffsetCommitRequest, OffsetCommitResponse};
 pub use offset_delete::{OffsetDeleteRequest, OffsetDeleteResponse};

@@ -6,3 +6,4 @@ pub mod metadata;
 pub mod principal;
 pub mod producer_snapshot;
 pub mod raft;
+pub mod transaction;

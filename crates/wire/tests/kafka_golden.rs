@@ -23,7 +23,9 @@ use vltava_wire::compression::Compression;
 use vltava_wire::messages::{
     add_raft_voter, list_offsets, offset_commit, offset_fetch, write_txn_markers,
 };
-use vltava_wire::records::{consumer_group, group, metadata, principal, producer_snapshot, raft};
+use vltava_wire::records::{
+    consumer_group, group, metadata, principal, producer_snapshot, raft, transaction,
+};
 use vltava_wire::{
     LeaderEpoch, Message, Offset, ProducerEpoch, ProducerId, Uuid, Writer, messages,
 };

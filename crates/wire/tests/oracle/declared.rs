@@ -7,6 +7,7 @@ macro_rules! requests {
     ($then:ident) => {
         $then! {
             messages::{
+                AddOffsetsToTxnRequest AddPartitionsToTxnRequest
                 AddRaftVoterRequest AllocateProducerIdsRequest AlterConfigsRequest
                 AlterPartitionRequest AlterPartitionReassignmentsRequest ApiVersionsRequest
                 AssignReplicasToDirsRequest BeginQuorumEpochRequest BrokerHeartbeatRequest
@@ -16,12 +17,13 @@ macro_rules! requests {
                 DeleteGroupsRequest DeleteRecordsRequest DeleteTopicsRequest
                 DescribeClusterRequest DescribeConfigsRequest DescribeGroupsRequest
                 DescribeLogDirsRequest DescribeProducersRequest DescribeQuorumRequest
-                DescribeTopicPartitionsRequest
-                ElectLeadersRequest EndQuorumEpochRequest EnvelopeRequest FetchRequest
+                DescribeTopicPartitionsRequest DescribeTransactionsRequest
+                ElectLeadersRequest EndQuorumEpochRequest EndTxnRequest EnvelopeRequest FetchRequest
                 FetchSnapshotRequest FindCoordinatorRequest HeartbeatRequest
                 IncrementalAlterConfigsRequest InitProducerIdRequest JoinGroupRequest
                 LeaveGroupRequest ListConfigResourcesRequest ListGroupsRequest
-                ListOffsetsRequest ListPartitionReassignmentsRequest MetadataRequest
+                ListOffsetsRequest ListPartitionReassignmentsRequest ListTransactionsRequest
+                MetadataRequest
                 OffsetCommitRequest OffsetDeleteRequest OffsetFetchRequest
                 OffsetForLeaderEpochRequest ProduceRequest RemoveRaftVoterRequest
                 SyncGroupRequest TxnOffsetCommitRequest UnregisterBrokerRequest
@@ -36,6 +38,7 @@ macro_rules! responses {
     ($then:ident) => {
         $then! {
             messages::{
+                AddOffsetsToTxnResponse AddPartitionsToTxnResponse
                 AddRaftVoterResponse AllocateProducerIdsResponse AlterConfigsResponse
                 AlterPartitionResponse AlterPartitionReassignmentsResponse ApiVersionsResponse
                 AssignReplicasToDirsResponse BeginQuorumEpochResponse BrokerHeartbeatResponse
@@ -45,12 +48,14 @@ macro_rules! responses {
                 DeleteGroupsResponse DeleteRecordsResponse DeleteTopicsResponse
                 DescribeClusterResponse DescribeConfigsResponse DescribeGroupsResponse
                 DescribeLogDirsResponse DescribeProducersResponse DescribeQuorumResponse
-                DescribeTopicPartitionsResponse
-                ElectLeadersResponse EndQuorumEpochResponse EnvelopeResponse FetchResponse
+                DescribeTopicPartitionsResponse DescribeTransactionsResponse
+                ElectLeadersResponse EndQuorumEpochResponse EndTxnResponse EnvelopeResponse
+                FetchResponse
                 FetchSnapshotResponse FindCoordinatorResponse HeartbeatResponse
                 IncrementalAlterConfigsResponse InitProducerIdResponse JoinGroupResponse
                 LeaveGroupResponse ListConfigResourcesResponse ListGroupsResponse
-                ListOffsetsResponse ListPartitionReassignmentsResponse MetadataResponse
+                ListOffsetsResponse ListPartitionReassignmentsResponse ListTransactionsResponse
+                MetadataResponse
                 OffsetCommitResponse OffsetDeleteResponse OffsetFetchResponse
                 OffsetForLeaderEpochResponse ProduceResponse RemoveRaftVoterResponse
                 SyncGroupResponse TxnOffsetCommitResponse UnregisterBrokerResponse
@@ -102,6 +107,9 @@ macro_rules! own_records {
             }
             producer_snapshot::{
                 ProducerSnapshot
+            }
+            transaction::{
+                TransactionLogKey TransactionLogValue
             }
         }
     };
