@@ -3,9 +3,9 @@
 use vltava_wire::ErrorCode;
 
 use crate::controller::ControllerError;
-use crate::group::log::AppendError;
 use crate::partition::producer_ids::ProducerIdError;
 use crate::partition::{PartitionError, Unavailable};
+use crate::shard::log::AppendError;
 
 /// What a client is told about an error.
 pub trait ToErrorCode {

@@ -22,5 +22,6 @@ pub mod metadata;
 pub mod partition;
 pub mod replication;
 pub mod server;
+pub mod shard;
 
 pub use server::{Broker, run};

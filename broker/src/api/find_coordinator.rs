@@ -10,9 +10,9 @@ use vltava_wire::messages::{FindCoordinatorRequest, FindCoordinatorResponse};
 use vltava_wire::{ErrorCode, NodeId, Str};
 
 use crate::api::context::Call;
-use crate::group;
 use crate::metadata::topic;
 use crate::server::Broker;
+use crate::shard::partition_of;
 
 /// The kind of coordinator that is asked for.
 const GROUP: i8 = 0;
@@ -88,7 +88,7 @@ fn find(
         let message = "__consumer_offsets is being created";
         return refused(ErrorCode::COORDINATOR_NOT_AVAILABLE, message);
     };
-    let partition = group::partition_of(key, offsets.partitions.len());
+    let partition = partition_of(key, offsets.partitions.len());
     let leader = offsets.partition(partition).and_then(|partition| partition.leader());
     let endpoint = leader
         .and_then(|leader| image.broker(leader))

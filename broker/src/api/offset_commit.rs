@@ -11,9 +11,9 @@ use vltava_wire::messages::{OffsetCommitRequest, OffsetCommitResponse};
 use vltava_wire::{ErrorCode, PartitionId};
 
 use crate::api::context::Call;
-use crate::group::Answer;
 use crate::group::calls::CommitCall;
 use crate::server::Broker;
+use crate::shard::Answer;
 
 /// The first version that names topics by their ids.
 const TOPIC_IDS_SINCE: i16 = 10;

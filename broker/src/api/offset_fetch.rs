@@ -13,9 +13,9 @@ use vltava_wire::messages::{OffsetFetchRequest, OffsetFetchResponse};
 use vltava_wire::{ErrorCode, Str};
 
 use crate::api::context::Call;
-use crate::group::Answer;
 use crate::group::calls::FetchCall;
 use crate::server::Broker;
+use crate::shard::Answer;
 
 /// The first version that asks for several groups at once (KIP-709).
 const GROUPS_SINCE: i16 = 8;

@@ -1,6 +1,7 @@
 //! What all groups of a shard share: the time, the configuration, what goes out, what waits.
 
 use std::collections::VecDeque;
+use std::convert::Infallible;
 
 use bytes::Bytes;
 use vltava_wire::messages::leave_group::LeaveGroupResponse;
@@ -15,14 +16,7 @@ use super::config::GroupConfig;
 use super::membership::Undo;
 use super::record::{CommittedOffset, Record};
 use super::timer::{Now, Timers};
-
-/// Names a request that waits for its answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Token(pub u64);
-
-/// Names an append whose outcome the machine waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Ticket(pub u64);
+pub use crate::shard::{Append, Ticket, Token};
 
 /// The answer to a request.
 #[derive(Clone, Debug, PartialEq)]
@@ -89,24 +83,8 @@ impl Reply {
     }
 }
 
-/// Records to append as one batch.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Append {
-    /// By which the outcome is told.
-    pub ticket: Ticket,
-    /// The records; at least one.
-    pub records: Vec<Record>,
-}
-
-/// What a machine wants done, in this order.
-#[derive(Debug, Default, PartialEq)]
-#[must_use]
-pub struct Effects {
-    /// To append, one after the other.
-    pub appends: Vec<Append>,
-    /// To answer.
-    pub replies: Vec<(Token, Reply)>,
-}
+/// What a shard wants done.
+pub type Effects = crate::shard::Effects<Reply, Infallible>;
 
 /// An offset that is stored or taken back.
 #[derive(Clone, Debug, PartialEq)]

@@ -8,6 +8,7 @@
 //! error and takes effect all the same, as its record stays in the log.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use vltava_metadata::Image;
@@ -26,9 +27,12 @@ use super::consumer::ConsumerGroup;
 use super::desk::{Desk, Pending, Then};
 use super::join;
 use super::leave;
+use super::load::GroupReplay;
 use super::offsets::Offsets;
+use super::service::GroupSetup;
 use super::state::{Group, join_error, sync_error};
 use super::timer::{Deadline, Due};
+use crate::shard::{Machine, Outcome};
 
 /// What happens to a shard.
 #[derive(Clone, Debug)]
@@ -63,6 +67,17 @@ pub enum Event {
     Committed(Ticket),
     /// Time has passed; at the latest at [`Shard::next_deadline`].
     Tick,
+}
+
+impl From<Outcome> for Event {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Written(ticket) => Self::Written(ticket),
+            Outcome::Refused(ticket, code) => Self::Refused(ticket, code),
+            Outcome::Committed(ticket) => Self::Committed(ticket),
+            Outcome::Tick => Self::Tick,
+        }
+    }
 }
 
 /// The groups of one partition of `__consumer_offsets`.
@@ -403,5 +418,40 @@ impl Shard {
         let mut replies = std::mem::take(&mut self.desk.out.replies);
         replies.extend(told);
         replies
+    }
+}
+
+impl Machine for Shard {
+    type Event = Event;
+    type Reply = Reply;
+    type Order = Infallible;
+    type Replay = GroupReplay;
+    type Setup = GroupSetup;
+
+    const KEEPS: &'static str = "groups";
+    const ACTS_ON_COMMITTED_ONLY: bool = false;
+
+    fn on(&mut self, event: Event, now: Now) -> Effects {
+        Self::on(self, event, now)
+    }
+
+    fn start(&mut self, now: Now) -> Effects {
+        Self::start(self, now)
+    }
+
+    fn stop(self) -> Vec<(Token, Reply)> {
+        Self::stop(self)
+    }
+
+    fn next_deadline(&self) -> Option<u64> {
+        Self::next_deadline(self)
+    }
+
+    fn is_overloaded(&self) -> bool {
+        Self::is_overloaded(self)
+    }
+
+    fn count(&self) -> usize {
+        self.group_count()
     }
 }

@@ -21,6 +21,7 @@ use vltava_wire::{Message, Str, Uuid, Writer};
 
 use super::consumer::change::from_stored;
 use super::consumer::{Change, Current};
+pub use crate::shard::{Record, RecordError};
 
 const OFFSET_COMMIT: i16 = 1;
 const GROUP_METADATA: i16 = 2;
@@ -33,22 +34,6 @@ const REGULAR_EXPRESSION: i16 = 16;
 const OFFSET_COMMIT_VERSION: i16 = 4;
 const OFFSET_COMMIT_VERSION_WITH_EXPIRY: i16 = 1;
 const GROUP_METADATA_VERSION: i16 = 3;
-
-/// A record to append; without a value it takes back what the key says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record {
-    /// The key's bytes, type first.
-    pub key: Bytes,
-    /// The value's bytes, version first.
-    pub value: Option<Bytes>,
-}
-
-impl Record {
-    /// Bytes of key and value.
-    pub fn size_in_bytes(&self) -> usize {
-        self.key.len() + self.value.as_ref().map_or(0, Bytes::len)
-    }
-}
 
 /// How far a group has read a partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -170,25 +155,6 @@ fn prefixed<M: Message>(prefix: i16, message: &M, version: i16) -> Bytes {
     writer.i16(prefix);
     message.write(&mut writer, version);
     writer.into_bytes()
-}
-
-/// Why a stored record cannot be read.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum RecordError {
-    /// A record without a key.
-    #[error("a record without a key")]
-    NoKey,
-    /// A key or value that ends too early, or is not what its type or version says.
-    #[error("a {0} that cannot be decoded")]
-    Malformed(&'static str),
-    /// A value of a version that is not known.
-    #[error("a {what} of version {version}")]
-    Version {
-        /// What the value is of.
-        what: &'static str,
-        /// The version.
-        version: i16,
-    },
 }
 
 /// What a key says, as a view of it.

@@ -1,13 +1,12 @@
 //! The groups that this broker coordinates: which shard a request belongs to, and its answer.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-use futures::FutureExt;
 use parking_lot::RwLock;
-use tokio::sync::Semaphore;
 use vltava_metadata::{Changes, Image};
+use vltava_wire::compression::Compression;
 use vltava_wire::messages::consumer_group_describe::DescribedGroup as DescribedConsumerGroup;
 use vltava_wire::messages::describe_groups::DescribedGroup;
 use vltava_wire::messages::leave_group::LeaveGroupResponse;
@@ -22,35 +21,50 @@ use vltava_wire::messages::{
 };
 use vltava_wire::{ErrorCode, LeaderEpoch, NodeId, PartitionId, Str};
 
-use super::answer::Answer;
 use super::calls::{
     CommitCall, ConsumerHeartbeatCall, Deletions, FetchCall, HeartbeatCall, JoinCall, LeaveCall,
     ListFilter, OffsetDeleteCall, SyncCall,
 };
 use super::config::GroupConfig;
-use super::driver::{Clock, Driver, Environment};
-use super::log::OffsetsLog;
-use super::machine::{Event, Reply, Token};
+use super::load::GroupReplay;
+use super::machine::{Event, Reply, Shard};
 use super::state::{join_error, sync_error};
 use crate::metadata::topic;
+use crate::shard::log::StateLog;
+use crate::shard::{Answer, Driver, Setup, Shards, Token};
 
-/// How many partitions are loaded at once: reading more at a time makes each slower.
-const LOADS_MAX: usize = 4;
+/// What the shards of groups share.
+pub struct GroupSetup {
+    config: GroupConfig,
+    /// The cluster as it is now; shards are told of every newer one.
+    image: RwLock<Arc<Image>>,
+}
+
+impl Setup<Shard> for GroupSetup {
+    fn compression(&self) -> Compression {
+        self.config.compression
+    }
+
+    fn load_buffer_bytes(&self) -> usize {
+        self.config.load_buffer_bytes
+    }
+
+    fn replay(&self) -> GroupReplay {
+        GroupReplay::new(self.config.clone())
+    }
+
+    fn greeting(&self) -> Event {
+        Event::Image(self.image.read().clone(), true)
+    }
+
+    fn carry_out(&self, order: Infallible, _: &Arc<Driver<Shard>>) {
+        match order {}
+    }
+}
 
 /// All groups of which this broker is the coordinator.
 pub struct GroupService {
-    environment: Arc<Environment>,
-    partitions: AtomicUsize,
-    drivers: RwLock<HashMap<PartitionId, Arc<Driver>>>,
-}
-
-/// The partition that a group lives on, where `__consumer_offsets` has that many: Java's
-/// `String.hashCode`, made positive, modulo the partitions.
-pub fn partition_of(group: &str, partitions: usize) -> PartitionId {
-    let step = |hash: i32, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit));
-    let hash = group.encode_utf16().fold(0, step).checked_abs().unwrap_or(0);
-    let partitions = i32::try_from(partitions).unwrap_or(i32::MAX).max(1);
-    PartitionId(hash % partitions)
+    shards: Shards<Shard>,
 }
 
 fn commit_error(call: &CommitCall, code: ErrorCode) -> OffsetCommitResponse {
@@ -81,21 +95,11 @@ macro_rules! only {
 
 impl GroupService {
     /// A service that coordinates nothing until it is elected.
-    pub fn new(config: GroupConfig, log: Arc<dyn OffsetsLog>) -> Self {
-        let partitions = AtomicUsize::new(config.partitions);
-        let clock = Clock::start();
-        let loads = Semaphore::new(LOADS_MAX);
-        Self {
-            environment: Arc::new(Environment {
-                config,
-                log,
-                clock,
-                loads,
-                image: RwLock::new(Arc::new(Image::new(Str::default()))),
-            }),
-            partitions,
-            drivers: RwLock::default(),
-        }
+    pub fn new(config: GroupConfig, log: Arc<dyn StateLog>) -> Self {
+        let partitions = config.partitions;
+        let image = RwLock::new(Arc::new(Image::new(Str::default())));
+        let setup = GroupSetup { config, image };
+        Self { shards: Shards::new(setup, log, topic::GROUP_OFFSETS, partitions) }
     }
 
     /// Follows the metadata log: loads the groups of partitions that this broker leads by now,
@@ -103,65 +107,43 @@ impl GroupService {
     /// must have followed the same changes before. Must be called within a tokio runtime.
     pub fn follow(&self, image: &Image, changes: &Changes, me: NodeId) {
         let shared = Arc::new(image.clone());
-        *self.environment.image.write() = Arc::clone(&shared);
+        *self.shards.setup().image.write() = Arc::clone(&shared);
         let topics_changed = !changes.topics_created.is_empty()
             || !changes.topics_deleted.is_empty()
             || !changes.partitions.is_empty();
-        for driver in self.all() {
+        for driver in self.shards.all() {
             driver.tell(Event::Image(Arc::clone(&shared), topics_changed));
         }
-        let mut led = BTreeMap::new();
-        if let Some(topic) = image.topic(topic::GROUP_OFFSETS) {
-            self.set_partition_count(topic.partitions.len());
-            let own = topic.partitions.iter().filter(|(_, at)| at.leader() == Some(me));
-            led.extend(own.map(|(partition, at)| (*partition, at.leader_epoch)));
-        }
-        let lost: Vec<PartitionId> =
-            self.drivers.read().keys().filter(|id| !led.contains_key(id)).copied().collect();
-        lost.into_iter().for_each(|partition| self.resigned(partition));
-        led.into_iter().for_each(|(partition, epoch)| self.elected(partition, epoch));
+        self.shards.follow(image, me);
         let deleted: Vec<Str> = changes.topics_deleted.values().cloned().collect();
         self.topics_deleted(&deleted);
     }
 
     /// Says how many partitions `__consumer_offsets` has.
     pub fn set_partition_count(&self, partitions: usize) {
-        self.partitions.store(partitions, Ordering::Release);
+        self.shards.set_partition_count(partitions);
     }
 
     /// The partition of `__consumer_offsets` that a group lives on.
     pub fn partition_of(&self, group: &str) -> PartitionId {
-        partition_of(group, self.partitions.load(Ordering::Acquire))
+        self.shards.partition_of(group)
     }
 
     /// This broker has become the leader of a partition of `__consumer_offsets`: its groups are
     /// loaded, and then coordinated here. The log must know of the election already. Must be
     /// called within a tokio runtime.
     pub fn elected(&self, partition: PartitionId, epoch: LeaderEpoch) {
-        let mut drivers = self.drivers.write();
-        if drivers.get(&partition).is_some_and(|driver| driver.epoch >= epoch) {
-            return;
-        }
-        let driver = Driver::start(self.environment.clone(), partition, epoch);
-        let before = drivers.insert(partition, driver);
-        drop(drivers);
-        if let Some(before) = before {
-            before.close();
-        }
+        self.shards.elected(partition, epoch);
     }
 
     /// This broker does not lead a partition any more, or has no replica of it.
     pub fn resigned(&self, partition: PartitionId) {
-        let driver = self.drivers.write().remove(&partition);
-        if let Some(driver) = driver {
-            driver.close();
-        }
+        self.shards.resigned(partition);
     }
 
     /// Gives up all groups, as a broker does that shuts down.
     pub fn close(&self) {
-        let drivers = std::mem::take(&mut *self.drivers.write());
-        drivers.into_values().for_each(|driver| driver.close());
+        self.shards.close();
     }
 
     /// Topics do not exist any more: what was committed of them is forgotten.
@@ -169,27 +151,16 @@ impl GroupService {
         if topics.is_empty() {
             return;
         }
-        for driver in self.all() {
+        for driver in self.shards.all() {
             driver.tell(Event::TopicsDeleted(topics.to_vec()));
         }
     }
 
     /// How many groups are coordinated here.
     pub fn group_count(&self) -> usize {
-        let counts = self.all().into_iter();
-        counts.filter_map(|driver| driver.read(|shard| shard.group_count()).ok()).sum()
+        self.shards.count()
     }
 
-    fn all(&self) -> Vec<Arc<Driver>> {
-        self.drivers.read().values().cloned().collect()
-    }
-
-    fn driver_of(&self, group: &str) -> Result<Arc<Driver>, ErrorCode> {
-        let partition = self.partition_of(group);
-        self.drivers.read().get(&partition).cloned().ok_or(ErrorCode::NOT_COORDINATOR)
-    }
-
-    /// Hands a request to the shard of its group, in its turn.
     fn submit<R: Send + 'static>(
         &self,
         group: &str,
@@ -197,21 +168,7 @@ impl GroupService {
         refused: impl FnOnce(ErrorCode) -> R + Send + 'static,
         take: fn(Reply) -> R,
     ) -> Answer<R> {
-        let submitted = self.driver_of(group).and_then(|driver| driver.submit(event));
-        let mut receiver = match submitted {
-            Ok(receiver) => receiver,
-            Err(code) => return Answer::Now(refused(code)),
-        };
-        if let Ok(reply) = receiver.try_recv() {
-            return Answer::Now(take(reply));
-        }
-        let later = async move {
-            match receiver.await {
-                Ok(reply) => take(reply),
-                Err(_) => refused(ErrorCode::NOT_COORDINATOR),
-            }
-        };
-        Answer::Later(later.boxed())
+        self.shards.submit(group, event, refused, take)
     }
 
     /// JoinGroup.
@@ -264,7 +221,7 @@ impl GroupService {
     /// ConsumerGroupDescribe.
     pub fn describe_consumer_groups(&self, groups: &[Str]) -> Vec<DescribedConsumerGroup> {
         let describe = |group: &Str| {
-            let driver = self.driver_of(group);
+            let driver = self.shards.driver_of(group);
             let described =
                 driver.and_then(|driver| driver.read(|shard| shard.describe_consumer_group(group)));
             described.unwrap_or_else(|error_code| DescribedConsumerGroup {
@@ -336,7 +293,7 @@ impl GroupService {
     /// DescribeGroups, of that version.
     pub fn describe(&self, groups: &[Str], version: i16) -> Vec<DescribedGroup> {
         let describe = |group: &Str| {
-            let driver = self.driver_of(group);
+            let driver = self.shards.driver_of(group);
             let described =
                 driver.and_then(|driver| driver.read(|shard| shard.describe(group, version)));
             described.unwrap_or_else(|error_code| DescribedGroup {
@@ -351,7 +308,7 @@ impl GroupService {
     /// ListGroups. While any shard is being loaded, there is no list.
     pub fn list(&self, filter: &ListFilter) -> ListGroupsResponse {
         let mut response = ListGroupsResponse::default();
-        for driver in self.all() {
+        for driver in self.shards.all() {
             match driver.read(|shard| shard.list(filter)) {
                 Ok(groups) => response.groups.extend(groups),
                 Err(ErrorCode::NOT_COORDINATOR) => {}
@@ -362,19 +319,5 @@ impl GroupService {
         }
         response.groups.sort_by(|a, b| a.group_id.cmp(&b.group_id));
         response
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn groups_lie_where_java_puts_them() {
-        // By `Utils.abs(groupId.hashCode()) % 50` of Kafka 4.2.
-        assert_eq!(partition_of("", 50), PartitionId(0));
-        assert_eq!(partition_of("a", 50), PartitionId(97 % 50));
-        // "polygenelubricants" hashes to the smallest integer, which has no positive counterpart.
-        assert_eq!(partition_of("polygenelubricants", 50), PartitionId(0));
     }
 }

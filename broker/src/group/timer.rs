@@ -8,21 +8,7 @@ use std::collections::BinaryHeap;
 
 use vltava_wire::Str;
 
-/// The time, as told to a machine.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Now {
-    /// Milliseconds on a clock that never goes back, from any start.
-    pub mono: u64,
-    /// Milliseconds since 1970, for what is written and shown.
-    pub wall: i64,
-}
-
-impl Now {
-    /// The monotonic time `ms` from now; a negative duration counts as none.
-    pub(super) fn after(self, ms: impl Into<i64>) -> u64 {
-        self.mono.saturating_add(u64::try_from(ms.into()).unwrap_or(0))
-    }
-}
+pub use crate::shard::Now;
 
 /// What falls due.
 #[derive(Clone, Debug, PartialEq, Eq)]

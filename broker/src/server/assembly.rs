@@ -26,7 +26,8 @@ use super::doors::{self, Doors};
 use super::observability::{self, MetadataGauges};
 use crate::group::{GroupConfig, GroupService};
 use crate::lifecycle::{Control, ControlError, Identity, Life, Published, RackFile, Settings};
-use crate::metadata::ClusterView;
+use crate::metadata::{ClusterView, topic};
+use crate::partition::state_log::StateTopic;
 use crate::partition::{OpenError, Partitions, Setup};
 
 /// How long a broker that is told to stop waits until its leadership is moved away.
@@ -145,7 +146,8 @@ async fn live(values: Values) -> Result<(), RunError> {
     let control =
         Control::start(settings, Arc::clone(&life), stop.clone()).map_err(RunError::Control)?;
     let coordinators = Arc::clone(&control.coordinators);
-    let groups = GroupService::new(GroupConfig::of(&config), Arc::clone(&partitions) as _);
+    let offsets = StateTopic::new(Arc::clone(&partitions), topic::GROUP_OFFSETS);
+    let groups = GroupService::new(GroupConfig::of(&config), Arc::new(offsets));
     let broker = Arc::new(Broker {
         id,
         config,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures::FutureExt;
+use futures::future::BoxFuture;
 use tokio::sync::oneshot;
 use vltava_metadata::{Changes, Image, MetadataRecord};
 use vltava_wire::batch::{Batch, Batches, set_base_offset};
@@ -15,8 +16,9 @@ use vltava_wire::{ErrorCode, LeaderEpoch, NodeId, Offset, PartitionId, Str, Uuid
 
 use super::world::{GROUP, commit_of, consumer};
 use crate::group::calls::{FetchCall, HeartbeatCall, JoinCall, ListFilter};
-use crate::group::log::{AppendError, Appended, Bounds, OffsetsLog, ReadError};
-use crate::group::{Answer, GroupConfig, GroupService};
+use crate::group::{GroupConfig, GroupService};
+use crate::shard::Answer;
+use crate::shard::log::{AppendError, Appended, Bounds, ReadError, StateLog};
 
 /// Longer than anything here takes; a test that waits for it has failed.
 const LONG: Duration = Duration::from_secs(30);
@@ -67,7 +69,7 @@ impl MemoryLog {
     }
 }
 
-impl OffsetsLog for MemoryLog {
+impl StateLog for MemoryLog {
     fn append(
         &self,
         partition: PartitionId,
@@ -107,6 +109,15 @@ impl OffsetsLog for MemoryLog {
         let Some(first) = first else { return Ok(Bytes::new()) };
         let end = (first.at + max_bytes.max(first.bytes.len())).min(bytes.len());
         Ok(Bytes::copy_from_slice(&bytes[first.at..end]))
+    }
+
+    fn committed(
+        &self,
+        _: PartitionId,
+        _: LeaderEpoch,
+        _: Offset,
+    ) -> BoxFuture<'static, Result<(), AppendError>> {
+        unreachable!("groups act on what is loaded, committed or not")
     }
 
     fn bounds(&self, partition: PartitionId) -> Result<Bounds, ReadError> {

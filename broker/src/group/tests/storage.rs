@@ -8,11 +8,10 @@ use vltava_wire::{ErrorCode, Offset, ProducerEpoch, ProducerId, Str, Uuid};
 
 use super::world::{GROUP, World, commit_of, consumer, s};
 use crate::group::config::GroupConfig;
-use crate::group::load::{LoadError, Loader};
+use crate::group::load::GroupReplay;
 use crate::group::machine::{Now, Shard};
-use crate::group::record::{
-    CommittedOffset, Key, RecordError, group_metadata, offset_commit, parse_group,
-};
+use crate::group::record::{CommittedOffset, Key, group_metadata, offset_commit, parse_group};
+use crate::shard::{LoadError, Loader, RecordError};
 
 /// A log that Apache Kafka 4.2.1 wrote: a static member joined the group `gruppe` and committed
 /// two partitions; the group `simple` had offsets reset, and was deleted.
@@ -26,7 +25,7 @@ fn kafka_log() -> Vec<u8> {
 }
 
 fn load(log: &[u8]) -> Result<Shard, LoadError> {
-    let mut loader = Loader::new(GroupConfig::default(), Offset::ZERO);
+    let mut loader = Loader::new(GroupReplay::new(GroupConfig::default()), Offset::ZERO);
     loader.take(log)?;
     let mut shard = loader.finish()?;
     let effects = shard.start(Now { mono: 0, wall: 1_795_222_760_000 });
@@ -171,7 +170,7 @@ fn a_group_that_is_too_large_by_now_has_to_choose() {
 fn a_log_is_loaded_in_pieces_of_any_size() {
     let log = kafka_log();
     for size in [200, 333, 500, log.len()] {
-        let mut loader = Loader::new(GroupConfig::default(), Offset::ZERO);
+        let mut loader = Loader::new(GroupReplay::new(GroupConfig::default()), Offset::ZERO);
         let mut at = 0;
         while at < log.len() {
             let before = loader.next_offset();

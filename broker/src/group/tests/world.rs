@@ -17,9 +17,10 @@ use crate::group::calls::{
     CommitCall, FetchCall, HeartbeatCall, JoinCall, LeaveCall, Leaver, SyncCall,
 };
 use crate::group::config::GroupConfig;
-use crate::group::load::Loader;
+use crate::group::load::GroupReplay;
 use crate::group::machine::{Effects, Event, Now, Reply, Shard, Ticket, Token};
 use crate::group::record::Record;
+use crate::shard::Loader;
 
 /// The group that most scenarios are about.
 pub(super) const GROUP: &str = "g";
@@ -322,7 +323,7 @@ impl World {
     /// Another broker takes over: what is in the log is all that it knows.
     pub(super) fn fail_over(&mut self) {
         let mut batch = vltava_wire::batch::BatchBuilder::new(Offset::ZERO);
-        let mut loader = Loader::new(self.config.clone(), Offset::ZERO);
+        let mut loader = Loader::new(GroupReplay::new(self.config.clone()), Offset::ZERO);
         if !self.log.is_empty() {
             for record in &self.log {
                 batch.append(self.now.wall, Some(&record.key), record.value.as_deref(), &[]);

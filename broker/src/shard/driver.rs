@@ -5,19 +5,19 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures::future::BoxFuture;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
-use vltava_metadata::Image;
 use vltava_wire::batch::BatchBuilder;
 use vltava_wire::{ErrorCode, LeaderEpoch, Offset, PartitionId};
 
-use super::config::GroupConfig;
-use super::load::{LoadError, Loader};
-use super::log::{AppendError, OffsetsLog};
-use super::machine::{Append, Effects, Event, Now, Reply, Shard, Ticket, Token};
+use super::log::{AppendError, StateLog};
+use super::{Append, Effects, LoadError, Loader, Machine, Now, Outcome, Setup, Ticket, Token};
 use crate::error::ToErrorCode;
+
+/// How many partitions are loaded at once: reading more at a time makes each slower.
+const LOADS_MAX: usize = 4;
 
 /// How long to wait before loading is tried again, in ms: the first time, and at most.
 const LOAD_RETRY_MS: (u64, u64) = (100, 10_000);
@@ -26,12 +26,12 @@ type Commit = (Ticket, BoxFuture<'static, Result<(), AppendError>>);
 
 /// The two clocks.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Clock {
+struct Clock {
     start: Instant,
 }
 
 impl Clock {
-    pub(super) fn start() -> Self {
+    fn start() -> Self {
         Self { start: Instant::now() }
     }
 
@@ -49,48 +49,54 @@ impl Clock {
     }
 }
 
-/// What all shards of a broker share.
-pub(super) struct Environment {
-    pub(super) config: GroupConfig,
-    pub(super) log: Arc<dyn OffsetsLog>,
-    pub(super) clock: Clock,
-    /// The cluster as it is now; shards are told of every newer one.
-    pub(super) image: RwLock<Arc<Image>>,
+/// What all shards of a coordinator share.
+pub struct Environment<M: Machine> {
+    pub(super) setup: M::Setup,
+    log: Arc<dyn StateLog>,
+    clock: Clock,
     /// Bounds how many partitions are read at once.
-    pub(super) loads: Semaphore,
+    loads: Semaphore,
+}
+
+impl<M: Machine> Environment<M> {
+    pub(super) fn new(setup: M::Setup, log: Arc<dyn StateLog>) -> Self {
+        Self { setup, log, clock: Clock::start(), loads: Semaphore::new(LOADS_MAX) }
+    }
 }
 
 /// Where a shard is in its life.
-enum State {
+enum State<M: Machine> {
     Loading,
-    Active(Box<Active>),
+    Active(Box<Active<M>>),
     Closed,
 }
 
 /// A shard that answers.
-struct Active {
-    shard: Shard,
-    waiting: HashMap<Token, oneshot::Sender<Reply>>,
+struct Active<M: Machine> {
+    machine: M,
+    waiting: HashMap<Token, oneshot::Sender<M::Reply>>,
     tokens: u64,
     commits: mpsc::UnboundedSender<Commit>,
     /// The time up to which the timer sleeps.
     armed: Option<u64>,
 }
 
-/// One partition of `__consumer_offsets` that this broker leads, in one epoch.
-pub(super) struct Driver {
-    environment: Arc<Environment>,
-    partition: PartitionId,
-    pub(super) epoch: LeaderEpoch,
-    state: Mutex<State>,
+/// One partition of a coordinator's topic that this broker leads, in one epoch.
+pub struct Driver<M: Machine> {
+    environment: Arc<Environment<M>>,
+    /// The partition.
+    pub partition: PartitionId,
+    /// The epoch that it is led in.
+    pub epoch: LeaderEpoch,
+    state: Mutex<State<M>>,
     timer: Notify,
     tasks: Mutex<Vec<AbortHandle>>,
 }
 
-impl Driver {
+impl<M: Machine> Driver<M> {
     /// Starts to load a partition. Must be called within a tokio runtime.
     pub(super) fn start(
-        environment: Arc<Environment>,
+        environment: Arc<Environment<M>>,
         partition: PartitionId,
         epoch: LeaderEpoch,
     ) -> Arc<Self> {
@@ -114,12 +120,12 @@ impl Driver {
     pub(super) fn close(&self) {
         let state = std::mem::replace(&mut *self.state.lock(), State::Closed);
         if let State::Active(active) = state {
-            let Active { shard, mut waiting, .. } = *active;
-            if shard.group_count() > 0 {
-                let (partition, epoch) = (self.partition, self.epoch);
-                tracing::info!(%partition, %epoch, groups = shard.group_count(), "unloaded groups");
+            let Active { machine, mut waiting, .. } = *active;
+            let (partition, epoch, count) = (self.partition, self.epoch, machine.count());
+            if count > 0 {
+                tracing::info!(%partition, %epoch, count, "unloaded {}", M::KEEPS);
             }
-            for (token, reply) in shard.stop() {
+            for (token, reply) in machine.stop() {
                 if let Some(waiter) = waiting.remove(&token) {
                     // One who does not wait any more has closed the connection.
                     waiter.send(reply).ok();
@@ -133,13 +139,13 @@ impl Driver {
     ///
     /// # Errors
     /// The code that says why the shard does not answer.
-    pub(super) fn submit(
-        &self,
-        event: impl FnOnce(Token) -> Event,
-    ) -> Result<oneshot::Receiver<Reply>, ErrorCode> {
+    pub fn submit(
+        self: &Arc<Self>,
+        event: impl FnOnce(Token) -> M::Event,
+    ) -> Result<oneshot::Receiver<M::Reply>, ErrorCode> {
         let mut state = self.state.lock();
         let active = Self::active(&mut state)?;
-        if active.shard.is_overloaded() {
+        if active.machine.is_overloaded() {
             return Err(ErrorCode::COORDINATOR_NOT_AVAILABLE);
         }
         active.tokens += 1;
@@ -151,21 +157,21 @@ impl Driver {
     }
 
     /// Hands an event to the machine that nobody waits for, if the shard is loaded.
-    pub(super) fn tell(&self, event: Event) {
+    pub fn tell(self: &Arc<Self>, event: M::Event) {
         if let State::Active(active) = &mut *self.state.lock() {
             self.feed(active, event);
         }
     }
 
-    /// Looks at the shard.
+    /// Looks at the machine.
     ///
     /// # Errors
     /// The code that says why there is none.
-    pub(super) fn read<T>(&self, read: impl FnOnce(&Shard) -> T) -> Result<T, ErrorCode> {
-        Ok(read(&Self::active(&mut self.state.lock())?.shard))
+    pub fn read<T>(&self, read: impl FnOnce(&M) -> T) -> Result<T, ErrorCode> {
+        Ok(read(&Self::active(&mut self.state.lock())?.machine))
     }
 
-    fn active(state: &mut State) -> Result<&mut Active, ErrorCode> {
+    fn active(state: &mut State<M>) -> Result<&mut Active<M>, ErrorCode> {
         match state {
             State::Active(active) => Ok(active),
             State::Loading => Err(ErrorCode::COORDINATOR_LOAD_IN_PROGRESS),
@@ -173,19 +179,22 @@ impl Driver {
         }
     }
 
-    fn feed(&self, active: &mut Active, event: Event) {
-        let effects = active.shard.on(event, self.environment.clock.now());
+    fn feed(self: &Arc<Self>, active: &mut Active<M>, event: M::Event) {
+        let effects = active.machine.on(event, self.environment.clock.now());
         self.carry_out(active, effects);
     }
 
     /// Does what the machine wants, and tells it at once what was written, so that nothing comes
     /// between a decision and its record.
-    fn carry_out(&self, active: &mut Active, effects: Effects) {
+    fn carry_out(self: &Arc<Self>, active: &mut Active<M>, effects: Effects<M::Reply, M::Order>) {
         let mut effects = VecDeque::from([effects]);
-        while let Some(Effects { appends, replies }) = effects.pop_front() {
+        while let Some(Effects { appends, replies, orders }) = effects.pop_front() {
             for append in appends {
-                let outcome = self.append(active, append);
-                effects.push_back(active.shard.on(outcome, self.environment.clock.now()));
+                let outcome = self.append(active, append).into();
+                effects.push_back(active.machine.on(outcome, self.environment.clock.now()));
+            }
+            for order in orders {
+                self.environment.setup.carry_out(order, self);
             }
             for (token, reply) in replies {
                 if let Some(waiter) = active.waiting.remove(&token) {
@@ -193,40 +202,40 @@ impl Driver {
                 }
             }
         }
-        let next = active.shard.next_deadline();
+        let next = active.machine.next_deadline();
         if next.is_some_and(|next| active.armed.is_none_or(|armed| next < armed)) {
             active.armed = next;
             self.timer.notify_one();
         }
     }
 
-    fn append(&self, active: &Active, append: Append) -> Event {
+    fn append(&self, active: &Active<M>, append: Append) -> Outcome {
         let Append { ticket, records } = append;
         let wall = self.environment.clock.now().wall;
         let mut batch = BatchBuilder::new(Offset::ZERO)
             .partition_leader_epoch(self.epoch)
-            .compression(self.environment.config.compression);
+            .compression(self.environment.setup.compression());
         for record in &records {
             batch.append(wall, Some(&record.key), record.value.as_deref(), &[]);
         }
         match self.environment.log.append(self.partition, self.epoch, batch.build()) {
             Ok(appended) => match active.commits.send((ticket, appended.committed)) {
-                Ok(()) => Event::Written(ticket),
+                Ok(()) => Outcome::Written(ticket),
                 // The task that waits for commits ends only when the shard is closed.
-                Err(_) => Event::Refused(ticket, ErrorCode::NOT_COORDINATOR),
+                Err(_) => Outcome::Refused(ticket, ErrorCode::NOT_COORDINATOR),
             },
             Err(error) => {
-                tracing::warn!(partition = %self.partition, %error, "cannot store groups");
-                Event::Refused(ticket, error.code())
+                tracing::warn!(partition = %self.partition, %error, "cannot store {}", M::KEEPS);
+                Outcome::Refused(ticket, error.code())
             }
         }
     }
 
     async fn run(self: Arc<Self>) {
-        let Some(shard) = self.load_until_done().await else { return };
+        let Some(machine) = self.load_until_done().await else { return };
         let (sender, receiver) = mpsc::unbounded_channel();
         let mut active = Box::new(Active {
-            shard,
+            machine,
             waiting: HashMap::new(),
             tokens: 0,
             commits: sender,
@@ -237,10 +246,10 @@ impl Driver {
             if matches!(*state, State::Closed) {
                 return;
             }
-            let (image, now) =
-                (self.environment.image.read().clone(), self.environment.clock.now());
-            let Effects { .. } = active.shard.on(Event::Image(image, true), now);
-            let effects = active.shard.start(now);
+            let (greeting, now) = (self.environment.setup.greeting(), self.environment.clock.now());
+            let greeted = active.machine.on(greeting, now);
+            self.carry_out(&mut active, greeted);
+            let effects = active.machine.start(now);
             self.carry_out(&mut active, effects);
             *state = State::Active(active);
         }
@@ -253,7 +262,7 @@ impl Driver {
             match committed.await {
                 // The high watermark has passed the records, however few replicas are left now.
                 Ok(()) | Err(AppendError::NotEnoughReplicas) => {
-                    self.tell(Event::Committed(ticket));
+                    self.tell(Outcome::Committed(ticket).into());
                 }
                 Err(error) => {
                     tracing::info!(partition = %self.partition, %error, "no longer coordinator");
@@ -267,7 +276,7 @@ impl Driver {
         loop {
             let next = match &mut *self.state.lock() {
                 State::Active(active) => {
-                    active.armed = active.shard.next_deadline();
+                    active.armed = active.machine.next_deadline();
                     active.armed
                 }
                 State::Loading | State::Closed => return,
@@ -278,14 +287,14 @@ impl Driver {
             };
             let instant = self.environment.clock.instant(next);
             tokio::select! {
-                () = tokio::time::sleep_until(instant) => self.tell(Event::Tick),
+                () = tokio::time::sleep_until(instant) => self.tell(Outcome::Tick.into()),
                 () = self.timer.notified() => {}
             }
         }
     }
 
     /// Loads the shard, however often it takes; `None` if it was closed meanwhile.
-    async fn load_until_done(self: &Arc<Self>) -> Option<Shard> {
+    async fn load_until_done(self: &Arc<Self>) -> Option<M> {
         let (mut wait_ms, max_ms) = LOAD_RETRY_MS;
         loop {
             let started = Instant::now();
@@ -295,28 +304,47 @@ impl Driver {
             drop(permit);
             let error = match loaded {
                 Ok(Ok(None)) => return None,
-                Ok(Ok(Some((shard, records)))) => {
-                    let (groups, ms) = (shard.group_count(), started.elapsed().as_millis());
+                Ok(Ok(Some((machine, records, end)))) => {
+                    let (count, ms) = (machine.count(), started.elapsed().as_millis());
                     let (partition, epoch) = (self.partition, self.epoch);
                     if records > 0 {
-                        tracing::info!(%partition, %epoch, records, groups, ms, "loaded groups");
+                        tracing::info!(
+                            %partition, %epoch, records, count, ms, "loaded {}", M::KEEPS
+                        );
                     }
-                    return Some(shard);
+                    return self.is_committed(end).await.then_some(machine);
                 }
                 Ok(Err(error)) => vltava_net::error_chain(&error),
                 Err(error) => error.to_string(),
             };
-            tracing::error!(partition = %self.partition, %error, "cannot load groups");
+            tracing::error!(partition = %self.partition, %error, "cannot load {}", M::KEEPS);
             tokio::time::sleep(Duration::from_millis(wait_ms)).await;
             wait_ms = (wait_ms * 2).min(max_ms);
         }
     }
 
-    fn load(&self) -> Result<Option<(Shard, u64)>, LoadError> {
-        let Environment { config, log, .. } = &*self.environment;
+    /// Waits until what was loaded cannot be taken away any more, for a machine that acts upon
+    /// nothing else; false if that will not be seen here.
+    async fn is_committed(&self, end: Offset) -> bool {
+        if !M::ACTS_ON_COMMITTED_ONLY || end == Offset::ZERO {
+            return true;
+        }
+        let committed = self.environment.log.committed(self.partition, self.epoch, end).await;
+        match committed {
+            Ok(()) | Err(AppendError::NotEnoughReplicas) => true,
+            Err(error) => {
+                tracing::info!(partition = %self.partition, %error, "no longer coordinator");
+                self.close();
+                false
+            }
+        }
+    }
+
+    fn load(&self) -> Result<Option<(M, u64, Offset)>, LoadError> {
+        let Environment { setup, log, .. } = &*self.environment;
         let failed = |at| move |source| LoadError::Read { at, source };
         let mut bounds = log.bounds(self.partition).map_err(failed(Offset::ZERO))?;
-        let mut loader = Loader::new(config.clone(), bounds.log_start);
+        let mut loader = Loader::new(setup.replay(), bounds.log_start);
         loop {
             let at = loader.next_offset();
             if at >= bounds.log_end {
@@ -330,13 +358,13 @@ impl Driver {
                 return Ok(None);
             }
             let bytes =
-                log.read(self.partition, at, config.load_buffer_bytes).map_err(failed(at))?;
+                log.read(self.partition, at, setup.load_buffer_bytes()).map_err(failed(at))?;
             loader.take(&bytes)?;
             if loader.next_offset() == at {
                 return Err(LoadError::Short { at, end: bounds.log_end });
             }
         }
-        let records = loader.records();
-        loader.finish().map(|shard| Some((shard, records)))
+        let (records, end) = (loader.records(), loader.next_offset());
+        loader.finish().map(|machine| Some((machine, records, end)))
     }
 }

@@ -1,4 +1,4 @@
-//! What groups need of the partitions of `__consumer_offsets`.
+//! What coordinators need of the partitions of their topic.
 
 use bytes::{Bytes, BytesMut};
 use futures::future::BoxFuture;
@@ -53,8 +53,8 @@ pub struct Bounds {
     pub log_end: Offset,
 }
 
-/// The partitions of `__consumer_offsets` that this broker leads.
-pub trait OffsetsLog: Send + Sync + 'static {
+/// The partitions of a coordinator's topic that this broker leads.
+pub trait StateLog: Send + Sync + 'static {
     /// Appends a batch of version 2 as `acks=all` does: checks that this broker leads the
     /// partition in `leader_epoch` and that enough replicas are in sync, gives the batch its
     /// offsets, and returns without waiting for disks or replicas. Called under the shard's
@@ -81,6 +81,17 @@ pub trait OffsetsLog: Send + Sync + 'static {
         from: Offset,
         max_bytes: usize,
     ) -> Result<Bytes, ReadError>;
+
+    /// Waits until the high watermark has passed what lies before `end`.
+    ///
+    /// # Errors
+    /// As [`Appended::committed`].
+    fn committed(
+        &self,
+        partition: PartitionId,
+        leader_epoch: LeaderEpoch,
+        end: Offset,
+    ) -> BoxFuture<'static, Result<(), AppendError>>;
 
     /// Where the partition starts and ends now.
     ///

@@ -11,7 +11,7 @@ use crate::api::context::Call;
 pub enum Answer<R> {
     /// It is there.
     Now(R),
-    /// It comes when the group, or the log, has come so far.
+    /// It comes when the coordinator, or the log, has come so far.
     Later(BoxFuture<'static, R>),
 }
 

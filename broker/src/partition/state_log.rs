@@ -1,8 +1,9 @@
-//! The partitions of `__consumer_offsets`, as groups use them.
+//! The partitions of an internal topic, as the coordinator uses them that keeps its state there.
 
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use futures::future::BoxFuture;
 use vltava_log::{AppendOrigin, Verification};
 use vltava_wire::{LeaderEpoch, Offset, PartitionId};
 
@@ -10,12 +11,22 @@ use super::append::{Acks, LeaderAppend};
 use super::failure::PartitionError;
 use super::registry::Partitions;
 use super::replica::Partition;
-use crate::group::log::{AppendError, Appended, Bounds, OffsetsLog, ReadError};
-use crate::metadata::topic::GROUP_OFFSETS;
+use crate::shard::log::{AppendError, Appended, Bounds, ReadError, StateLog};
 
-impl Partitions {
-    fn offsets(&self, partition: PartitionId) -> Option<Arc<Partition>> {
-        self.by_name(GROUP_OFFSETS, partition.get()).ok()
+/// The partitions of one internal topic.
+pub struct StateTopic {
+    partitions: Arc<Partitions>,
+    topic: &'static str,
+}
+
+impl StateTopic {
+    /// Those of the topic of that name.
+    pub fn new(partitions: Arc<Partitions>, topic: &'static str) -> Self {
+        Self { partitions, topic }
+    }
+
+    fn of(&self, partition: PartitionId) -> Option<Arc<Partition>> {
+        self.partitions.by_name(self.topic, partition.get()).ok()
     }
 }
 
@@ -41,14 +52,14 @@ impl From<PartitionError> for AppendError {
     }
 }
 
-impl OffsetsLog for Partitions {
+impl StateLog for StateTopic {
     fn append(
         &self,
         partition: PartitionId,
         leader_epoch: LeaderEpoch,
         mut batch: BytesMut,
     ) -> Result<Appended, AppendError> {
-        let partition = self.offsets(partition).ok_or(AppendError::NotLeader)?;
+        let partition = self.of(partition).ok_or(AppendError::NotLeader)?;
         let (acks, origin) = (Acks::All, AppendOrigin::Coordinator);
         let verification = Verification::default();
         let how = LeaderAppend { acks, origin, verification, leader_epoch };
@@ -66,7 +77,7 @@ impl OffsetsLog for Partitions {
         from: Offset,
         max_bytes: usize,
     ) -> Result<Bytes, ReadError> {
-        let partition = self.offsets(partition).ok_or(ReadError::NoReplica)?;
+        let partition = self.of(partition).ok_or(ReadError::NoReplica)?;
         let slice = partition.slice(from, max_bytes);
         let slice = slice.map_err(|error| ReadError::Storage(vltava_net::error_chain(&error)))?;
         match slice {
@@ -77,8 +88,21 @@ impl OffsetsLog for Partitions {
         }
     }
 
+    fn committed(
+        &self,
+        partition: PartitionId,
+        leader_epoch: LeaderEpoch,
+        end: Offset,
+    ) -> BoxFuture<'static, Result<(), AppendError>> {
+        let partition = self.of(partition);
+        Box::pin(async move {
+            let partition = partition.ok_or(AppendError::NotLeader)?;
+            Ok(partition.committed(end, leader_epoch).await?)
+        })
+    }
+
     fn bounds(&self, partition: PartitionId) -> Result<Bounds, ReadError> {
-        let partition = self.offsets(partition).ok_or(ReadError::NoReplica)?;
+        let partition = self.of(partition).ok_or(ReadError::NoReplica)?;
         match partition.position() {
             Some(position) => Ok(Bounds {
                 log_start: position.log_start,
