@@ -4,6 +4,8 @@
 //! Call<FooRequest>) -> Reply`. What it does before it returns happens in the order of the
 //! connection's requests; what takes long goes into [`context::Call::reply_later`].
 
+pub mod add_offsets_to_txn;
+pub mod add_partitions_to_txn;
 pub mod alter_configs;
 pub mod api_versions;
 pub mod consumer_group_describe;
@@ -17,7 +19,9 @@ pub mod describe_groups;
 pub mod describe_log_dirs;
 pub mod describe_producers;
 pub mod describe_topic_partitions;
+pub mod describe_transactions;
 pub mod dispatch;
+pub mod end_txn;
 pub mod fetch;
 pub mod find_coordinator;
 pub mod forward;
@@ -30,6 +34,7 @@ pub mod leave_group;
 pub mod list_config_resources;
 pub mod list_groups;
 pub mod list_offsets;
+pub mod list_transactions;
 pub mod metadata;
 pub mod offset_commit;
 pub mod offset_delete;

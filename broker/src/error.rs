@@ -94,3 +94,22 @@ impl ToErrorCode for ProducerIdError {
         }
     }
 }
+
+/// A code of a coordinator of transactions, as versions before `since` know it: they have another
+/// one for a producer that was fenced (KIP-588).
+pub fn fenced_code(code: ErrorCode, version: i16, since: i16) -> ErrorCode {
+    match code {
+        ErrorCode::PRODUCER_FENCED if version < since => ErrorCode::INVALID_PRODUCER_EPOCH,
+        code => code,
+    }
+}
+
+/// Why a batch is not part of a transaction, as the producer of the batch is told: it knows being
+/// fenced by another code than the coordinator does, and perhaps not what can be aborted (KIP-890).
+pub fn admission_code(code: ErrorCode, knows_abortable: bool) -> ErrorCode {
+    match code {
+        ErrorCode::PRODUCER_FENCED => ErrorCode::INVALID_PRODUCER_EPOCH,
+        ErrorCode::TRANSACTION_ABORTABLE if !knows_abortable => ErrorCode::INVALID_TXN_STATE,
+        code => code,
+    }
+}

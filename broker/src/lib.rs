@@ -8,7 +8,7 @@
 //!
 //! Beside that walk: [`metadata`] follows the metadata log and tells everybody what changed,
 //! [`lifecycle`] keeps the registration alive, [`controller`] calls the active coordinator, and
-//! [`group`] coordinates consumer groups.
+//! [`group`] coordinates consumer groups and [`txn`] transactions, both standing on [`shard`].
 //!
 //! *Invariants:* [`api`] never opens a log; a partition has one owner of appends; files called
 //! `machine.rs` never await; errors become Kafka's codes in [`error`] and nowhere else.
@@ -19,9 +19,11 @@ pub mod error;
 pub mod group;
 pub mod lifecycle;
 pub mod metadata;
+pub mod neighbours;
 pub mod partition;
 pub mod replication;
 pub mod server;
 pub mod shard;
+pub mod txn;
 
 pub use server::{Broker, run};

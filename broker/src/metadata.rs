@@ -1,6 +1,7 @@
 //! The cluster as this broker knows it: the latest image of the metadata log.
 
 pub mod departed;
+pub mod regex;
 mod suspicion;
 pub mod topic;
 

@@ -4,6 +4,7 @@ mod assembly;
 mod doors;
 mod observability;
 mod topics;
+mod transactions;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -19,6 +20,8 @@ use crate::group::GroupService;
 use crate::lifecycle::{Coordinators, Life};
 use crate::metadata::ClusterView;
 use crate::partition::Partitions;
+use crate::txn::TxnService;
+use crate::txn::gate::Gate;
 
 pub use assembly::{RunError, run};
 
@@ -34,6 +37,10 @@ pub struct Broker {
     pub partitions: Arc<Partitions>,
     /// The groups that are coordinated here.
     pub groups: Arc<GroupService>,
+    /// The transactions that are coordinated here.
+    pub transactions: Arc<TxnService>,
+    /// What is asked before transactional batches are appended.
+    pub gate: Gate,
     /// The active coordinator, for what partitions ask of it.
     pub controller: Arc<dyn Controller>,
     /// The active coordinator, for what clients ask of it.

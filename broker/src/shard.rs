@@ -13,6 +13,8 @@ pub mod driver;
 pub mod load;
 pub mod log;
 mod map;
+#[cfg(test)]
+pub(crate) mod memory_log;
 
 use std::fmt::Debug;
 

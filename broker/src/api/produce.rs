@@ -1,6 +1,8 @@
 //! Produce (0): appends batches in the order of the connection, and answers when they are as safe
 //! as the producer wants.
 
+mod transaction;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,12 +19,13 @@ use vltava_wire::messages::produce::{
 use vltava_wire::messages::{ProduceRequest, ProduceResponse};
 use vltava_wire::{ErrorCode, LeaderEpoch, NodeId, Str, Uuid};
 
+use self::transaction::Admissions;
 use crate::api::context::Call;
 use crate::api::leaders;
 use crate::error::ToErrorCode;
 use crate::metadata::topic::is_internal;
 use crate::partition::recompress::recompress;
-use crate::partition::{Acks, Appended, LeaderAppend, Partition, PartitionError};
+use crate::partition::{Acks, Appended, LeaderAppend, Partition, PartitionError, Unavailable};
 use crate::server::Broker;
 
 /// From this version on producers may send Zstandard (KIP-110).
@@ -32,7 +35,7 @@ const ZSTD_SINCE: i16 = 7;
 const ADMIN_CLIENT: &str = "__admin_client";
 
 /// Why a batch was not appended, as its producer is told.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Refusal {
     code: ErrorCode,
     message: Option<String>,
@@ -67,13 +70,21 @@ pub async fn handle(broker: &Arc<Broker>, mut call: Call<ProduceRequest>) -> Rep
         transactional: call.request.transactional_id.is_some(),
         may_write_internal: call.header.client_id.as_deref() == Some(ADMIN_CLIENT),
     };
+    let admissions = match &call.request.transactional_id {
+        Some(id) => request.admit(id, &topics).await,
+        None => Admissions::default(),
+    };
     let mut names = Vec::with_capacity(topics.len());
     let mut entries = Vec::new();
     for topic in topics {
         for partition in topic.partition_data {
-            let result =
-                request.append(&topic.name, topic.topic_id, partition.index, partition.records);
-            let result = result.await;
+            let result = match admissions.of((names.len(), partition.index)) {
+                Ok(verification) => {
+                    let (name, id, index) = (&topic.name, topic.topic_id, partition.index);
+                    request.append((name, id, index), partition.records, verification).await
+                }
+                Err(refusal) => Err(refusal),
+            };
             let metrics = broker.partitions.metrics();
             match &result {
                 Ok((_, appended)) => {
@@ -119,17 +130,12 @@ struct Produce<'a> {
 impl Produce<'_> {
     async fn append(
         &self,
-        name: &Str,
-        topic_id: Uuid,
-        index: i32,
+        (name, topic_id, index): (&Str, Uuid, i32),
         records: Option<Bytes>,
+        verification: Verification,
     ) -> Result<(Arc<Partition>, Appended), Refusal> {
         let Some(acks) = self.acks else { return Err(ErrorCode::INVALID_REQUIRED_ACKS.into()) };
-        let partitions = &self.broker.partitions;
-        let found = match self.version {
-            13.. => partitions.by_id(topic_id, index),
-            _ => partitions.by_name(name, index),
-        };
+        let found = self.partition(name, topic_id, index);
         let partition = found.map_err(|error| Refusal::from(error.code()))?;
         if is_internal(&partition.name.topic) && !self.may_write_internal {
             return Err(ErrorCode::INVALID_TOPIC_EXCEPTION.into());
@@ -145,7 +151,7 @@ impl Produce<'_> {
         let how = LeaderAppend {
             acks,
             origin: AppendOrigin::Client,
-            verification: Verification::default(),
+            verification,
             leader_epoch: LeaderEpoch::UNKNOWN,
         };
         let appended = if partition.may_stall(batch.len()) {
@@ -160,6 +166,19 @@ impl Produce<'_> {
         match appended {
             Ok(appended) => Ok((partition, appended)),
             Err(error) => Err(refusal(&error)),
+        }
+    }
+
+    fn partition(
+        &self,
+        name: &Str,
+        topic_id: Uuid,
+        index: i32,
+    ) -> Result<Arc<Partition>, Unavailable> {
+        let partitions = &self.broker.partitions;
+        match self.version {
+            13.. => partitions.by_id(topic_id, index),
+            _ => partitions.by_name(name, index),
         }
     }
 
@@ -178,9 +197,8 @@ impl Produce<'_> {
         if codec == Compression::Zstd && self.version < ZSTD_SINCE {
             return Err(ErrorCode::UNSUPPORTED_COMPRESSION_TYPE.into());
         }
-        if self.transactional || batch.header.is_transactional() {
-            let message = "transactions are not served by this broker";
-            return Err(Refusal::because(ErrorCode::INVALID_TXN_STATE, message));
+        if batch.header.is_transactional() && !self.transactional {
+            return Err(ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED.into());
         }
         Ok(codec)
     }

@@ -24,6 +24,8 @@ use vltava_wire::{BrokerEpoch, NodeId, Str, Uuid};
 use super::Broker;
 use super::doors::{self, Doors};
 use super::observability::{self, MetadataGauges};
+use super::transactions;
+use crate::controller::Controller;
 use crate::group::{GroupConfig, GroupService};
 use crate::lifecycle::{Control, ControlError, Identity, Life, Published, RackFile, Settings};
 use crate::metadata::{ClusterView, topic};
@@ -148,13 +150,18 @@ async fn live(values: Values) -> Result<(), RunError> {
     let coordinators = Arc::clone(&control.coordinators);
     let offsets = StateTopic::new(Arc::clone(&partitions), topic::GROUP_OFFSETS);
     let groups = GroupService::new(GroupConfig::of(&config), Arc::new(offsets));
+    let controller: Arc<dyn Controller> = Arc::new(Arc::clone(&coordinators));
+    let (transactions, gate) =
+        transactions::assemble(id, &config, &partitions, &cluster, &controller);
     let broker = Arc::new(Broker {
         id,
+        gate,
         config,
         cluster,
         partitions,
         groups: Arc::new(groups),
-        controller: Arc::new(Arc::clone(&coordinators)),
+        transactions: Arc::new(transactions),
+        controller,
         coordinators,
         life,
         creating: Default::default(),
@@ -275,6 +282,7 @@ fn take(broker: &Arc<Broker>, published: &Published, images: &watch::Sender<Arc<
     images.send_replace(Arc::clone(image));
     tokio::task::block_in_place(|| broker.partitions.settle(image, changes));
     broker.groups.follow(image, changes, broker.id);
+    broker.transactions.follow(image, broker.id);
 }
 
 fn merge(earlier: Option<Published>, later: Published) -> Published {
@@ -292,6 +300,7 @@ async fn end(broker: &Arc<Broker>, orderly: bool, stop: CancellationToken) {
     }
     stop.cancel();
     broker.groups.close();
+    broker.transactions.close();
     let epoch = life.epoch();
     let closing = Arc::clone(&broker.partitions);
     let closed = tokio::task::spawn_blocking(move || closing.close(epoch.get()));

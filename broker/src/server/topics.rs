@@ -53,7 +53,8 @@ impl Broker {
         });
     }
 
-    /// A topic as it is created on demand: the coordinator's defaults, but for the group offsets.
+    /// A topic as it is created on demand: the coordinator's defaults, but for those that keep
+    /// the state of coordinators.
     fn automatic_topic(&self, name: &Str) -> CreatableTopic {
         let base = CreatableTopic {
             name: name.clone(),
@@ -61,23 +62,44 @@ impl Broker {
             replication_factor: -1,
             ..Default::default()
         };
-        if *name != topic::GROUP_OFFSETS {
-            return base;
-        }
         let config = |name: &'static str, value: String| CreatableTopicConfig {
             name: Str::from_static(name),
             value: Some(value.into()),
         };
-        let segment_bytes = self.config.get(keys::OFFSETS_TOPIC_SEGMENT_BYTES);
-        CreatableTopic {
-            num_partitions: self.config.get(keys::OFFSETS_TOPIC_NUM_PARTITIONS),
-            replication_factor: self.config.get(keys::OFFSETS_TOPIC_REPLICATION_FACTOR),
-            configs: vec![
-                config("cleanup.policy", "compact".to_owned()),
-                config("compression.type", "producer".to_owned()),
-                config("segment.bytes", segment_bytes.to_string()),
-            ],
-            ..base
+        let values = &self.config;
+        match name.as_str() {
+            topic::GROUP_OFFSETS => CreatableTopic {
+                num_partitions: values.get(keys::OFFSETS_TOPIC_NUM_PARTITIONS),
+                replication_factor: values.get(keys::OFFSETS_TOPIC_REPLICATION_FACTOR),
+                configs: vec![
+                    config("cleanup.policy", "compact".to_owned()),
+                    config("compression.type", "producer".to_owned()),
+                    config(
+                        "segment.bytes",
+                        values.get(keys::OFFSETS_TOPIC_SEGMENT_BYTES).to_string(),
+                    ),
+                ],
+                ..base
+            },
+            topic::TRANSACTION_STATE => CreatableTopic {
+                num_partitions: values.get(keys::TRANSACTION_STATE_LOG_NUM_PARTITIONS),
+                replication_factor: values.get(keys::TRANSACTION_STATE_LOG_REPLICATION_FACTOR),
+                configs: vec![
+                    config("cleanup.policy", "compact".to_owned()),
+                    config("compression.type", "uncompressed".to_owned()),
+                    config("unclean.leader.election.enable", "false".to_owned()),
+                    config(
+                        "min.insync.replicas",
+                        values.get(keys::TRANSACTION_STATE_LOG_MIN_ISR).to_string(),
+                    ),
+                    config(
+                        "segment.bytes",
+                        values.get(keys::TRANSACTION_STATE_LOG_SEGMENT_BYTES).to_string(),
+                    ),
+                ],
+                ..base
+            },
+            _ => base,
         }
     }
 

@@ -163,6 +163,11 @@ impl<M: Machine> Driver<M> {
         }
     }
 
+    /// Whether it may still come to coordinate, or does.
+    pub fn is_open(&self) -> bool {
+        !matches!(*self.state.lock(), State::Closed)
+    }
+
     /// Looks at the machine.
     ///
     /// # Errors

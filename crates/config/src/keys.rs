@@ -45,6 +45,7 @@ mod node;
 mod quorum;
 mod replication;
 mod topics;
+mod transactions;
 mod vltava;
 
 pub use groups::*;
@@ -54,6 +55,7 @@ pub use node::*;
 pub use quorum::*;
 pub use replication::*;
 pub use topics::*;
+pub use transactions::*;
 pub use vltava::*;
 
 /// The parts of the table in the order of the reference, each with its heading.
@@ -65,6 +67,7 @@ pub(crate) const PARTS: &[(&str, &[&Spec])] = &[
     ("Logs", log::ROWS),
     ("Replication", replication::ROWS),
     ("Groups and producers", groups::ROWS),
+    ("Transactions", transactions::ROWS),
     ("Vltava's own", vltava::ROWS),
 ];
 

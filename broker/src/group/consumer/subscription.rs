@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use regex::Regex;
+use ::regex::Regex;
 use vltava_metadata::Image;
 use vltava_wire::records::consumer_group::ConsumerGroupRegularExpressionValue;
 use vltava_wire::{ErrorCode, PartitionId, Str, Uuid};
@@ -10,44 +10,18 @@ use vltava_wire::{ErrorCode, PartitionId, Str, Uuid};
 use super::assignor::{Subscriber, Task};
 use super::{Change, ConsumerGroup, Edit, Refusal};
 use crate::group::timer::Now;
-
-/// The longest regular expression, in bytes: one of this size matches hundreds of topics by name.
-const REGEX_BYTES_MAX: usize = 16 * 1024;
-
-/// What a compiled regular expression may take in memory, in bytes; the crate's own bound is ten
-/// times as much, and every group brings expressions of its own.
-const REGEX_MEMORY_MAX: usize = 1024 * 1024;
+use crate::metadata::regex;
 
 /// Compiles a subscription; it has to match a topic's whole name, as with RE2's `FullMatch`.
 ///
 /// # Errors
 /// It is no regular expression of RE2's kind, or too large.
 pub(super) fn compile(pattern: &str) -> Result<Regex, Refusal> {
-    let refused = |why: String| {
+    regex::whole(pattern).map_err(|why| {
         let message =
             format!("SubscribedTopicRegex `{pattern}` is not a valid regular expression: {why}.");
         Refusal::new(ErrorCode::INVALID_REGULAR_EXPRESSION, message)
-    };
-    if pattern.len() > REGEX_BYTES_MAX {
-        return Err(refused(format!("it is longer than {REGEX_BYTES_MAX} bytes")));
-    }
-    let build = |text: &str| {
-        let mut builder = regex::RegexBuilder::new(text);
-        builder.size_limit(REGEX_MEMORY_MAX).dfa_size_limit(REGEX_MEMORY_MAX).build()
-    };
-    // Alone first: what is not valid alone must not become so in brackets.
-    build(pattern).map_err(|error| refused(reason(&error)))?;
-    // Where the pattern turns comments on, one at its end must not swallow the bracket.
-    build(&format!(r"\A(?:{pattern})\z"))
-        .or_else(|_| build(&format!("\\A(?:{pattern}\n)\\z")))
-        .map_err(|error| refused(reason(&error)))
-}
-
-/// The last line of the crate's message is what is wrong; the others draw a picture of where.
-fn reason(error: &regex::Error) -> String {
-    let text = error.to_string();
-    let last = text.lines().last().unwrap_or_default();
-    last.trim().trim_start_matches("error: ").to_owned()
+    })
 }
 
 /// The topics that a regular expression stands for. Topics of the cluster's own are not meant.
@@ -204,6 +178,6 @@ mod tests {
             assert_eq!(refusal.code, ErrorCode::INVALID_REGULAR_EXPRESSION);
             assert!(refusal.message.contains(pattern), "{}", refusal.message);
         }
-        assert!(compile(&"a".repeat(REGEX_BYTES_MAX + 1)).is_err());
+        assert!(compile(&"a".repeat(regex::BYTES_MAX + 1)).is_err());
     }
 }

@@ -1,131 +1,22 @@
 //! The service over a log in memory: electing, loading, resigning, waiting.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use futures::FutureExt;
-use futures::future::BoxFuture;
-use tokio::sync::oneshot;
 use vltava_metadata::{Changes, Image, MetadataRecord};
-use vltava_wire::batch::{Batch, Batches, set_base_offset};
 use vltava_wire::messages::JoinGroupResponse;
 use vltava_wire::records::metadata::{PartitionRecord, TopicRecord};
-use vltava_wire::{ErrorCode, LeaderEpoch, NodeId, Offset, PartitionId, Str, Uuid};
+use vltava_wire::{ErrorCode, LeaderEpoch, NodeId, PartitionId, Str, Uuid};
 
 use super::world::{GROUP, commit_of, consumer};
 use crate::group::calls::{FetchCall, HeartbeatCall, JoinCall, ListFilter};
 use crate::group::{GroupConfig, GroupService};
 use crate::shard::Answer;
-use crate::shard::log::{AppendError, Appended, Bounds, ReadError, StateLog};
+use crate::shard::log::AppendError;
+use crate::shard::memory_log::MemoryLog;
 
 /// Longer than anything here takes; a test that waits for it has failed.
 const LONG: Duration = Duration::from_secs(30);
-
-type Committed = oneshot::Sender<Result<(), AppendError>>;
-
-#[derive(Default)]
-struct Partition {
-    epoch: i32,
-    bytes: Vec<u8>,
-    end: i64,
-    waiting: Vec<Committed>,
-}
-
-/// A log in memory, whose high watermark and whose reads the test may hold back.
-#[derive(Default)]
-struct MemoryLog {
-    partitions: Mutex<HashMap<PartitionId, Partition>>,
-    held: Mutex<(bool, bool, Option<AppendError>)>,
-    read_on: Condvar,
-}
-
-impl MemoryLog {
-    fn elect(&self, partition: PartitionId, epoch: i32) {
-        self.partitions.lock().expect("a lock").entry(partition).or_default().epoch = epoch;
-    }
-
-    fn hold_watermark(&self) {
-        self.held.lock().expect("a lock").0 = true;
-    }
-
-    fn hold_reads(&self, hold: bool) {
-        self.held.lock().expect("a lock").1 = hold;
-        self.read_on.notify_all();
-    }
-
-    fn refuse(&self, error: Option<AppendError>) {
-        self.held.lock().expect("a lock").2 = error;
-    }
-
-    /// Ends all waits for the high watermark.
-    fn release(&self, outcome: Result<(), AppendError>) {
-        for partition in self.partitions.lock().expect("a lock").values_mut() {
-            for waiter in partition.waiting.drain(..) {
-                waiter.send(outcome.clone()).ok();
-            }
-        }
-    }
-}
-
-impl StateLog for MemoryLog {
-    fn append(
-        &self,
-        partition: PartitionId,
-        leader_epoch: LeaderEpoch,
-        mut batch: BytesMut,
-    ) -> Result<Appended, AppendError> {
-        let (hold, _, refuse) = self.held.lock().expect("a lock").clone();
-        let mut partitions = self.partitions.lock().expect("a lock");
-        let partition = partitions.get_mut(&partition).ok_or(AppendError::NotLeader)?;
-        if partition.epoch != leader_epoch.get() {
-            return Err(AppendError::NotLeader);
-        }
-        if let Some(error) = refuse {
-            return Err(error);
-        }
-        let base_offset = Offset(partition.end);
-        set_base_offset(&mut batch, base_offset);
-        partition.end = Batch::parse(&batch).expect("a batch").header.next_offset().get();
-        partition.bytes.extend_from_slice(&batch);
-        let (sender, receiver) = oneshot::channel();
-        match hold {
-            true => partition.waiting.push(sender),
-            false => drop(sender.send(Ok(()))),
-        }
-        let committed = receiver.map(|outcome| outcome.unwrap_or(Err(AppendError::NotLeader)));
-        Ok(Appended { base_offset, committed: committed.boxed() })
-    }
-
-    fn read(&self, id: PartitionId, from: Offset, max_bytes: usize) -> Result<Bytes, ReadError> {
-        let held = self.held.lock().expect("a lock");
-        drop(self.read_on.wait_while(held, |held| held.1).expect("a lock"));
-        let partitions = self.partitions.lock().expect("a lock");
-        let bytes = &partitions.get(&id).ok_or(ReadError::NoReplica)?.bytes;
-        let first = Batches::new(bytes)
-            .map(|batch| batch.expect("a batch"))
-            .find(|batch| batch.header.next_offset() > from);
-        let Some(first) = first else { return Ok(Bytes::new()) };
-        let end = (first.at + max_bytes.max(first.bytes.len())).min(bytes.len());
-        Ok(Bytes::copy_from_slice(&bytes[first.at..end]))
-    }
-
-    fn committed(
-        &self,
-        _: PartitionId,
-        _: LeaderEpoch,
-        _: Offset,
-    ) -> BoxFuture<'static, Result<(), AppendError>> {
-        unreachable!("groups act on what is loaded, committed or not")
-    }
-
-    fn bounds(&self, partition: PartitionId) -> Result<Bounds, ReadError> {
-        let partitions = self.partitions.lock().expect("a lock");
-        let end = Offset(partitions.get(&partition).ok_or(ReadError::NoReplica)?.end);
-        Ok(Bounds { log_start: Offset::ZERO, high_watermark: end, log_end: end })
-    }
-}
 
 fn config() -> GroupConfig {
     GroupConfig {

@@ -82,22 +82,6 @@ const SECURITY: &[&str] = &[
     "ssl.truststore.type",
 ];
 
-const TRANSACTIONS: &[&str] = &[
-    "add.partitions.to.txn.retry.backoff.max.ms",
-    "add.partitions.to.txn.retry.backoff.ms",
-    "transaction.abort.timed.out.transaction.cleanup.interval.ms",
-    "transaction.max.timeout.ms",
-    "transaction.partition.verification.enable",
-    "transaction.remove.expired.transaction.cleanup.interval.ms",
-    "transaction.state.log.load.buffer.size",
-    "transaction.state.log.min.isr",
-    "transaction.state.log.num.partitions",
-    "transaction.state.log.replication.factor",
-    "transaction.state.log.segment.bytes",
-    "transaction.two.phase.commit.enable",
-    "transactional.id.expiration.ms",
-];
-
 const NEW_GROUPS: &[&str] = &[
     "group.consumer.migration.policy",
     "group.consumer.regex.refresh.interval.ms",
@@ -313,7 +297,6 @@ const REMOVED: &[&str] = &[
 /// Keys that a node accepts without effect, each list with the sentence that says why.
 pub(super) const ACCEPTED: &[(&str, &[&str])] = &[
     ("listeners have no TLS and no SASL yet, so it changes nothing", SECURITY),
-    ("there are no transactions yet, so it changes nothing", TRANSACTIONS),
     (
         "there are no share and streams groups yet, and a group with members keeps its protocol, \
          so it changes nothing",
@@ -354,6 +337,11 @@ pub(super) const REFUSED: &[(&str, &str, &str)] = &[
         "unstable.feature.versions.enable",
         "false",
         "there are no unstable features here; take it out",
+    ),
+    (
+        "transaction.two.phase.commit.enable",
+        "false",
+        "transactions of other systems cannot be prepared here yet (KIP-939); take it out",
     ),
 ];
 

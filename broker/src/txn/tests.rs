@@ -1,0 +1,8 @@
+//! Scenarios of the coordinator of transactions.
+
+mod driving;
+mod ending;
+mod records;
+mod storm;
+mod taking;
+mod world;
