@@ -88,7 +88,8 @@ impl Active {
                 let assigned = assignments.iter().map(|assignment| {
                     let replicas: Vec<NodeId> =
                         assignment.broker_ids.iter().copied().map(NodeId).collect();
-                    self.check_assignment(&replicas, Some(replication_factor)).map(|()| replicas)
+                    self.check_assignment(&replicas, Some(replication_factor))?;
+                    self.check_cordons(&replicas, &[]).map(|()| replicas)
                 });
                 assigned.collect::<Result<Vec<_>, _>>()?
             }

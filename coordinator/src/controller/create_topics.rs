@@ -222,6 +222,7 @@ impl Active {
             let index = assignment.partition_index;
             let replicas: Vec<NodeId> = assignment.broker_ids.iter().copied().map(NodeId).collect();
             self.check_assignment(&replicas, replication_factor)?;
+            self.check_cordons(&replicas, &[])?;
             if !replicas.iter().any(|replica| self.image.is_active(*replica)) {
                 return Err(invalid_assignment(format!(
                     "All brokers specified in the manual partition assignment for partition \
@@ -272,6 +273,22 @@ impl Active {
                 replicas.len()
             ))),
             _ => Ok(()),
+        }
+    }
+
+    /// Checks that nobody who is new to a partition is cordoned.
+    pub(super) fn check_cordons(
+        &self,
+        replicas: &[NodeId],
+        present: &[NodeId],
+    ) -> Result<(), Failure> {
+        let mut new = replicas.iter().filter(|replica| !present.contains(replica));
+        match new.find(|replica| self.image.is_cordoned(**replica)) {
+            None => Ok(()),
+            Some(replica) => Err(invalid_assignment(format!(
+                "The manual partition assignment includes broker {replica}, but all its log \
+                 directories are cordoned."
+            ))),
         }
     }
 

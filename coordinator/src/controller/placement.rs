@@ -65,11 +65,12 @@ pub(super) struct Placement<'a> {
 }
 
 impl<'a> Placement<'a> {
-    /// Over the brokers that are registered and do not shut down.
+    /// Over the brokers that are registered, do not shut down, and are not cordoned.
     pub(super) fn new(image: &Image, random: &'a mut Random) -> Self {
         let mut racks: BTreeMap<Option<&Str>, Rack> = BTreeMap::new();
         let (mut total, mut unfenced) = (0, 0);
-        for broker in image.brokers().filter(|broker| !broker.in_controlled_shutdown) {
+        let usable = image.brokers().filter(|broker| !broker.in_controlled_shutdown);
+        for broker in usable.filter(|broker| !image.is_cordoned(broker.id)) {
             let rack = racks.entry(broker.rack.as_ref()).or_default();
             total += 1;
             if broker.fenced {

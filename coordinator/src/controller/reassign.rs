@@ -145,6 +145,7 @@ impl Active {
         outcome: &mut Outcome,
     ) -> Result<(), Failure> {
         self.check_assignment(target, None)?;
+        self.check_cordons(target, &present.replicas)?;
         let settled = settled_replicas(present);
         if !may_change_factor && settled.len() != target.len() {
             let message = format!(

@@ -61,7 +61,10 @@ pub(crate) fn check(role: Role, values: &Values, problems: &mut Vec<Problem>) {
     checks.protocols();
     checks.sizes();
     match role {
-        Role::Broker => checks.broker(),
+        Role::Broker => {
+            checks.broker();
+            checks.cordons();
+        }
         Role::Coordinator => checks.coordinator(),
     }
 }
@@ -124,6 +127,14 @@ impl Checks<'_> {
                 );
                 self.problem("listeners", what);
             }
+        }
+    }
+
+    fn cordons(&mut self) {
+        if !self.values.get(keys::CORDONED_LOG_DIRS).is_empty() {
+            let what = "is set at run time alone, where coordinators see it; take it out here, and \
+                        set it on the running broker by IncrementalAlterConfigs";
+            self.problem("cordoned.log.dirs", what.to_owned());
         }
     }
 

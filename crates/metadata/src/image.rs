@@ -10,6 +10,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use imbl::OrdMap;
+use vltava_config::keys;
 use vltava_wire::{LeaderEpoch, NodeId, Offset, PartitionId, Str, Uuid};
 
 pub use apply::ApplyError;
@@ -208,6 +209,13 @@ impl Image {
     /// What was set on one broker, by key.
     pub fn broker_config(&self, id: NodeId) -> Arc<ConfigMap> {
         self.config(&ConfigResource::broker(id)).cloned().unwrap_or_default()
+    }
+
+    /// Whether new replicas are kept off a broker (`cordoned.log.dirs`, KIP-1066).
+    pub fn is_cordoned(&self, id: NodeId) -> bool {
+        let set = self.config(&ConfigResource::broker(id));
+        let directories = set.and_then(|config| config.get(keys::CORDONED_LOG_DIRS.name()));
+        directories.is_some_and(|text| text.split(',').any(|directory| directory.trim() == "*"))
     }
 
     /// What was set on all brokers, by key.

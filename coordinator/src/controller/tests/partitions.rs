@@ -8,9 +8,10 @@ use vltava_wire::messages::alter_partition_reassignments::{
 };
 use vltava_wire::messages::create_topics::CreatableTopic;
 use vltava_wire::messages::elect_leaders::TopicPartitions;
+use vltava_wire::messages::incremental_alter_configs::{AlterConfigsResource, AlterableConfig};
 use vltava_wire::messages::{
     AlterPartitionReassignmentsRequest, AlterPartitionRequest, ElectLeadersRequest,
-    ListPartitionReassignmentsRequest,
+    IncrementalAlterConfigsRequest, ListPartitionReassignmentsRequest,
 };
 use vltava_wire::{ErrorCode, NodeId};
 
@@ -218,6 +219,71 @@ fn a_reassignment_ends_when_what_it_adds_is_in_sync() {
     assert!(!done.is_reassigning());
     assert_eq!(done.replicas, [3, 4].map(NodeId));
     assert_eq!(world.state("t"), (3, vec![3, 4]));
+}
+
+/// A broker that is to go, or is not to go after all.
+fn cordon(world: &mut World, broker: i32, operation: i8) {
+    let config = AlterableConfig {
+        name: "cordoned.log.dirs".into(),
+        config_operation: operation,
+        value: (operation == SET).then(|| "*".into()),
+    };
+    let resource = AlterConfigsResource {
+        resource_type: 4,
+        resource_name: broker.to_string().into(),
+        configs: vec![config],
+    };
+    let request =
+        IncrementalAlterConfigsRequest { resources: vec![resource], ..Default::default() };
+    let answer = world.operate(|controller, _| controller.incremental_alter_configs(&request));
+    assert_eq!(answer.expect("an answer").responses[0].error_code, ErrorCode::NONE);
+}
+
+const SET: i8 = 0;
+const DELETE: i8 = 1;
+
+#[test]
+fn a_cordoned_broker_keeps_what_it_has_and_gets_nothing_new() {
+    let mut world = World::new();
+    world.brokers(&[1, 2, 3, 4]);
+    world.topic("old", &[4, 1], &[]);
+    cordon(&mut world, 4, SET);
+    let placed = |world: &mut World, name: &str, replicas: i16| {
+        let topic = CreatableTopic {
+            name: name.into(),
+            num_partitions: 12,
+            replication_factor: replicas,
+            ..CreatableTopic::default()
+        };
+        let code = world.create(vec![topic]).topics[0].error_code;
+        let on = |id: i32| {
+            let topic = world.image.topic(name);
+            topic.is_some_and(|topic| {
+                topic.partitions.values().any(|it| it.replicas.contains(&NodeId(id)))
+            })
+        };
+        (code, on(4), on(3))
+    };
+    assert_eq!(placed(&mut world, "new", 3), (ErrorCode::NONE, false, true));
+    let too_many = (ErrorCode::INVALID_REPLICATION_FACTOR, false, false);
+    assert_eq!(placed(&mut world, "many", 4), too_many);
+    let reassign = |world: &mut World, topic: &str, replicas: &[i32]| {
+        let partition =
+            ReassignablePartition { partition_index: 0, replicas: Some(replicas.to_vec()) };
+        let topics = vec![ReassignableTopic { name: topic.into(), partitions: vec![partition] }];
+        let request = AlterPartitionReassignmentsRequest { topics, ..Default::default() };
+        let decide = |controller: &mut crate::controller::Controller, _| {
+            controller.alter_partition_reassignments(&request)
+        };
+        world.operate(decide).expect("an answer").responses[0].partitions[0].error_code
+    };
+    let refused = ErrorCode::INVALID_REPLICA_ASSIGNMENT;
+    assert_eq!(reassign(&mut world, "new", &[4, 1, 2]), refused, "nothing moves onto it");
+    assert_eq!(world.state("old"), (4, vec![4, 1]), "it leads what it has");
+    assert_eq!(reassign(&mut world, "old", &[1, 4]), ErrorCode::NONE, "it may keep what it has");
+    assert_eq!(reassign(&mut world, "old", &[1, 2]), ErrorCode::NONE, "and be drained");
+    cordon(&mut world, 4, DELETE);
+    assert_eq!(placed(&mut world, "many", 4), (ErrorCode::NONE, true, true));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Keys about how followers copy from leaders, and how consumers fetch.
 
-use crate::spec::Check::AtLeast;
+use crate::spec::Check::{AtLeast, OneOf};
 
 keys! {
     /// How many connections a broker opens to each leader that it copies from.
@@ -40,6 +40,11 @@ keys! {
     /// `follower.replication.throttled.replicas` of their topics names (KIP-73).
     FOLLOWER_REPLICATION_THROTTLED_RATE: i64 = "follower.replication.throttled.rate",
         Some("9223372036854775807"), AtLeast(0), Broker, ClusterWide, Medium;
+    /// Whether new replicas are kept off the broker (KIP-1066, Kafka 4.3): `*` for all of its log
+    /// directories, which is all that can be said here; not set, none are. Set it on one broker at
+    /// run time, before its replicas are moved away for good: what it holds stays and works on.
+    CORDONED_LOG_DIRS: Vec<String> = "cordoned.log.dirs", Some(""), OneOf(&["*"]),
+        Broker, PerBroker, Medium;
     /// Over how many windows of time the rate of throttled replication is taken.
     REPLICATION_QUOTA_WINDOW_NUM: i32 = "replication.quota.window.num", Some("11"), AtLeast(1),
         Broker, ReadOnly, Low;
