@@ -1,39 +1,36 @@
 //! Writing objects: server-side apply of those that are not as they should be, deletion of orphans.
 
-use std::collections::BTreeSet;
-
-use kube::api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
+use kube::api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams};
 use kube::core::{GroupVersionKind, Status};
 use kube::{Api, Client};
 use serde_json::Value;
 use vltava_crd::KafkaCluster;
 
 use crate::covers::covers;
+use crate::dereference::Found;
 use crate::error::{OperatorError, Outcome};
 use crate::names;
 use crate::template::{self, digest};
-
-/// The kinds that a cluster may have more or fewer of, by group, version and name.
-const KINDS: [(&str, &str, &str); 4] = [
-    ("", "v1", "Service"),
-    ("", "v1", "ConfigMap"),
-    ("policy", "v1", "PodDisruptionBudget"),
-    ("networking.k8s.io", "v1", "NetworkPolicy"),
-];
 
 /// Writes the objects that are not as they should be; returns how many.
 ///
 /// # Errors
 /// The first that the API server does not take.
-pub async fn apply(client: &Client, objects: &[Value]) -> Outcome<usize> {
+pub async fn apply(client: &Client, found: &Found, objects: &[Value]) -> Outcome<usize> {
     let mut written = 0;
     for object in objects {
         let mut object = object.clone();
         let name = &text(&object["metadata"]["name"]).to_owned();
         let api = api_of(client, &object);
         let what = format!("{} {name}", text(&object["kind"]));
-        let live = api.get_opt(name).await.map_err(OperatorError::read(what.clone()))?;
-        let live = live.map(|live| serde_json::to_value(live).unwrap_or_default());
+        let live = match found.live(text(&object["kind"]), name) {
+            Some(live) => Some(live),
+            // One that does not carry our labels, because it is not ours or lost them.
+            None => {
+                let live = api.get_opt(name).await.map_err(OperatorError::read(what.clone()))?;
+                live.map(|live| serde_json::to_value(live).unwrap_or_default())
+            }
+        };
         if let Some(live) = &live {
             check_owner(live, &object, &what)?;
             if is_set(&object) {
@@ -64,40 +61,35 @@ pub async fn apply(client: &Client, objects: &[Value]) -> Outcome<usize> {
     Ok(written)
 }
 
-/// Deletes what the cluster has and should not have.
+/// Deletes what the cluster has and should not have; returns how many.
 ///
 /// # Errors
 /// If the API server does not answer, or forbids it.
 pub async fn delete_orphans(
     client: &Client,
     cluster: &KafkaCluster,
+    found: &Found,
     objects: &[Value],
 ) -> Outcome<usize> {
     let mut deleted = 0;
-    let ours = ListParams::default().labels(&names::text(&names::labels(cluster)));
-    for (group, version, kind) in KINDS {
-        let wanted: BTreeSet<&str> = objects
-            .iter()
-            .filter(|object| object["kind"] == kind)
-            .map(|object| text(&object["metadata"]["name"]))
-            .collect();
-        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
-        let namespace = names::namespace(cluster);
-        let api = Api::<DynamicObject>::namespaced_with(client.clone(), namespace, &resource);
-        let list = api.list(&ours).await.map_err(OperatorError::read(kind))?;
-        for found in list {
-            let owners = found.metadata.owner_references.unwrap_or_default();
-            let is_ours =
-                owners.iter().any(|owner| Some(&owner.uid) == cluster.metadata.uid.as_ref());
-            let name = found.metadata.name.unwrap_or_default();
-            if !is_ours || wanted.contains(name.as_str()) {
-                continue;
-            }
-            tracing::info!("deleting {kind} {name}");
-            let gone = api.delete(&name, &DeleteParams::default()).await;
-            gone.map_err(OperatorError::write(format!("{kind} {name}")))?;
-            deleted += 1;
+    for live in found.may_be_orphans() {
+        let is_wanted = |object: &Value| {
+            object["kind"] == live["kind"] && object["metadata"]["name"] == live["metadata"]["name"]
+        };
+        let owners = live["metadata"]["ownerReferences"].as_array();
+        let uid = cluster.metadata.uid.as_deref();
+        let is_ours = owners.into_iter().flatten().any(|owner| owner["uid"].as_str() == uid);
+        if !is_ours || objects.iter().any(is_wanted) {
+            continue;
         }
+        let name = text(&live["metadata"]["name"]);
+        let what = format!("{} {name}", text(&live["kind"]));
+        tracing::info!("deleting {what}");
+        match api_of(client, &live).delete(name, &DeleteParams::default()).await {
+            Err(kube::Error::Api(status)) if status.code == 404 => {}
+            gone => gone.map(|_| ()).map_err(OperatorError::write(what))?,
+        }
+        deleted += 1;
     }
     Ok(deleted)
 }

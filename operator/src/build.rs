@@ -1,11 +1,12 @@
 //! The objects that make up a cluster, from its manifest and what was found: pure, one file a kind.
 
 mod budget;
-mod founding;
+pub mod founding;
 mod network_policy;
 mod services;
 mod statefulset;
 
+pub use budget::budget;
 pub use statefulset::{inside, is_dynamic};
 
 use serde_json::{Value, json};
@@ -13,6 +14,7 @@ use vltava_crd::KafkaCluster;
 
 use crate::names;
 use crate::plan::Component;
+use crate::plan::disruption::Budget;
 
 /// What the objects follow from besides the manifest.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,10 +30,12 @@ pub struct Facts {
     pub brokers: i32,
     /// How many coordinators there are at the moment to be.
     pub coordinators: i32,
-    /// Who founds the quorum, while it is not founded: a directory id each.
-    pub founders: Option<Vec<String>>,
-    /// How many pods others may take away.
-    pub max_unavailable: i32,
+    /// Who founds the quorum, or founded it: a directory id each; none if that is not known.
+    pub founders: Vec<String>,
+    /// Whether the quorum was founded.
+    pub is_founded: bool,
+    /// What others may take away.
+    pub budget: Budget,
 }
 
 /// Every object of a cluster, in the order in which they are applied.
@@ -39,7 +43,7 @@ pub fn objects(cluster: &KafkaCluster, facts: &Facts) -> Vec<Value> {
     let mut objects = Vec::new();
     objects.extend(founding::config_map(cluster, facts));
     objects.extend(services::all(cluster, facts));
-    objects.push(budget::budget(cluster, facts));
+    objects.push(budget(cluster, facts));
     if cluster.spec.network_policy.enabled {
         objects.extend(network_policy::all(cluster));
     }

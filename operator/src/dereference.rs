@@ -4,9 +4,15 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Node, PersistentVolumeClaim, Pod, Service};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::storage::v1::StorageClass;
+use k8s_openapi::jiff::Timestamp;
 use kube::api::ListParams;
 use kube::{Api, Client};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 use vltava_crd::KafkaCluster;
 
 use crate::error::{OperatorError, Outcome};
@@ -16,6 +22,8 @@ use crate::plan::{Component, PodView, SetView};
 /// What was found.
 #[derive(Debug, Default)]
 pub struct Found {
+    /// When it was read.
+    pub at: Timestamp,
     /// The StatefulSets by name.
     pub sets: BTreeMap<String, StatefulSet>,
     /// The pods by name.
@@ -24,8 +32,12 @@ pub struct Found {
     pub claims: BTreeMap<String, PersistentVolumeClaim>,
     /// The Services by name.
     pub services: BTreeMap<String, Service>,
-    /// The ConfigMap by which the quorum is founded, while there is one.
-    pub founding: Option<ConfigMap>,
+    /// The ConfigMaps by name.
+    pub maps: BTreeMap<String, ConfigMap>,
+    /// The PodDisruptionBudgets by name.
+    pub budgets: BTreeMap<String, PodDisruptionBudget>,
+    /// The NetworkPolicies by name.
+    pub policies: BTreeMap<String, NetworkPolicy>,
     /// The machines that run pods of the cluster, by name.
     pub nodes: BTreeMap<String, Node>,
     /// The storage classes by name.
@@ -37,36 +49,42 @@ pub struct Found {
 /// # Errors
 /// If the API server does not answer, or forbids it.
 pub async fn dereference(client: &Client, cluster: &KafkaCluster) -> Outcome<Found> {
-    let namespace = names::namespace(cluster);
     let instance = names::labels(cluster)
         .into_iter()
         .filter(|(key, _)| !key.ends_with("managed-by"))
         .collect::<BTreeMap<_, _>>();
     let ours = ListParams::default().labels(&names::text(&instance));
-    let sets = Api::<StatefulSet>::namespaced(client.clone(), namespace);
-    let pods = Api::<Pod>::namespaced(client.clone(), namespace);
-    let claims = Api::<PersistentVolumeClaim>::namespaced(client.clone(), namespace);
-    let services = Api::<Service>::namespaced(client.clone(), namespace);
-    let maps = Api::<ConfigMap>::namespaced(client.clone(), namespace);
-    let read = OperatorError::read;
-    let sets = sets.list(&ours).await.map_err(read("StatefulSets"))?;
-    let pods = pods.list(&ours).await.map_err(read("pods"))?;
-    let claims = claims.list(&ours).await.map_err(read("volume claims"))?;
-    let services = services.list(&ours).await.map_err(read("Services"))?;
-    let founding = maps.get_opt(&names::founding(cluster)).await.map_err(read("founding"))?;
-    let mut found = Found {
-        sets: by_name(sets.items),
-        pods: by_name(pods.items),
-        claims: by_name(claims.items),
-        services: by_name(services.items),
-        founding,
-        ..Found::default()
-    };
-    found.nodes = nodes(client, &found.pods).await?;
-    let classes = Api::<StorageClass>::all(client.clone());
-    let classes = classes.list(&ListParams::default()).await.map_err(read("storage classes"))?;
-    found.classes = by_name(classes.items);
-    Ok(found)
+    let namespace = names::namespace(cluster);
+    let sets = list(client, namespace, &ours, "StatefulSets").await?;
+    let pods: BTreeMap<String, Pod> = list(client, namespace, &ours, "pods").await?;
+    let classes = Api::<StorageClass>::all(client.clone()).list(&ListParams::default()).await;
+    Ok(Found {
+        at: Timestamp::now(),
+        nodes: nodes(client, &pods).await?,
+        pods,
+        sets,
+        claims: list(client, namespace, &ours, "volume claims").await?,
+        services: list(client, namespace, &ours, "Services").await?,
+        maps: list(client, namespace, &ours, "ConfigMaps").await?,
+        budgets: list(client, namespace, &ours, "PodDisruptionBudgets").await?,
+        policies: list(client, namespace, &ours, "NetworkPolicies").await?,
+        classes: by_name(classes.map_err(OperatorError::read("storage classes"))?.items),
+    })
+}
+
+/// Everything of a kind in a namespace that carries these labels, by name.
+async fn list<K>(
+    client: &Client,
+    namespace: &str,
+    ours: &ListParams,
+    what: &str,
+) -> Outcome<BTreeMap<String, K>>
+where
+    K: kube::Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>,
+    K: Clone + std::fmt::Debug + DeserializeOwned,
+{
+    let api = Api::<K>::namespaced(client.clone(), namespace);
+    Ok(by_name(api.list(ours).await.map_err(OperatorError::read(what))?.items))
 }
 
 async fn nodes(client: &Client, pods: &BTreeMap<String, Pod>) -> Outcome<BTreeMap<String, Node>> {
@@ -85,6 +103,10 @@ async fn nodes(client: &Client, pods: &BTreeMap<String, Pod>) -> Outcome<BTreeMa
     Ok(nodes)
 }
 
+fn as_value<K: Serialize>(object: &K) -> Value {
+    serde_json::to_value(object).unwrap_or_default()
+}
+
 fn by_name<K: kube::Resource>(items: Vec<K>) -> BTreeMap<String, K> {
     items.into_iter().map(|it| (it.meta().name.clone().unwrap_or_default(), it)).collect()
 }
@@ -95,6 +117,31 @@ pub fn ordinal(name: &str) -> Option<i32> {
 }
 
 impl Found {
+    /// The ConfigMap by which the quorum is founded, while there is one.
+    pub fn founding(&self, cluster: &KafkaCluster) -> Option<&ConfigMap> {
+        self.maps.get(&names::founding(cluster))
+    }
+
+    /// An object that was found, as the API server has it.
+    pub fn live(&self, kind: &str, name: &str) -> Option<Value> {
+        match kind {
+            "StatefulSet" => self.sets.get(name).map(as_value),
+            "Service" => self.services.get(name).map(as_value),
+            "ConfigMap" => self.maps.get(name).map(as_value),
+            "PodDisruptionBudget" => self.budgets.get(name).map(as_value),
+            "NetworkPolicy" => self.policies.get(name).map(as_value),
+            _ => None,
+        }
+    }
+
+    /// What was found of the kinds that a cluster may have more or fewer of.
+    pub fn may_be_orphans(&self) -> impl Iterator<Item = Value> + '_ {
+        let services = self.services.values().map(as_value);
+        let maps = self.maps.values().map(as_value);
+        let budgets = self.budgets.values().map(as_value);
+        services.chain(maps).chain(budgets).chain(self.policies.values().map(as_value))
+    }
+
     /// The pods of a component as the plans see them.
     pub fn set_view(&self, cluster: &KafkaCluster, component: Component) -> SetView {
         let set = self.sets.get(&names::set(cluster, component));
@@ -132,7 +179,7 @@ impl Found {
                     ready: is_ready(pod),
                     running: is_running(pod),
                     deleting: pod.metadata.deletion_timestamp.is_some(),
-                    trouble: trouble(pod),
+                    trouble: trouble(pod, self.at),
                     name,
                 })
             })
@@ -159,34 +206,48 @@ fn is_running(pod: &Pod) -> bool {
 
 /// Restarts of a container after which it counts as one that does not come up.
 const RESTARTS: i32 = 2;
+/// How long a container may take to be started, in seconds. An image that is pulled from nowhere
+/// may not be refused for many minutes: kubelet says nothing meanwhile but that it creates it.
+const STARTS_MAX_S: i64 = 60;
+/// What kubelet says of a container that it is about to start. Whatever else one waits for
+/// (`ErrImagePull`, `RegistryUnavailable`, `CrashLoopBackOff`, and a dozen more) does not come by
+/// itself.
+const STARTS: [&str; 2] = ["ContainerCreating", "PodInitializing"];
 
-/// Why a pod does not come up by itself.
-fn trouble(pod: &Pod) -> Option<String> {
+/// Why a pod does not come up by itself, in Kubernetes' words where it has any.
+fn trouble(pod: &Pod, now: Timestamp) -> Option<String> {
     let status = pod.status.as_ref()?;
+    let mut waits_for = None;
+    let mut has_started = false;
     for container in status.container_statuses.iter().flatten() {
-        let waiting = container.state.as_ref().and_then(|state| state.waiting.as_ref());
+        let state = container.state.as_ref();
+        let waiting = state.and_then(|state| state.waiting.as_ref());
         let reason = waiting.and_then(|waiting| waiting.reason.clone()).unwrap_or_default();
-        let lasting = [
-            "CrashLoopBackOff",
-            "ImagePullBackOff",
-            "ErrImagePull",
-            "InvalidImageName",
-            "CreateContainerConfigError",
-            "CreateContainerError",
-            "ErrImageNeverPull",
-            "RunContainerError",
-        ];
-        if lasting.contains(&reason.as_str()) {
+        if !reason.is_empty() && !STARTS.contains(&reason.as_str()) {
             let message = waiting.and_then(|waiting| waiting.message.clone()).unwrap_or_default();
             return Some(format!("{reason}: {message}"));
         }
         if container.restart_count >= RESTARTS && !container.ready {
             return Some(format!("it was restarted {} times", container.restart_count));
         }
+        has_started |= waiting.is_none() || container.restart_count > 0;
+        waits_for = waits_for.or(Some(reason).filter(|reason| !reason.is_empty()));
     }
-    let unschedulable =
-        status.conditions.iter().flatten().find(|it| {
-            it.type_ == "PodScheduled" && it.reason.as_deref() == Some("Unschedulable")
-        })?;
-    Some(format!("Unschedulable: {}", unschedulable.message.clone().unwrap_or_default()))
+    let unschedulable = status
+        .conditions
+        .iter()
+        .flatten()
+        .find(|it| it.type_ == "PodScheduled" && it.reason.as_deref() == Some("Unschedulable"));
+    if let Some(condition) = unschedulable {
+        return Some(format!("Unschedulable: {}", condition.message.clone().unwrap_or_default()));
+    }
+    let since = status.start_time.as_ref().or(pod.metadata.creation_timestamp.as_ref())?;
+    let seconds = now.as_second() - since.0.as_second();
+    (!has_started && seconds > STARTS_MAX_S).then(|| {
+        let what = waits_for.unwrap_or_else(|| "no machine has begun".to_owned());
+        format!("it has not started within {STARTS_MAX_S} s ({what}); its events say why")
+    })
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,11 @@
 //! Which cluster this is, and whether it is still to be founded.
 
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use kube::ResourceExt;
 use vltava_crd::KafkaCluster;
 use vltava_wire::Uuid;
 
+use crate::build::founding;
 use crate::dereference::Found;
 use crate::names;
 use crate::plan::{ClusterView, Component};
@@ -22,19 +24,28 @@ pub enum Identity {
     Known {
         /// The cluster's id.
         cluster_id: String,
-        /// Who founds the quorum: directory ids, as long as it is not founded.
-        founders: Option<Vec<String>>,
+        /// Who founds the quorum, or founded it: a directory id each; none if that is not known.
+        founders: Vec<String>,
+        /// Whether the quorum was founded.
+        is_founded: bool,
     },
 }
 
-/// Finds out. A cluster is founded only where no volume says that there was one.
+/// Finds out. A cluster gets its identity only where no volume says that there was one.
+///
+/// Who founds the quorum is decided once and kept on the coordinators' claims, so that a founding
+/// which was interrupted goes on as it began: a coordinator that has its part done keeps it, and
+/// one that has not does it under the directory id that the others know. That a quorum was founded
+/// is kept on all claims and on the coordinators' set. From then on nobody founds: an empty disk is
+/// then one that was lost.
 pub fn identify(
     cluster: &KafkaCluster,
     found: &Found,
     view: Option<&ClusterView>,
     random: &mut dyn FnMut() -> u128,
 ) -> Identity {
-    let mut ids: Vec<String> = found.claims.values().filter_map(id_of_claim).collect();
+    let mut ids: Vec<String> =
+        found.claims.values().filter_map(|it| note(it, names::CLUSTER_ID)).collect();
     ids.sort();
     ids.dedup();
     if ids.len() > 1 {
@@ -45,10 +56,7 @@ pub fn identify(
     if !has_sets && found.claims.values().any(leaving) {
         return Identity::Waits;
     }
-    let of_sets = found
-        .sets
-        .values()
-        .find_map(|set| set.metadata.annotations.as_ref()?.get(names::CLUSTER_ID).cloned());
+    let of_sets = found.sets.values().find_map(|set| note(set, names::CLUSTER_ID));
     let of_status = cluster.status.as_ref().and_then(|status| status.cluster_id.clone());
     let is_new = !has_sets && found.claims.is_empty();
     let cluster_id = ids
@@ -56,33 +64,36 @@ pub fn identify(
         .or(of_sets)
         .or(of_status)
         .unwrap_or_else(|| Uuid::from_random(random()).to_string());
-    let is_founded = view.is_some_and(|view| view.quorum.is_some());
-    let written = found.founding.as_ref().and_then(|map| {
-        let text = map.data.as_ref()?.get("initial-controllers")?.clone();
-        Some(text.split(',').filter_map(|it| Some(it.rsplit_once(':')?.1.to_owned())).collect())
-    });
-    let founders = match written {
-        _ if is_founded => None,
-        Some(written) => Some(written),
+    let founders = match founders(cluster, found) {
+        Some(founders) => founders,
         None if is_new => {
             let count = cluster.spec.coordinators.replicas;
-            Some((0..count).map(|_| Uuid::from_random(random()).to_string()).collect())
+            (0..count).map(|_| Uuid::from_random(random()).to_string()).collect()
         }
-        None => None,
+        None => Vec::new(),
     };
-    Identity::Known { cluster_id, founders }
+    let is_founded = view.is_some_and(|view| view.quorum.is_some())
+        || found.claims.values().any(|claim| note(claim, names::FOUNDED).is_some())
+        || found.sets.values().any(|set| note(set, names::FOUNDED).is_some());
+    Identity::Known { cluster_id, founders, is_founded }
 }
 
-fn id_of_claim(claim: &PersistentVolumeClaim) -> Option<String> {
-    claim.metadata.annotations.as_ref()?.get(names::CLUSTER_ID).cloned()
+/// Who founds the quorum, as it was decided before.
+fn founders(cluster: &KafkaCluster, found: &Found) -> Option<Vec<String>> {
+    let map = found.founding(cluster).and_then(|map| {
+        let text = map.data.as_ref()?.get(founding::KEY)?;
+        Some(text.split(',').filter_map(|it| Some(it.rsplit_once(':')?.1.to_owned())).collect())
+    });
+    let of_claim = || found.claims.values().find_map(|claim| note(claim, names::FOUNDERS));
+    let of_template = || {
+        let set = found.sets.get(&names::set(cluster, Component::Coordinator))?;
+        let templates = set.spec.volume_claim_templates.as_ref()?;
+        templates.iter().find_map(|claim| note(claim, names::FOUNDERS))
+    };
+    let split = |text: String| text.split(',').map(str::to_owned).collect();
+    map.or_else(|| of_claim().or_else(of_template).map(split))
 }
 
-/// The coordinators' claims: whether a majority of those that vote is lost is seen by them.
-pub fn has_claim(
-    cluster: &KafkaCluster,
-    found: &Found,
-    component: Component,
-    ordinal: i32,
-) -> bool {
-    found.claims.contains_key(&format!("data-{}", names::pod(cluster, component, ordinal)))
+fn note(object: &impl ResourceExt, key: &str) -> Option<String> {
+    object.annotations().get(key).cloned()
 }

@@ -26,8 +26,13 @@ const OF_BROKER: i8 = 2;
 /// Where a setting of all brokers at run time comes from.
 const OF_ALL_BROKERS: i8 = 3;
 /// Keys of a broker that the plans look at.
-const LOOKED_AT: [&str; 4] =
-    ["listeners", "advertised.listeners", "listener.security.protocol.map", "vltava.pod.uid"];
+const LOOKED_AT: [&str; 5] = [
+    "listeners",
+    "advertised.listeners",
+    "listener.security.protocol.map",
+    "vltava.pod.uid",
+    "cordoned.log.dirs",
+];
 
 /// A connection to a cluster's brokers inside.
 ///
@@ -48,6 +53,9 @@ pub fn connect(cluster: &KafkaCluster, brokers: i32) -> Outcome<Cluster> {
 }
 
 /// Asks the cluster for all that the plans decide by.
+///
+/// *Invariant:* brokers are asked for their settings first, then the quorum, then the topics: so
+/// that a broker which says that it is cordoned was so when the topics were listed.
 ///
 /// # Errors
 /// If no broker answers. What only some cannot answer is left out.

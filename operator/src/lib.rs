@@ -6,6 +6,7 @@
 
 pub mod apply;
 pub mod build;
+pub mod calls;
 pub mod covers;
 pub mod dereference;
 pub mod error;

@@ -10,6 +10,11 @@ use crate::plan::Component;
 pub const MANAGER: &str = "vltava-operator";
 /// Where the cluster's id is kept: on volumes' claims, and on the sets that make them.
 pub const CLUSTER_ID: &str = "vltava.dev/cluster-id";
+/// Who founds the quorum: the directory ids of the coordinators from the first on, separated by
+/// commas; on the coordinators' claims.
+pub const FOUNDERS: &str = "vltava.dev/founders";
+/// That the quorum was founded: on all claims, and on the coordinators' set.
+pub const FOUNDED: &str = "vltava.dev/founded";
 /// What a broker's rack is told by.
 pub const RACK: &str = "vltava.dev/rack";
 /// A digest of what was applied.
@@ -19,6 +24,10 @@ pub const EVICTED: &str = "vltava.dev/evicted";
 /// The keys that the manifest had brokers told at run time, separated by commas.
 pub const APPLIED_CONFIG: &str = "vltava.dev/applied-config";
 
+/// Which brokers the operator cordoned as they are to go: their numbers, separated by commas.
+pub const CORDONED: &str = "vltava.dev/cordoned";
+/// Which topics the operator throttles while their partitions move, separated by commas.
+pub const THROTTLED: &str = "vltava.dev/throttled";
 /// What the manifest said when the topics were applied last.
 pub const APPLIED_TOPICS: &str = "vltava.dev/applied-topics";
 /// The label of a pod's number.

@@ -11,6 +11,7 @@ pub mod disruption;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod rollout;
+pub mod throttle;
 
 pub use vltava_crd::plan::{
     BrokerView, ClusterView, ConfigValue, PartitionId, PartitionView, QuorumView, ReplicaView,

@@ -8,11 +8,12 @@ use std::time::Duration;
 use futures::StreamExt;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{Pod, Service};
+use kube::client::ClientBuilder;
 use kube::runtime::controller::Action;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::{Controller, watcher};
-use kube::{Api, Client, Resource};
+use kube::{Api, Client, Config, Resource};
 use parking_lot::{Mutex, RwLock};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
@@ -21,6 +22,7 @@ use vltava_crd::KafkaCluster;
 use vltava_net::admin::{Admin, Health};
 use vltava_net::{CancellationToken, ListenerConfig, ProcessMetrics};
 
+use crate::calls::Calls;
 use crate::error::{OperatorError, Outcome};
 use crate::lease::Leadership;
 use crate::plan::Notice;
@@ -149,11 +151,17 @@ pub fn run() -> Result<(), RunError> {
 
 async fn operate(settings: Settings) -> Result<(), RunError> {
     let api = |error| RunError::Api(Box::new(error));
-    let client = Client::try_default().await.map_err(api)?;
+    let calls = Calls::default();
+    let config = Config::infer().await.map_err(kube::Error::InferConfig).map_err(api)?;
+    let client = ClientBuilder::try_from(config).map_err(api)?.with_layer(&calls).build();
     let works = Arc::new(AtomicBool::new(false));
     let walks = Counter::default();
     let stop = CancellationToken::new();
-    serve(&settings, &works, &walks, &stop).await?;
+    let mut registry = Registry::default();
+    ProcessMetrics::register(&mut registry);
+    registry.register("vltava_operator_walks", "Walks over a cluster", walks.clone());
+    calls.register(&mut registry);
+    serve(&settings, &works, registry, &stop).await?;
     let mut leadership = Leadership::new(&client, &settings);
     let told = told_to_stop();
     tokio::pin!(told);
@@ -212,13 +220,9 @@ fn failed(cluster: Arc<KafkaCluster>, error: &OperatorError, _: Arc<Context>) ->
 async fn serve(
     settings: &Settings,
     works: &Arc<AtomicBool>,
-    walks: &Counter,
+    registry: Registry,
     stop: &CancellationToken,
 ) -> Result<(), RunError> {
-    let mut registry = Registry::default();
-    ProcessMetrics::register(&mut registry);
-    let help = "Walks over a cluster";
-    registry.register("vltava_operator_walks", help, walks.clone());
     let listener = ListenerConfig::new("admin", "", settings.admin_port);
     let listener = listener.bind().await.map_err(RunError::Admin)?;
     let live = Box::new(|| Health::Good("the process answers".to_owned()));

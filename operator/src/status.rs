@@ -34,6 +34,10 @@ pub struct Report {
     pub image: Option<String>,
     /// The coordinators' image.
     pub coordinator_image: Option<String>,
+    /// The brokers' image where the spec names none.
+    pub default_image: Option<String>,
+    /// The coordinators' image where the spec names none.
+    pub default_coordinator_image: Option<String>,
     /// What is on its way.
     pub progressing: Option<Finding>,
     /// What needs a person.
@@ -63,6 +67,11 @@ pub fn status(
         cluster_id: report.cluster_id.clone().or(before.cluster_id.clone()),
         image: report.image.clone().or(before.image.clone()),
         coordinator_image: report.coordinator_image.clone().or(before.coordinator_image.clone()),
+        default_image: report.default_image.clone().or(before.default_image.clone()),
+        default_coordinator_image: report
+            .default_coordinator_image
+            .clone()
+            .or(before.default_coordinator_image.clone()),
         brokers: Some(nodes(cluster, Component::Broker, brokers)),
         coordinators: Some(nodes(cluster, Component::Coordinator, coordinators)),
         quorum_leader: view.and_then(|view| Some(view.quorum.as_ref()?.leader)),

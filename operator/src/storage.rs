@@ -48,24 +48,8 @@ pub fn compare(
 
 /// A quantity as Kubernetes writes it, in bytes or cores.
 pub fn amount(text: &str) -> Option<f64> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let number: f64 = digits.parse().ok()?;
-    let unit = match &text[digits.len()..] {
-        "" => 1.0,
-        "m" => 1e-3,
-        "k" => 1e3,
-        "M" => 1e6,
-        "G" => 1e9,
-        "T" => 1e12,
-        "P" => 1e15,
-        "E" => 1e18,
-        "Ki" => 1024.0,
-        "Mi" => 1024f64.powi(2),
-        "Gi" => 1024f64.powi(3),
-        "Ti" => 1024f64.powi(4),
-        "Pi" => 1024f64.powi(5),
-        "Ei" => 1024f64.powi(6),
-        _ => return None,
-    };
-    Some(number * unit)
+    match text.strip_suffix('m') {
+        Some(thousandths) => Some(thousandths.parse::<f64>().ok()? * 1e-3),
+        None => vltava_crd::validate::amount(text),
+    }
 }

@@ -1,37 +1,34 @@
 //! One reconciliation as a straight walk: dereference → validate → identify → ask the cluster →
 //! decide → build → apply → delete orphans → act → status.
 
+mod partitions;
+mod quorum;
 mod roll;
+mod settings;
+mod volumes;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
+use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client};
 use serde_json::json;
-use vltava_client::{AlterOp, Cluster, ConfigResource, RaftVoter};
-use vltava_crd::status::{KafkaClusterStatus, StorageStatus};
+use vltava_client::Cluster;
+use vltava_crd::status::KafkaClusterStatus;
 use vltava_crd::validate::{Target, validate};
-use vltava_crd::{
-    COORDINATOR_LISTENER, FIRST_COORDINATOR_ID, KafkaCluster, KafkaClusterSpec, ReclaimPolicy,
-    Topic,
-};
+use vltava_crd::{FIRST_COORDINATOR_ID, KafkaCluster};
 
-use crate::build::{self, Facts, is_dynamic};
-use crate::dereference::{Found, dereference, ordinal};
+use crate::build::{self, Facts};
+use crate::dereference::{Found, dereference};
 use crate::error::{OperatorError, Outcome};
 use crate::identity::{Identity, identify};
-use crate::plan::config;
 use crate::plan::disruption::disruption;
-use crate::plan::moves::{self, moves};
 use crate::plan::rollout::Input;
-use crate::plan::voters::{self, Change};
-use crate::plan::{ClusterView, Component, Notice, SetView};
+use crate::plan::{ClusterView, Component, Notice, SetView, moves, voters};
 use crate::server::Context;
 use crate::status::{Finding, Report, status};
-use crate::{apply, kafka, listeners, names, topics};
+use crate::{apply, kafka, names};
 
 /// When to look again while something is on its way.
 const SOON: Duration = Duration::from_secs(1);
@@ -68,7 +65,7 @@ pub async fn walk(context: &Context, cluster: &KafkaCluster) -> Outcome<Duration
     } else {
         let all: Vec<String> = problems.iter().map(ToString::to_string).collect();
         walk.report.invalid = Some(all.join("; "));
-        Ok(())
+        walk.guard().await
     };
     if let Err(error) = &outcome {
         let what = vltava_net::error_chain(error);
@@ -99,7 +96,7 @@ impl Walk<'_> {
     async fn keep(&mut self) -> Outcome {
         let mut random = || rand::random::<u128>();
         let identity = identify(self.cluster, &self.found, self.view.as_ref(), &mut random);
-        let (cluster_id, founders) = match identity {
+        let (cluster_id, founders, is_founded) = match identity {
             Identity::Waits => {
                 let what = "volumes of an earlier cluster are being deleted";
                 self.progress("Waiting", what);
@@ -111,17 +108,23 @@ impl Walk<'_> {
                      one",
                     ids.join(", ")
                 );
-                self.report.degraded = Some(Finding::new("TornVolumes", what));
+                self.degrade(Finding::new("TornVolumes", what)).await;
                 return Ok(());
             }
-            Identity::Known { cluster_id, founders } => (cluster_id, founders),
+            Identity::Known { cluster_id, founders, is_founded } => {
+                (cluster_id, founders, is_founded)
+            }
         };
         self.report.cluster_id = Some(cluster_id.clone());
         self.racks().await?;
-        let facts = self.facts(cluster_id, founders);
+        if is_founded {
+            self.founded().await?;
+        }
+        let facts = Facts { founders, is_founded, ..self.facts(cluster_id) };
         let objects = build::objects(self.cluster, &facts);
-        let written = apply::apply(&self.context.client, &objects).await?;
-        let deleted = apply::delete_orphans(&self.context.client, self.cluster, &objects).await?;
+        let written = apply::apply(&self.context.client, &self.found, &objects).await?;
+        let client = &self.context.client;
+        let deleted = apply::delete_orphans(client, self.cluster, &self.found, &objects).await?;
         if written + deleted > 0 {
             self.progress("Applying", "what the cluster is made of changes");
         }
@@ -131,7 +134,12 @@ impl Walk<'_> {
             self.settings(&kafka, &view).await?;
             self.listeners(&kafka, &view).await;
             self.topics(&kafka, &view).await?;
-            self.partitions(&kafka, &view).await;
+            if let Err(error) = self.partitions(&kafka, &view).await {
+                // The rest goes on, and so do moves that have begun.
+                let what = vltava_net::error_chain(&error);
+                self.report.degraded.get_or_insert(Finding::new("Moves", what));
+                self.progress("Moving", "what moves cannot be told at the moment");
+            }
             self.voters(&kafka, &view).await;
             self.leave(&kafka, &view, &facts).await?;
         }
@@ -142,20 +150,48 @@ impl Walk<'_> {
         Ok(())
     }
 
+    /// Says that something needs a person; with an event, if it was not said before.
+    async fn degrade(&mut self, finding: Finding) {
+        let said = self.cluster.status.iter().flat_map(|status| &status.conditions);
+        let mut said = said.filter(|it| it.type_ == "Degraded" && it.status == "True");
+        if !said.any(|it| it.reason == finding.reason && it.message == finding.message) {
+            self.tell(Notice::warning(finding.reason, finding.message.clone())).await;
+        }
+        self.report.degraded = Some(finding);
+    }
+
+    /// Keeps the budget of a running cluster true whose manifest is impossible: machines are
+    /// drained all the same.
+    async fn guard(&mut self) -> Outcome {
+        if self.found.sets.is_empty() {
+            return Ok(());
+        }
+        let facts = self.facts(String::new());
+        let budget = [build::budget(self.cluster, &facts)];
+        apply::apply(&self.context.client, &self.found, &budget).await.map(|_| ())
+    }
+
     fn progress(&mut self, reason: &'static str, what: impl Into<String>) {
         self.report.progressing.get_or_insert(Finding::new(reason, what));
     }
 
     /// What the objects follow from.
-    fn facts(&mut self, cluster_id: String, founders: Option<Vec<String>>) -> Facts {
+    fn facts(&mut self, cluster_id: String) -> Facts {
         let status = self.cluster.status.clone().unwrap_or_default();
         let spec = &self.cluster.spec;
         let images = &self.context.settings;
-        let broker_image =
-            spec.image.clone().or(status.image).unwrap_or_else(|| images.broker_image.clone());
-        let coordinator_image = match &spec.image {
-            Some(image) => beside(image),
-            None => status.coordinator_image.unwrap_or_else(|| images.coordinator_image.clone()),
+        // The defaults are pinned when they are needed first, and apart from what is named: a named
+        // image that is taken back leaves nothing behind.
+        let (broker_image, coordinator_image) = match &spec.image {
+            Some(image) => (image.clone(), beside(image)),
+            None => {
+                let broker = status.default_image.unwrap_or_else(|| images.broker_image.clone());
+                let coordinator = status.default_coordinator_image;
+                let coordinator = coordinator.unwrap_or_else(|| images.coordinator_image.clone());
+                self.report.default_image = Some(broker.clone());
+                self.report.default_coordinator_image = Some(coordinator.clone());
+                (broker, coordinator)
+            }
         };
         self.report.image = Some(broker_image.clone());
         self.report.coordinator_image = Some(coordinator_image.clone());
@@ -167,8 +203,9 @@ impl Walk<'_> {
             coordinator_image,
             brokers: self.brokers(),
             coordinators: self.coordinators(),
-            founders,
-            max_unavailable: disruption(&input).max_unavailable,
+            founders: Vec::new(),
+            is_founded: false,
+            budget: disruption(&input),
         }
     }
 
@@ -236,275 +273,16 @@ impl Walk<'_> {
         }
     }
 
-    /// Settings of all brokers that change at run time.
-    async fn settings(&mut self, kafka: &Cluster, view: &ClusterView) -> Outcome {
-        let wanted: BTreeMap<&str, &str> = self
-            .cluster
-            .spec
-            .brokers
-            .config
-            .iter()
-            .filter(|(key, _)| is_dynamic(key))
-            .map(|(key, value)| (key.as_str(), value.as_str()))
-            .collect();
-        let set = self.found.sets.get(&names::set(self.cluster, Component::Broker));
-        let note = set
-            .and_then(|set| set.metadata.annotations.as_ref()?.get(names::APPLIED_CONFIG).cloned())
-            .unwrap_or_default();
-        let owned: BTreeSet<&str> = note.split(',').filter(|key| !key.is_empty()).collect();
-        let changes = config::changes(&wanted, &owned, &view.config);
-        let listed = |keys: BTreeSet<&str>| keys.into_iter().collect::<Vec<_>>().join(",");
-        // What is about to be set is noted first: so it is given back one day, come what may.
-        let both = listed(wanted.keys().copied().chain(owned.iter().copied()).collect());
-        let now = listed(wanted.keys().copied().collect());
-        let next = if changes.is_empty() { now } else { both };
-        if next != note {
-            self.annotate_set(names::APPLIED_CONFIG, &next).await?;
-        }
-        if changes.is_empty() {
-            return Ok(());
-        }
-        let keys: Vec<&str> = changes.iter().map(|(key, _)| *key).collect();
-        match kafka.alter_configs(&ConfigResource::all_brokers(), &changes, false).await {
-            Ok(()) => {
-                let what = format!("{} changed at run time", keys.join(", "));
-                self.tell(Notice::normal("Configured", what.clone())).await;
-                self.progress("Configuring", what);
-            }
-            Err(error) => {
-                let what = format!("{}: {}", keys.join(", "), vltava_net::error_chain(&error));
-                self.report.degraded = Some(Finding::new("ConfigRefused", what));
-            }
-        }
-        Ok(())
-    }
-
-    /// Listeners that brokers open and close at run time.
-    async fn listeners(&mut self, kafka: &Cluster, view: &ClusterView) {
-        for id in 1..=self.sets[0].replicas {
-            let told = listeners::told(self.cluster, &self.found, id);
-            let Some((set, reset)) = listeners::changes(&told, view, id) else { continue };
-            let set = set.into_iter().map(|(key, value)| (key, AlterOp::Set(value.to_owned())));
-            let changes: Vec<(&str, AlterOp)> =
-                set.chain(reset.into_iter().map(|key| (key, AlterOp::Delete))).collect();
-            match kafka.alter_configs(&ConfigResource::broker(id), &changes, false).await {
-                Ok(()) => {
-                    self.progress("Listening", format!("the listeners of broker {id} change"))
-                }
-                Err(error) => {
-                    let why = vltava_net::error_chain(&error);
-                    let what = format!("the listeners of broker {id} cannot change: {why}");
-                    self.report.degraded = Some(Finding::new("ListenersRefused", what));
-                }
-            }
-        }
-    }
-
-    async fn topics(&mut self, kafka: &Cluster, view: &ClusterView) -> Outcome {
-        let live = view.brokers.values().filter(|broker| !broker.fenced).count();
-        let asked = self.cluster.spec.topics.iter().filter_map(|topic| topic.replication_factor);
-        let most = usize::try_from(asked.max().unwrap_or(1)).unwrap_or(1);
-        if live < most && self.found.founding.is_some() {
-            return Ok(());
-        }
-        let set = self.found.sets.get(&names::set(self.cluster, Component::Broker));
-        let has_set = set.is_some();
-        let written = set
-            .and_then(|set| set.metadata.annotations.as_ref()?.get(names::APPLIED_TOPICS).cloned());
-        let previous: Option<Vec<Topic>> =
-            written.as_deref().and_then(|text| serde_json::from_str(text).ok());
-        let previous =
-            previous.map(|topics| KafkaClusterSpec { topics, ..self.cluster.spec.clone() });
-        let rows = topics::follow(kafka, self.cluster, previous.as_ref(), view).await;
-        if rows.iter().any(|row| matches!(row.state.as_str(), "Pending" | "Changing")) {
-            self.progress("Topics", "topics become as they are declared");
-        }
-        self.report.topics = Some(rows);
-        // Those that were declared once stay noted as long as they exist: the status of a walk may
-        // not have come back when the next one begins.
-        let before = previous.map(|spec| spec.topics).unwrap_or_default();
-        let is_declared = |name: &str| self.cluster.spec.topics.iter().any(|it| it.name == name);
-        let kept = before
-            .into_iter()
-            .filter(|it| !is_declared(&it.name) && view.topics.contains_key(&it.name));
-        let now: Vec<Topic> = self.cluster.spec.topics.iter().cloned().chain(kept).collect();
-        let now = serde_json::to_string(&now).unwrap_or_default();
-        if has_set && written.as_ref() != Some(&now) {
-            self.annotate_set(names::APPLIED_TOPICS, &now).await?;
-        }
-        Ok(())
-    }
-
-    /// Notes something on the brokers' set.
-    async fn annotate_set(&self, key: &str, value: &str) -> Outcome {
-        let name = names::set(self.cluster, Component::Broker);
-        let namespace = names::namespace(self.cluster);
-        let api = Api::<k8s_openapi::api::apps::v1::StatefulSet>::namespaced(
-            self.context.client.clone(),
-            namespace,
-        );
-        let patch = json!({"metadata": {"annotations": {key: value}}});
-        let written = api.patch(&name, &PatchParams::default(), &Patch::Merge(&patch)).await;
-        written.map(|_| ()).map_err(OperatorError::write(format!("a note on {name}")))
-    }
-
-    /// Partitions that move: off brokers that go, onto new ones, to more or fewer replicas.
-    async fn partitions(&mut self, kafka: &Cluster, view: &ClusterView) {
-        let wanted = self.cluster.spec.brokers.replicas;
-        let replicas: BTreeMap<String, usize> = self
-            .cluster
-            .spec
-            .topics
-            .iter()
-            .filter_map(|topic| {
-                let replicas = usize::try_from(topic.replication_factor?).ok()?;
-                Some((topic.name.clone(), replicas))
-            })
-            .collect();
-        let input = moves::Input { cluster: view, brokers: wanted, replicas: &replicas };
-        if let Some(why) = moves::refused(&input) {
-            self.report.degraded = Some(Finding::new("ScaleRefused", why));
-        }
-        let next = moves(&input);
-        for it in &next {
-            let id = &it.partition;
-            tracing::info!("moving {id} to {:?}", it.replicas);
-            let moved = kafka.reassign_partition(&id.topic, id.index, Some(it.replicas.clone()));
-            if let Err(error) = moved.await {
-                tracing::warn!("{id} cannot move: {}", vltava_net::error_chain(&error));
-            }
-        }
-        let moving = view.partitions().filter(|(_, _, it)| it.is_moving()).count();
-        if !next.is_empty() && moving == 0 {
-            let what = format!("{} partitions begin to move", next.len());
-            self.tell(Notice::normal("Moving", what)).await;
-        }
-        if moving + next.len() > 0 {
-            self.progress("Moving", format!("{} partitions move", moving + next.len()));
-        }
-    }
-
-    /// Who votes among the coordinators.
-    async fn voters(&mut self, kafka: &Cluster, view: &ClusterView) {
-        let Some(quorum) = &view.quorum else { return };
-        let wanted = self.cluster.spec.coordinators.replicas;
-        let ids: Vec<i32> = (0..wanted).map(|index| FIRST_COORDINATOR_ID + index).collect();
-        let Some(change) = voters::next(quorum, &ids) else {
-            if quorum.voters.len() != ids.len() {
-                let (voters, wanted) = (quorum.voters.len(), ids.len());
-                self.progress("Voters", format!("{voters} coordinators vote, {wanted} are to"));
-            }
-            return;
-        };
-        let outcome = self.change(kafka, &change).await;
-        match outcome {
-            Ok(what) => {
-                self.tell(Notice::normal("Voters", what.clone())).await;
-                self.progress("Voters", what);
-            }
-            Err(what) => self.progress("Voters", what),
-        }
-    }
-
-    async fn change(&self, kafka: &Cluster, change: &Change) -> Result<String, String> {
-        let (id, directory) = match change {
-            Change::Add { id, directory } | Change::Remove { id, directory } => (*id, directory),
-        };
-        let directory_id =
-            directory.parse().map_err(|_| format!("{directory} is no directory id"))?;
-        let voter = RaftVoter { id, directory_id };
-        let chain = |error| vltava_net::error_chain(&error);
-        match change {
-            Change::Add { .. } => {
-                let ordinal = id - FIRST_COORDINATOR_ID + 1;
-                let host = names::host(self.cluster, Component::Coordinator, ordinal);
-                let port = u16::try_from(names::COORDINATOR_PORT).unwrap_or_default();
-                let listeners = [(COORDINATOR_LISTENER, host.as_str(), port)];
-                kafka.add_raft_voter(&voter, &listeners).await.map_err(chain)?;
-                Ok(format!("coordinator {id} votes now"))
-            }
-            Change::Remove { .. } => {
-                kafka.remove_raft_voter(&voter).await.map_err(chain)?;
-                Ok(format!("coordinator {id} with the disk {directory} votes no more"))
-            }
-        }
-    }
-
-    /// Takes brokers off the books that are gone.
-    async fn leave(&mut self, kafka: &Cluster, view: &ClusterView, facts: &Facts) -> Outcome {
-        let has_pod = |id: i32| self.sets[0].pods.iter().any(|pod| pod.ordinal == id);
-        for id in moves::gone(view, facts.brokers, has_pod) {
-            let what = format!("broker {id} is taken off the books");
-            kafka.unregister_broker(id).await.map_err(OperatorError::tell(what.clone()))?;
-            self.tell(Notice::normal("BrokerLeft", what)).await;
-        }
-        let gone = |id: &i32| *id > facts.brokers;
-        if view.brokers.keys().any(gone) || facts.brokers != self.cluster.spec.brokers.replicas {
-            self.progress("Leaving", "brokers leave");
-        }
-        Ok(())
-    }
-
-    /// Volumes that grow, and those that go with their node.
-    async fn volumes(&mut self, facts: &Facts) -> Outcome {
-        let namespace = names::namespace(self.cluster);
-        let client = self.context.client.clone();
-        let api = Api::<PersistentVolumeClaim>::namespaced(client, namespace);
-        for component in [Component::Broker, Component::Coordinator] {
-            let (storage, count) = match component {
-                Component::Broker => (&self.cluster.spec.brokers.storage, facts.brokers),
-                Component::Coordinator => {
-                    (&self.cluster.spec.coordinators.storage, facts.coordinators)
-                }
-            };
-            let prefix = format!("data-{}-", names::set(self.cluster, component));
-            for (name, claim) in self.found.claims.iter().filter(|it| it.0.starts_with(&prefix)) {
-                let its = ordinal(name).unwrap_or(0);
-                let away = its > count && storage.reclaim_policy == ReclaimPolicy::Delete;
-                if away || claim.metadata.deletion_timestamp.is_some() {
-                    continue;
-                }
-                let Some(wanted) = storage.size.as_deref() else { continue };
-                match crate::storage::compare(claim, wanted, &self.found.classes) {
-                    crate::storage::Size::Same => {}
-                    crate::storage::Size::Grows => {
-                        let patch =
-                            json!({"spec": {"resources": {"requests": {"storage": wanted}}}});
-                        let written =
-                            api.patch(name, &PatchParams::default(), &Patch::Merge(&patch)).await;
-                        written.map_err(OperatorError::write(format!("the claim {name}")))?;
-                    }
-                    crate::storage::Size::Cannot(message) => {
-                        self.report.storage.push(StorageStatus { name: name.clone(), message });
-                    }
-                }
-            }
-        }
-        if let Some(first) = self.report.storage.first() {
-            let what = format!("{}: {}", first.name, first.message);
-            self.report.degraded.get_or_insert(Finding::new("Storage", what));
-        }
-        Ok(())
-    }
-
     async fn tell(&self, notice: Notice) {
         self.context.tell(self.cluster, notice).await;
     }
 
     /// Writes the status, if it says something else than before.
     async fn say(&mut self) -> Outcome {
-        for (id, topic, partition) in self.view.iter().flat_map(ClusterView::partitions) {
-            let alone = partition.leader.is_none() && !topic.internal;
-            if alone && self.report.degraded.is_none() {
-                let what = format!(
-                    "{id} has no leader: the brokers {:?} had all of it; bring one back with its \
-                     volume, or, if the data is lost, set unclean.leader.election.enable of the \
-                     topic",
-                    partition.isr
-                );
-                self.report.degraded = Some(Finding::new("Offline", what.clone()));
-                self.tell(Notice::warning("Offline", what)).await;
-            }
+        if let Some(what) = self.view.as_ref().and_then(offline)
+            && self.report.degraded.is_none()
+        {
+            self.degrade(Finding::new("Offline", what)).await;
         }
         let [brokers, coordinators] = &self.sets;
         let new = status(
@@ -520,6 +298,17 @@ impl Walk<'_> {
         }
         write_status(&self.context.client, self.cluster, &new).await
     }
+}
+
+/// The first partition without a leader, and what is left to do about it.
+fn offline(view: &ClusterView) -> Option<String> {
+    let mut declared = view.partitions().filter(|(_, topic, _)| !topic.internal);
+    let (id, _, partition) = declared.find(|(_, _, partition)| partition.leader.is_none())?;
+    Some(format!(
+        "{id} has no leader: the brokers {:?} had all of it; bring one back with its volume, or, \
+         if the data is lost, set unclean.leader.election.enable of the topic",
+        partition.isr
+    ))
 }
 
 async fn write_status(

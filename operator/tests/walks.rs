@@ -320,11 +320,8 @@ async fn an_object_of_somebody_else_is_never_taken_over() {
     assert!(degraded.message.contains("belongs to something else"), "{}", degraded.message);
 }
 
-#[tokio::test]
-async fn volumes_that_stayed_give_the_same_cluster_and_found_nothing_anew() {
-    let server = lab();
-    rest(&server, "prague").await;
-    let id = cluster_ids(&server);
+/// The resource is deleted, and what it owned goes with it; volumes stay.
+fn delete_resource(server: &Server) {
     let gone = [
         "statefulsets",
         "services",
@@ -334,7 +331,35 @@ async fn volumes_that_stayed_give_the_same_cluster_and_found_nothing_anew() {
         "poddisruptionbudgets",
         "networkpolicies",
     ];
-    server.state.lock().expect("no panic").objects.retain(|key, _| !gone.contains(&key.0.as_str()));
+    let state = &mut server.state.lock().expect("no panic");
+    state.objects.retain(|key, _| !gone.contains(&key.0.as_str()));
+    state.applied.clear();
+}
+
+fn founders(server: &Server) -> Option<Value> {
+    let map = server.get("configmaps", NAMESPACE, "prague-founding")?;
+    Some(map["data"]["initial-controllers"].clone())
+}
+
+#[tokio::test]
+async fn volumes_that_stayed_give_the_same_cluster_and_found_nothing_anew() {
+    let server = lab();
+    rest(&server, "prague").await;
+    let id = cluster_ids(&server);
+    // The quorum was there once: it is noted on every claim.
+    for claim in server.names("persistentvolumeclaims", NAMESPACE) {
+        server.edit("persistentvolumeclaims", NAMESPACE, &claim, |claim| {
+            claim["metadata"]["annotations"]["vltava.dev/founded"] = json!("true");
+        });
+    }
+    delete_resource(&server);
+    // All of the coordinators' volumes are lost besides: the brokers' still say what was.
+    server
+        .state
+        .lock()
+        .expect("no panic")
+        .objects
+        .retain(|key, _| key.0 != "persistentvolumeclaims" || !key.2.contains("coordinator"));
     declare(&server, "prague", prague());
     rest(&server, "prague").await;
     assert_eq!(cluster_ids(&server), id);
@@ -343,6 +368,77 @@ async fn volumes_that_stayed_give_the_same_cluster_and_found_nothing_anew() {
     let environment = &set["spec"]["template"]["spec"]["containers"][0]["env"];
     let told = environment.as_array().into_iter().flatten().find(|it| it["name"] == "CLUSTER_ID");
     assert_eq!(told.and_then(|it| it["value"].as_str()), id.first().map(String::as_str));
+}
+
+#[tokio::test]
+async fn a_founding_that_a_deletion_interrupted_goes_on_as_it_began() {
+    let server = lab();
+    rest(&server, "prague").await;
+    let (id, began) = (cluster_ids(&server), founders(&server).expect("it is being founded"));
+    delete_resource(&server);
+    // One of the claims had not been made yet.
+    server
+        .state
+        .lock()
+        .expect("no panic")
+        .objects
+        .retain(|key, _| key.2 != "data-prague-coordinator-3");
+    declare(&server, "prague", prague());
+    rest(&server, "prague").await;
+    assert_eq!(cluster_ids(&server), id);
+    assert_eq!(founders(&server), Some(began), "the same directory ids");
+}
+
+#[tokio::test]
+async fn a_quorum_that_was_founded_is_not_founded_on_empty_disks_again() {
+    let server = lab();
+    rest(&server, "prague").await;
+    server.edit("persistentvolumeclaims", NAMESPACE, "data-prague-broker-1", |claim| {
+        claim["metadata"]["annotations"]["vltava.dev/founded"] = json!("true");
+    });
+    rest(&server, "prague").await;
+    assert_eq!(founders(&server), None);
+    for claim in server.names("persistentvolumeclaims", NAMESPACE) {
+        let claim = server.get("persistentvolumeclaims", NAMESPACE, &claim).expect("it is there");
+        assert_eq!(claim["metadata"]["annotations"]["vltava.dev/founded"], "true", "{claim}");
+    }
+    // Every coordinator loses its disk, and the set makes new ones.
+    server
+        .state
+        .lock()
+        .expect("no panic")
+        .objects
+        .retain(|key, _| !(key.0 == "persistentvolumeclaims" && key.2.contains("coordinator")));
+    rest(&server, "prague").await;
+    assert_eq!(founders(&server), None);
+}
+
+fn all_brokers_are_unready(server: &Server) {
+    for ordinal in 1..=3 {
+        server.edit("pods", NAMESPACE, &format!("prague-broker-{ordinal}"), |pod| {
+            pod["status"]["conditions"][0]["status"] = json!("False");
+        });
+    }
+}
+
+fn evictions_of_the_unhealthy(server: &Server) -> Value {
+    let budget = server.get("poddisruptionbudgets", NAMESPACE, "prague").expect("it is there");
+    budget["spec"]["unhealthyPodEvictionPolicy"].clone()
+}
+
+#[tokio::test]
+async fn pods_that_nobody_would_miss_may_be_drained_whatever_the_budget_says() {
+    for spec in [prague(), json!({"brokers": {"config": {"num.partition": "3"}}})] {
+        let server = lab();
+        rest(&server, "prague").await;
+        assert_eq!(evictions_of_the_unhealthy(&server), "IfHealthyBudget");
+        // Also while the manifest is impossible.
+        server.edit("kafkaclusters", NAMESPACE, "prague", |cluster| cluster["spec"] = spec.clone());
+        all_brokers_are_unready(&server);
+        let context = context(server.client());
+        step(&server, &context, "prague").await;
+        assert_eq!(evictions_of_the_unhealthy(&server), "AlwaysAllow", "{spec}");
+    }
 }
 
 #[tokio::test]
@@ -458,6 +554,31 @@ async fn the_image_is_pinned_when_the_operator_is_upgraded() {
     let after = server.get("statefulsets", NAMESPACE, "prague-broker").expect("it is there");
     assert_eq!(after["spec"]["template"], before["spec"]["template"]);
     assert_eq!(server.writes(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn an_image_that_was_named_and_is_named_no_more_leaves_nothing_behind() {
+    let server = lab();
+    rest(&server, "prague").await;
+    let images = |server: &Server| {
+        ["prague-broker", "prague-coordinator"].map(|set| {
+            let set = server.get("statefulsets", NAMESPACE, set).expect("it is there");
+            set["spec"]["template"]["spec"]["containers"][0]["image"].clone()
+        })
+    };
+    let before = images(&server);
+    // The operator is upgraded meanwhile: its default is another by then.
+    let mut newer = context(server.client());
+    newer.settings.broker_image = "vltava-broker:2".to_owned();
+    newer.settings.coordinator_image = "vltava-coordinator:2".to_owned();
+    server.edit("kafkaclusters", NAMESPACE, "prague", |cluster| {
+        cluster["spec"]["image"] = json!("vltava-broker:nowhere");
+    });
+    assert!(step(&server, &newer, "prague").await);
+    assert_eq!(images(&server), ["vltava-broker:nowhere", "vltava-coordinator:nowhere"]);
+    server.edit("kafkaclusters", NAMESPACE, "prague", |cluster| cluster["spec"] = prague());
+    assert!(step(&server, &newer, "prague").await);
+    assert_eq!(images(&server), before);
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ pub(crate) const MANAGED: &[&str] = &[
     "controller.listener.names",
     "controller.quorum.bootstrap.servers",
     "controller.quorum.voters",
+    "cordoned.log.dirs",
     "inter.broker.listener.name",
     "listener.security.protocol.map",
     "listeners",

@@ -72,7 +72,7 @@ use crate::storage::Storage;
 #[serde(rename_all = "camelCase")]
 pub struct KafkaClusterSpec {
     /// The image of brokers and coordinators. Where it is not named, the operator's own default is
-    /// taken, and pinned in the status when the cluster is first applied.
+    /// taken, and pinned in the status when that happens for the first time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
     /// When nodes pull the image: `Always`, `IfNotPresent` or `Never`.
@@ -170,6 +170,10 @@ pub struct Brokers {
     /// Settings by Kafka's names. Those that can change at run time restart nothing.
     #[serde(default)]
     pub config: BTreeMap<String, String>,
+    /// How many bytes a second each broker sends, and receives, at most for partitions that move
+    /// to other brokers (KIP-73): `20Mi`. As fast as it goes where it is not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub move_rate: Option<String>,
     /// What each asks of the machine that it runs on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<ResourceRequirements>,
@@ -184,6 +188,7 @@ impl Default for Brokers {
             replicas: three(),
             storage: Storage::default(),
             config: BTreeMap::new(),
+            move_rate: None,
             resources: None,
             pod: Pod::default(),
         }

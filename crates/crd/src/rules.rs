@@ -168,6 +168,15 @@ pub(crate) const RULES: &[Rule] = &[
         says: Made("'`' + self.name + '` is a name of Kafka\\'s own topics; rename it'"),
     },
     Rule {
+        path: "spec.brokers",
+        rule: "!has(self.moveRate) || (isQuantity(self.moveRate) && \
+               quantity(self.moveRate).compareTo(quantity('64Ki')) >= 0)",
+        says: Made(
+            "'moveRate: `' + self.moveRate + '` is no rate to move at; write it as 20Mi, 64Ki at \
+             least'",
+        ),
+    },
+    Rule {
         path: "spec.topics.[].partitions",
         rule: "self >= 1 && self <= 100000",
         says: Text("so many partitions are impossible; ask for 1 to 100000"),

@@ -17,12 +17,20 @@ pub struct KafkaClusterStatus {
     /// The cluster's id, which its volumes carry too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster_id: Option<String>,
-    /// The brokers' image, pinned when the cluster was first applied, where the spec names none.
+    /// The brokers' image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
-    /// The coordinators' image, pinned in the same way.
+    /// The coordinators' image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub coordinator_image: Option<String>,
+    /// The brokers' image where the spec names none: the operator's own default when it named none
+    /// for the first time, and the same ever after. So a spec that named an image and names it no
+    /// more is what it was before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_image: Option<String>,
+    /// The coordinators' image where the spec names none, likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_coordinator_image: Option<String>,
     /// The version that brokers run: the tag of their image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,

@@ -70,6 +70,7 @@ pub fn validate(cluster: &KafkaCluster, target: Target) -> Findings {
     name(cluster, &mut findings);
     replicas(&cluster.spec, &mut findings);
     storage(&cluster.spec, &mut findings);
+    move_rate(&cluster.spec, &mut findings);
     config(&cluster.spec, &mut findings);
     listeners(&cluster.spec, target, &mut findings);
     topics(&cluster.spec, &mut findings);
@@ -124,12 +125,42 @@ fn storage(spec: &KafkaClusterSpec, findings: &mut Findings) {
     }
 }
 
+/// The slowest that partitions may be told to move, in bytes a second: slower, they never arrive.
+const MOVE_RATE_MIN: f64 = 65_536.0;
+
+fn move_rate(spec: &KafkaClusterSpec, findings: &mut Findings) {
+    let rate = spec.brokers.move_rate.as_deref();
+    if let Some(rate) = rate.filter(|rate| amount(rate).is_none_or(|it| it < MOVE_RATE_MIN)) {
+        let what = format!("`{rate}` is no rate to move at; write it as 20Mi, 64Ki at least");
+        findings.problem("spec.brokers.moveRate", what);
+    }
+}
+
 /// Whether a text is a positive size as Kubernetes writes it.
 fn is_quantity(text: &str) -> bool {
+    amount(text).is_some_and(|size| size > 0.0)
+}
+
+/// A size as Kubernetes writes it, in bytes.
+pub fn amount(text: &str) -> Option<f64> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit = &text[digits.len()..];
-    let units = ["", "k", "M", "G", "T", "P", "E", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
-    units.contains(&unit) && digits.parse::<f64>().is_ok_and(|size| size > 0.0)
+    let unit = match &text[digits.len()..] {
+        "" => 1.0,
+        "k" => 1e3,
+        "M" => 1e6,
+        "G" => 1e9,
+        "T" => 1e12,
+        "P" => 1e15,
+        "E" => 1e18,
+        "Ki" => 1024.0,
+        "Mi" => 1024f64.powi(2),
+        "Gi" => 1024f64.powi(3),
+        "Ti" => 1024f64.powi(4),
+        "Pi" => 1024f64.powi(5),
+        "Ei" => 1024f64.powi(6),
+        _ => return None,
+    };
+    Some(digits.parse::<f64>().ok()? * unit)
 }
 
 fn config(spec: &KafkaClusterSpec, findings: &mut Findings) {

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use vltava_crd::plan::moves::{Input, gone, holds, keep, moves, refused};
+use vltava_crd::plan::moves::{Cordons, Input, cordons, gone, holds, keep, moves, refused};
 use vltava_crd::plan::voters::{self, Change};
 use vltava_crd::plan::{
-    BrokerView, ClusterView, PartitionView, QuorumView, ReplicaView, TopicView,
+    BrokerView, ClusterView, ConfigValue, PartitionView, QuorumView, ReplicaView, TopicView,
 };
 
 fn cluster(brokers: i32, racks: &[&str], topics: &[(&str, &[&[i32]])]) -> ClusterView {
@@ -162,7 +162,9 @@ fn too_few_brokers_for_a_replication_factor_are_refused() {
 
 #[test]
 fn who_holds_a_replica_stays_and_so_do_all_while_nobody_can_say() {
-    let view = cluster(5, &[], &[("orders", &[&[1, 2, 4]])]);
+    let mut view = cluster(5, &[], &[("orders", &[&[1, 2, 4]])]);
+    (4..=5).for_each(|id| cordon(&mut view, id, true));
+    followed(&mut view);
     assert_eq!(keep(None, 3, 5), 5);
     assert_eq!(keep(Some(&view), 3, 5), 4);
     assert_eq!(keep(Some(&view), 6, 5), 6);
@@ -170,6 +172,53 @@ fn who_holds_a_replica_stays_and_so_do_all_while_nobody_can_say() {
     fenced.brokers.values_mut().for_each(|broker| broker.fenced = true);
     assert_eq!(gone(&fenced, 3, |_| false), [5], "4 holds a replica");
     assert!(gone(&fenced, 3, |id| id == 5).is_empty(), "its pod is there");
+}
+
+/// A broker says whether new replicas are kept off it.
+fn cordon(view: &mut ClusterView, id: i32, cordoned: bool) {
+    let value = ConfigValue { value: cordoned.then(|| "*".to_owned()), dynamic: cordoned };
+    let broker = view.brokers.get_mut(&id).expect("it is there");
+    broker.config.insert("cordoned.log.dirs".to_owned(), value);
+}
+
+/// Every broker follows the metadata, and has all that is committed.
+fn followed(view: &mut ClusterView) {
+    let observers: Vec<(i32, &str)> = view.brokers.keys().map(|id| (*id, "")).collect();
+    view.quorum = Some(quorum(&[3001], &observers));
+}
+
+#[test]
+fn a_broker_goes_only_once_nothing_new_can_be_placed_on_it() {
+    let none = BTreeMap::new();
+    let mut view = cluster(4, &[], &[("orders", &[&[1, 2, 3]])]);
+    (1..=4).for_each(|id| cordon(&mut view, id, false));
+    followed(&mut view);
+    assert_eq!(keep(Some(&view), 3, 4), 4, "a topic may be placed on it at this moment");
+    let seen = view.clone();
+    let input = Input { cluster: &seen, brokers: 3, replicas: &none };
+    assert_eq!(cordons(&input, &BTreeSet::new()), Cordons { set: vec![4], lift: vec![] });
+    cordon(&mut view, 4, true);
+    assert_eq!(keep(Some(&view), 3, 4), 3);
+    // Whoever was asked about the topics may have known less than the broker that goes.
+    view.quorum.as_mut().expect("it is there").observers[0].log_end_offset = 9;
+    assert_eq!(keep(Some(&view), 3, 4), 4);
+    view.quorum = None;
+    assert_eq!(keep(Some(&view), 3, 4), 4);
+}
+
+#[test]
+fn a_cordon_is_lifted_by_whoever_set_it() {
+    let none = BTreeMap::new();
+    let mut view = cluster(4, &[], &[]);
+    (1..=4).for_each(|id| cordon(&mut view, id, id != 1));
+    let input = Input { cluster: &view, brokers: 4, replicas: &none };
+    let lift = |ours: &[i32]| cordons(&input, &ours.iter().copied().collect()).lift;
+    assert_eq!(lift(&[4]), [4], "the others are a person's");
+    assert!(lift(&[]).is_empty());
+    // What cannot be drained is not cordoned either.
+    let view = cluster(3, &[], &[("orders", &[&[1, 2, 3]])]);
+    let input = Input { cluster: &view, brokers: 2, replicas: &none };
+    assert_eq!(cordons(&input, &BTreeSet::new()), Cordons::default());
 }
 
 /// A small generator of numbers, so that a seed gives the same run.
@@ -191,16 +240,37 @@ fn whatever_happens_meanwhile_nobody_goes_with_a_replica_and_it_settles() {
         let mut view = cluster(3, &["a", "b", "c"], &[("a", lists), ("b", &[&[1], &[2]])]);
         let (mut wanted, mut now) = (3, 3);
         let mut factor = 1;
+        let mut ours = BTreeSet::new();
         for step in 0..60 {
             let last = step > 40;
+            followed(&mut view);
+            // What is decided by is older than what is so.
+            let seen = view.clone();
+            let open =
+                |(id, it): (&i32, &BrokerView)| (!it.fenced && !it.is_cordoned()).then_some(*id);
+            let mut open: Vec<i32> = view.brokers.iter().filter_map(open).collect();
+            if !last && random.below(3) == 0 && !open.is_empty() {
+                let at = usize::try_from(random.below(open.len() as u64)).expect("it is small");
+                let replicas = vec![open.swap_remove(at)];
+                let partition = PartitionView {
+                    leader: replicas.first().copied(),
+                    isr: replicas.clone(),
+                    replicas,
+                    ..PartitionView::default()
+                };
+                let partitions = BTreeMap::from([(0, partition)]);
+                let topic = TopicView { partitions, ..TopicView::default() };
+                view.topics.insert(format!("new-{step}"), topic);
+            }
             if !last && random.below(6) == 0 {
                 wanted = 3 + i32::try_from(random.below(3)).expect("it is small");
                 factor = 1 + usize::try_from(random.below(3)).expect("it is small");
             }
             // Pods follow what is to be kept.
-            let keeps = keep(Some(&view), wanted, now);
+            let keeps = keep(Some(&seen), wanted, now);
             for id in keeps + 1..=now {
                 assert!(!holds(&view, id), "seed {seed}: broker {id} goes and holds replicas");
+                ours.remove(&id);
                 view.brokers.get_mut(&id).expect("it is there").fenced = true;
             }
             for id in now + 1..=keeps {
@@ -210,6 +280,18 @@ fn whatever_happens_meanwhile_nobody_goes_with_a_replica_and_it_settles() {
             for id in gone(&view, now, |id| id <= now) {
                 view.brokers.remove(&id);
             }
+            view.brokers.values_mut().for_each(|broker| {
+                broker.config.entry("cordoned.log.dirs".to_owned()).or_default();
+            });
+            let none = BTreeMap::new();
+            let seen = view.clone();
+            let input = Input { cluster: &seen, brokers: wanted, replicas: &none };
+            let Cordons { set, lift } = cordons(&input, &ours);
+            for id in set {
+                ours.insert(id);
+                cordon(&mut view, id, true);
+            }
+            lift.iter().for_each(|id| cordon(&mut view, *id, false));
             // A broker dies or returns; none at the end.
             let id = 1 + i32::try_from(random.below(5)).expect("it is small");
             if let Some(broker) = view.brokers.get_mut(&id).filter(|_| id <= now) {

@@ -12,9 +12,11 @@ pub const KEY: &str = "initial-controllers";
 
 /// The ConfigMap, while the quorum is to be founded.
 pub(super) fn config_map(cluster: &KafkaCluster, facts: &Facts) -> Option<Value> {
-    let founders = facts.founders.as_ref()?;
+    if facts.is_founded || facts.founders.is_empty() {
+        return None;
+    }
     let entries: Vec<String> = (1..)
-        .zip(founders)
+        .zip(&facts.founders)
         .map(|(ordinal, directory)| {
             let host = names::host(cluster, Component::Coordinator, ordinal);
             let id = FIRST_COORDINATOR_ID - 1 + ordinal;

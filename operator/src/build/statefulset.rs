@@ -34,6 +34,9 @@ pub(super) fn statefulset(cluster: &KafkaCluster, component: Component, facts: &
     };
     let mut metadata = metadata(cluster, &name, Some(component));
     metadata["annotations"] = json!({names::CLUSTER_ID: facts.cluster_id});
+    if component == Component::Coordinator && facts.is_founded {
+        metadata["annotations"][names::FOUNDED] = json!("true");
+    }
     let mut set = json!({
         "apiVersion": "apps/v1",
         "kind": "StatefulSet",
@@ -103,13 +106,17 @@ fn claim(cluster: &KafkaCluster, component: Component, facts: &Facts) -> Value {
     if let Some(class) = &storage.storage_class_name {
         spec["storageClassName"] = json!(class);
     }
+    let mut annotations = json!({names::CLUSTER_ID: facts.cluster_id});
+    if component == Component::Coordinator && !facts.founders.is_empty() {
+        annotations[names::FOUNDERS] = json!(facts.founders.join(","));
+    }
     json!({
         "apiVersion": "v1",
         "kind": "PersistentVolumeClaim",
         "metadata": {
             "name": "data",
             "labels": names::selector(cluster, component),
-            "annotations": {names::CLUSTER_ID: facts.cluster_id},
+            "annotations": annotations,
         },
         "spec": spec,
     })

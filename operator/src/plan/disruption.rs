@@ -10,6 +10,9 @@ pub struct Budget {
     pub max_unavailable: i32,
     /// Why it is 0; `None` if it is 1.
     pub why: Option<String>,
+    /// Whether pods that are not ready may go whatever the number says: there are some, and nobody
+    /// would miss any of them.
+    pub broken_may_go: bool,
 }
 
 /// Decides whether any one pod may go.
@@ -19,9 +22,12 @@ pub struct Budget {
 /// seen to leave, and rises only once its node is whole again, so that the time between a pod's
 /// readiness and its place in the ISR is covered.
 pub fn disruption(input: &Input<'_>) -> Budget {
-    match bears_a_loss(input) {
-        Ok(()) => Budget { max_unavailable: 1, why: None },
-        Err(why) => Budget { max_unavailable: 0, why: Some(why) },
+    let why = bears_a_loss(input).err();
+    let broken = || input.pods().filter(|pod| !pod.ready && !pod.deleting);
+    Budget {
+        max_unavailable: i32::from(why.is_none()),
+        why,
+        broken_may_go: broken().next().is_some() && broken().all(|pod| input.can_be_spared(pod)),
     }
 }
 

@@ -106,7 +106,7 @@ impl<'a> Input<'a> {
         [self.brokers, self.coordinators].into_iter()
     }
 
-    fn pods(&self) -> impl Iterator<Item = &'a PodView> + use<'a> {
+    pub(super) fn pods(&self) -> impl Iterator<Item = &'a PodView> + use<'a> {
         self.sets().flat_map(|set| &set.pods)
     }
 
@@ -128,7 +128,12 @@ impl<'a> Input<'a> {
     /// An unready pod of an outdated revision that nobody would miss.
     fn useless(&self) -> Option<&'a PodView> {
         let mut unready = self.outdated().filter(|pod| !pod.ready && !pod.deleting);
-        unready.find(|pod| !pod.running || self.nobody_misses(pod))
+        unready.find(|pod| self.can_be_spared(pod))
+    }
+
+    /// Whether a pod that is not ready serves nothing that others lack.
+    pub(super) fn can_be_spared(&self, pod: &PodView) -> bool {
+        !pod.running || self.nobody_misses(pod)
     }
 
     fn is_last(&self, pod: &PodView) -> bool {

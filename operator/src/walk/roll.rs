@@ -46,7 +46,8 @@ impl Walk<'_> {
                 Ok(())
             }
             Step::Stopped { why } => {
-                self.report.degraded = Some(Finding::new("RollStopped", why.clone()));
+                let finding = Finding::new("RollStopped", why.clone());
+                self.degrade(finding).await;
                 self.progress("Rolling", why);
                 Ok(())
             }

@@ -33,7 +33,7 @@ pub struct State {
     /// The objects.
     pub objects: BTreeMap<Key, Value>,
     /// What each manager applied last, by object.
-    applied: BTreeMap<(Key, String), Value>,
+    pub applied: BTreeMap<(Key, String), Value>,
     /// Every write, as `PATCH statefulsets/prague-broker`.
     pub writes: Vec<String>,
     /// How many calls there were.

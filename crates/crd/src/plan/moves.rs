@@ -122,13 +122,61 @@ pub fn refused(input: &Input<'_>) -> Option<String> {
 }
 
 /// How many brokers there must be at the moment: one that is to go stays while it holds anything,
-/// or while nobody can say.
+/// while a new topic might still be placed on it, or while nobody can say.
 pub fn keep(cluster: Option<&ClusterView>, wanted: i32, now: i32) -> i32 {
     if wanted >= now {
         return wanted;
     }
     let Some(cluster) = cluster else { return now };
-    (wanted + 1..=now).rev().find(|id| holds(cluster, *id)).unwrap_or(wanted)
+    (wanted + 1..=now).rev().find(|id| !may_leave(cluster, *id)).unwrap_or(wanted)
+}
+
+/// Whether a broker holds nothing, and nothing can come to it any more: it says that it is
+/// cordoned, and whoever may have been asked about the topics knew at least as much. (A fenced one
+/// serves nobody: what is placed on it, for want of others, is not lost with it.)
+fn may_leave(cluster: &ClusterView, broker: i32) -> bool {
+    if holds(cluster, broker) {
+        return false;
+    }
+    let unfenced = cluster.brokers.get(&broker).filter(|it| !it.fenced);
+    unfenced.is_none_or(|it| it.is_cordoned() && all_know(cluster))
+}
+
+/// Whether every live broker has seen all that was committed when the quorum was asked, which was
+/// after the brokers were asked for their settings, and before they were asked for the topics.
+fn all_know(cluster: &ClusterView) -> bool {
+    let Some(quorum) = &cluster.quorum else { return false };
+    let live = cluster.brokers.iter().filter(|(_, broker)| !broker.fenced);
+    live.map(|(id, _)| quorum.observers.iter().find(|it| it.id == *id)).all(|observer| {
+        observer.is_some_and(|it| {
+            quorum.high_watermark >= 0 && it.log_end_offset >= quorum.high_watermark
+        })
+    })
+}
+
+/// Brokers that are to be cordoned, and of those that were, the ones that stay after all.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Cordons {
+    /// Nothing new is to be placed on these.
+    pub set: Vec<i32>,
+    /// On these, again.
+    pub lift: Vec<i32>,
+}
+
+/// Whom to cordon, where brokers from 1 to `brokers` stay, and `ours` were cordoned for this
+/// reason before. A cordon that a person set on a broker that stays is theirs.
+pub fn cordons(input: &Input<'_>, ours: &BTreeSet<i32>) -> Cordons {
+    let goes = |id: &i32| *id > input.brokers && refused(input).is_none();
+    let live = input.cluster.brokers.iter().filter(|(_, broker)| !broker.fenced);
+    let mut cordons = Cordons::default();
+    for (id, broker) in live.filter(|(_, broker)| !broker.config.is_empty()) {
+        match (goes(id), broker.is_cordoned()) {
+            (true, false) => cordons.set.push(*id),
+            (false, true) if ours.contains(id) => cordons.lift.push(*id),
+            _ => {}
+        }
+    }
+    cordons
 }
 
 /// Brokers to unregister: beyond those that stay, fenced, and holding nothing. `is_there` says

@@ -52,6 +52,12 @@ pub struct BrokerView {
 }
 
 impl BrokerView {
+    /// Whether it says itself that no new replica comes to it (`cordoned.log.dirs`, KIP-1066).
+    pub fn is_cordoned(&self) -> bool {
+        let set = self.config.get("cordoned.log.dirs").and_then(|it| it.value.as_deref());
+        set.is_some_and(|directories| directories.split(',').any(|it| it.trim() == "*"))
+    }
+
     /// The uid of the pod that answers as this broker, if it said so.
     pub fn pod_uid(&self) -> Option<&str> {
         let uid = self.config.get("vltava.pod.uid")?.value.as_deref()?;

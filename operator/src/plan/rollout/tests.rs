@@ -233,3 +233,43 @@ fn what_can_never_bear_a_loss_does_not_keep_nodes_from_being_drained() {
     prague.topic("anotherTopic", 2, &[&[1, 2]]);
     assert_eq!(disruption(&prague.input()).max_unavailable, 1);
 }
+
+#[test]
+fn a_broken_pod_keeps_no_machine_from_being_drained_unless_somebody_would_miss_it() {
+    type Harm = fn(&mut Prague);
+    let table: [(&str, Harm, bool); 6] = [
+        ("all are ready", |_| {}, false),
+        (
+            "a fenced broker recovers its log",
+            |prague| {
+                prague.lose(2);
+                prague.pod("broker-2").ready = false;
+            },
+            true,
+        ),
+        (
+            "a broker answers a probe too late, and serves",
+            |prague| {
+                prague.lose(3);
+                prague.pod("broker-2").ready = false;
+            },
+            false,
+        ),
+        ("the same, and all others are whole", |prague| prague.pod("broker-2").ready = false, true),
+        (
+            "a coordinator does not start",
+            |prague| {
+                prague.pod("coordinator-2").ready = false;
+                prague.pod("coordinator-2").running = false;
+                prague.quorum().voters[1].log_end_offset = 4;
+            },
+            true,
+        ),
+        ("the active coordinator", |prague| prague.pod("coordinator-1").ready = false, false),
+    ];
+    for (what, harm, may_go) in table {
+        let mut prague = Prague::rolling();
+        harm(&mut prague);
+        assert_eq!(disruption(&prague.input()).broken_may_go, may_go, "{what}");
+    }
+}

@@ -1,0 +1,176 @@
+//! Partitions on their way, and brokers that come and go.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use vltava_client::{AlterOp, Cluster, ConfigResource};
+use vltava_config::keys;
+
+use super::Walk;
+use crate::build::Facts;
+use crate::error::{OperatorError, Outcome};
+use crate::plan::moves::{self, Move, moves};
+use crate::plan::throttle::{self, Throttles, throttles};
+use crate::plan::{ClusterView, Notice};
+use crate::status::Finding;
+use crate::{names, storage};
+
+impl Walk<'_> {
+    /// Partitions that move: off brokers that go, onto new ones, to more or fewer replicas.
+    pub(super) async fn partitions(&mut self, kafka: &Cluster, view: &ClusterView) -> Outcome {
+        let wanted = self.cluster.spec.brokers.replicas;
+        let replicas: BTreeMap<String, usize> = self
+            .cluster
+            .spec
+            .topics
+            .iter()
+            .filter_map(|topic| {
+                let replicas = usize::try_from(topic.replication_factor?).ok()?;
+                Some((topic.name.clone(), replicas))
+            })
+            .collect();
+        let input = moves::Input { cluster: view, brokers: wanted, replicas: &replicas };
+        if let Some(why) = moves::refused(&input) {
+            self.degrade(Finding::new("ScaleRefused", why)).await;
+        }
+        let next = moves(&input);
+        self.cordons(kafka, &input).await?;
+        self.throttle(kafka, view, &next).await?;
+        for it in &next {
+            let id = &it.partition;
+            tracing::info!("moving {id} to {:?}", it.replicas);
+            let moved = kafka.reassign_partition(&id.topic, id.index, Some(it.replicas.clone()));
+            if let Err(error) = moved.await {
+                tracing::warn!("{id} cannot move: {}", vltava_net::error_chain(&error));
+            }
+        }
+        let moving = view.partitions().filter(|(_, _, it)| it.is_moving()).count();
+        if !next.is_empty() && moving == 0 {
+            let what = format!("{} partitions begin to move", next.len());
+            self.tell(Notice::normal("Moving", what)).await;
+        }
+        if moving + next.len() > 0 {
+            self.progress("Moving", format!("{} partitions move", moving + next.len()));
+        }
+        Ok(())
+    }
+
+    /// Keeps new replicas off brokers that are to go. Noted first: so the cordon is lifted one day,
+    /// come what may.
+    async fn cordons(&mut self, kafka: &Cluster, input: &moves::Input<'_>) -> Outcome {
+        let note = self.note_of_set(names::CORDONED);
+        let ours: BTreeSet<i32> = note.split(',').filter_map(|id| id.parse().ok()).collect();
+        let cordons = moves::cordons(input, &ours);
+        let listed =
+            |ids: BTreeSet<i32>| ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+        let before = listed(ours.iter().chain(&cordons.set).copied().collect());
+        if before != note {
+            self.annotate_set(names::CORDONED, &before).await?;
+        }
+        let key = keys::CORDONED_LOG_DIRS.name();
+        for id in cordons.set {
+            let what = format!("nothing new is placed on broker {id}, which is to go");
+            self.alter_broker(kafka, id, (key, AlterOp::Set("*".to_owned())), &what).await?;
+            self.tell(Notice::normal("Cordoned", what)).await;
+        }
+        for id in cordons.lift {
+            let what = format!("broker {id} stays after all, and takes new replicas again");
+            self.alter_broker(kafka, id, (key, AlterOp::Delete), &what).await?;
+            self.tell(Notice::normal("Uncordoned", what)).await;
+        }
+        // One that stays and is not cordoned needs no note; one that is gone may come back.
+        let is_open = |id: &i32| {
+            let broker = input.cluster.brokers.get(id).filter(|it| !it.config.is_empty());
+            *id <= input.brokers && broker.is_some_and(|it| !it.is_cordoned())
+        };
+        let after = listed(ours.into_iter().filter(|id| !is_open(id)).collect());
+        if after != note && before == note {
+            self.annotate_set(names::CORDONED, &after).await?;
+        }
+        Ok(())
+    }
+
+    async fn alter_broker(
+        &self,
+        kafka: &Cluster,
+        id: i32,
+        change: (&str, AlterOp),
+        what: &str,
+    ) -> Outcome {
+        let changed = kafka.alter_configs(&ConfigResource::broker(id), &[change], false).await;
+        changed.map_err(OperatorError::tell(what))
+    }
+
+    /// Sets the throttles of moves before they begin, and takes them back when all is done.
+    async fn throttle(&mut self, kafka: &Cluster, view: &ClusterView, next: &[Move]) -> Outcome {
+        let note = self.note_of_set(names::THROTTLED);
+        let plan = self.throttles(view, next, &note);
+        let listed = |names: &BTreeSet<String>| names.iter().cloned().collect::<Vec<_>>().join(",");
+        let (before, after) = (listed(&plan.before), listed(&plan.after));
+        if before != note {
+            self.annotate_set(names::THROTTLED, &before).await?;
+        }
+        if let Some(rate) = &self.cluster.spec.brokers.move_rate
+            && !plan.after.is_empty()
+            && note.is_empty()
+        {
+            let what = format!("partitions move at {rate} a second and broker at most");
+            self.tell(Notice::normal("Throttled", what)).await;
+        }
+        let told = || OperatorError::tell("the throttles of moves");
+        if !plan.brokers.is_empty() {
+            let all = ConfigResource::all_brokers();
+            kafka.alter_configs(&all, &plan.brokers, false).await.map_err(told())?;
+        }
+        for (name, changes) in &plan.topics {
+            let topic = ConfigResource::topic(name);
+            kafka.alter_configs(&topic, changes, false).await.map_err(told())?;
+        }
+        if after != before {
+            self.annotate_set(names::THROTTLED, &after).await?;
+        }
+        Ok(())
+    }
+
+    fn throttles(&self, view: &ClusterView, next: &[Move], note: &str) -> Throttles {
+        let ours = note.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
+        let spec = &self.cluster.spec;
+        let declared = |topic: Option<&str>, key: &str| match topic {
+            None => spec.brokers.config.contains_key(key),
+            Some(name) => {
+                spec.topics.iter().any(|it| it.name == name && it.config.contains_key(key))
+            }
+        };
+        let rate = spec.brokers.move_rate.as_deref().and_then(storage::amount);
+        throttles(&throttle::Input {
+            cluster: view,
+            next,
+            // A rate is whole bytes.
+            rate: rate.map(|rate| rate as i64),
+            declared: &declared,
+            ours: &ours,
+        })
+    }
+
+    /// Takes brokers off the books that are gone.
+    pub(super) async fn leave(
+        &mut self,
+        kafka: &Cluster,
+        view: &ClusterView,
+        facts: &Facts,
+    ) -> Outcome {
+        let has_pod = |id: i32| self.sets[0].pods.iter().any(|pod| pod.ordinal == id);
+        for id in moves::gone(view, facts.brokers, has_pod) {
+            // Whoever gets its number one day is to take replicas.
+            let open = (keys::CORDONED_LOG_DIRS.name(), AlterOp::Delete);
+            self.alter_broker(kafka, id, open, "the cordon is lifted").await?;
+            let what = format!("broker {id} is taken off the books");
+            kafka.unregister_broker(id).await.map_err(OperatorError::tell(what.clone()))?;
+            self.tell(Notice::normal("BrokerLeft", what)).await;
+        }
+        let gone = |id: &i32| *id > facts.brokers;
+        if view.brokers.keys().any(gone) || facts.brokers != self.cluster.spec.brokers.replicas {
+            self.progress("Leaving", "brokers leave");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,133 @@
+//! What brokers are told at run time: their settings, their listeners, the topics.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::api::apps::v1::StatefulSet;
+use kube::Api;
+use kube::api::{Patch, PatchParams};
+use serde_json::json;
+use vltava_client::{AlterOp, Cluster, ConfigResource};
+use vltava_crd::{KafkaClusterSpec, Topic};
+
+use super::Walk;
+use crate::build::is_dynamic;
+use crate::error::{OperatorError, Outcome};
+use crate::plan::{ClusterView, Component, Notice, config};
+use crate::status::Finding;
+use crate::{listeners, names, topics};
+
+impl Walk<'_> {
+    /// Settings of all brokers that change at run time.
+    pub(super) async fn settings(&mut self, kafka: &Cluster, view: &ClusterView) -> Outcome {
+        let wanted: BTreeMap<&str, &str> = self
+            .cluster
+            .spec
+            .brokers
+            .config
+            .iter()
+            .filter(|(key, _)| is_dynamic(key))
+            .map(|(key, value)| (key.as_str(), value.as_str()))
+            .collect();
+        let note = self.note_of_set(names::APPLIED_CONFIG);
+        let owned: BTreeSet<&str> = note.split(',').filter(|key| !key.is_empty()).collect();
+        let changes = config::changes(&wanted, &owned, &view.config);
+        let listed = |keys: BTreeSet<&str>| keys.into_iter().collect::<Vec<_>>().join(",");
+        // What is about to be set is noted first: so it is given back one day, come what may.
+        let both = listed(wanted.keys().copied().chain(owned.iter().copied()).collect());
+        let now = listed(wanted.keys().copied().collect());
+        let next = if changes.is_empty() { now } else { both };
+        if next != note {
+            self.annotate_set(names::APPLIED_CONFIG, &next).await?;
+        }
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let keys: Vec<&str> = changes.iter().map(|(key, _)| *key).collect();
+        match kafka.alter_configs(&ConfigResource::all_brokers(), &changes, false).await {
+            Ok(()) => {
+                let what = format!("{} changed at run time", keys.join(", "));
+                self.tell(Notice::normal("Configured", what.clone())).await;
+                self.progress("Configuring", what);
+            }
+            Err(error) => {
+                let what = format!("{}: {}", keys.join(", "), vltava_net::error_chain(&error));
+                self.degrade(Finding::new("ConfigRefused", what)).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Listeners that brokers open and close at run time.
+    pub(super) async fn listeners(&mut self, kafka: &Cluster, view: &ClusterView) {
+        for id in 1..=self.sets[0].replicas {
+            let told = listeners::told(self.cluster, &self.found, id);
+            let Some((set, reset)) = listeners::changes(&told, view, id) else { continue };
+            let set = set.into_iter().map(|(key, value)| (key, AlterOp::Set(value.to_owned())));
+            let changes: Vec<(&str, AlterOp)> =
+                set.chain(reset.into_iter().map(|key| (key, AlterOp::Delete))).collect();
+            match kafka.alter_configs(&ConfigResource::broker(id), &changes, false).await {
+                Ok(()) => {
+                    self.progress("Listening", format!("the listeners of broker {id} change"))
+                }
+                Err(error) => {
+                    let why = vltava_net::error_chain(&error);
+                    let what = format!("the listeners of broker {id} cannot change: {why}");
+                    self.degrade(Finding::new("ListenersRefused", what)).await;
+                }
+            }
+        }
+    }
+
+    /// Topics become as they are declared.
+    pub(super) async fn topics(&mut self, kafka: &Cluster, view: &ClusterView) -> Outcome {
+        let live = view.brokers.values().filter(|broker| !broker.fenced).count();
+        let asked = self.cluster.spec.topics.iter().filter_map(|topic| topic.replication_factor);
+        let most = usize::try_from(asked.max().unwrap_or(1)).unwrap_or(1);
+        if live < most && self.found.founding(self.cluster).is_some() {
+            return Ok(());
+        }
+        let set = self.found.sets.get(&names::set(self.cluster, Component::Broker));
+        let has_set = set.is_some();
+        let written = set
+            .and_then(|set| set.metadata.annotations.as_ref()?.get(names::APPLIED_TOPICS).cloned());
+        let previous: Option<Vec<Topic>> =
+            written.as_deref().and_then(|text| serde_json::from_str(text).ok());
+        let previous =
+            previous.map(|topics| KafkaClusterSpec { topics, ..self.cluster.spec.clone() });
+        let rows = topics::follow(kafka, self.cluster, previous.as_ref(), view).await;
+        if rows.iter().any(|row| matches!(row.state.as_str(), "Pending" | "Changing")) {
+            self.progress("Topics", "topics become as they are declared");
+        }
+        self.report.topics = Some(rows);
+        // Those that were declared once stay noted as long as they exist: the status of a walk may
+        // not have come back when the next one begins.
+        let before = previous.map(|spec| spec.topics).unwrap_or_default();
+        let is_declared = |name: &str| self.cluster.spec.topics.iter().any(|it| it.name == name);
+        let kept = before
+            .into_iter()
+            .filter(|it| !is_declared(&it.name) && view.topics.contains_key(&it.name));
+        let now: Vec<Topic> = self.cluster.spec.topics.iter().cloned().chain(kept).collect();
+        let now = serde_json::to_string(&now).unwrap_or_default();
+        if has_set && written.as_ref() != Some(&now) {
+            self.annotate_set(names::APPLIED_TOPICS, &now).await?;
+        }
+        Ok(())
+    }
+
+    /// What was noted on the brokers' set; empty if nothing was.
+    pub(super) fn note_of_set(&self, key: &str) -> String {
+        let set = self.found.sets.get(&names::set(self.cluster, Component::Broker));
+        let note = set.and_then(|set| set.metadata.annotations.as_ref()?.get(key).cloned());
+        note.unwrap_or_default()
+    }
+
+    /// Notes something on the brokers' set.
+    pub(super) async fn annotate_set(&self, key: &str, value: &str) -> Outcome {
+        let name = names::set(self.cluster, Component::Broker);
+        let namespace = names::namespace(self.cluster);
+        let api = Api::<StatefulSet>::namespaced(self.context.client.clone(), namespace);
+        let patch = json!({"metadata": {"annotations": {key: value}}});
+        let written = api.patch(&name, &PatchParams::default(), &Patch::Merge(&patch)).await;
+        written.map(|_| ()).map_err(OperatorError::write(format!("a note on {name}")))
+    }
+}

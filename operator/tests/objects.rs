@@ -1,0 +1,146 @@
+//! The objects that a manifest becomes, field by field, as text.
+//!
+//! `VLTAVA_WRITE_OBJECTS=1 cargo test -p vltava-operator --test objects` writes the texts anew; the
+//! change of them is then what there is to review: every field of a pod's template in it restarts
+//! pods, unless [`template`](vltava_operator::template) holds it back.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+use vltava_crd::KafkaCluster;
+use vltava_operator::build::{Facts, objects};
+use vltava_operator::plan::disruption::Budget;
+
+fn cluster(spec: Value) -> KafkaCluster {
+    serde_json::from_value(json!({
+        "apiVersion": "vltava.dev/v1alpha1",
+        "kind": "KafkaCluster",
+        "metadata": {"name": "prague", "namespace": "lab", "uid": "uid-of-prague"},
+        "spec": spec,
+    }))
+    .expect("a manifest")
+}
+
+fn facts() -> Facts {
+    Facts {
+        cluster_id: "AAAAAAAAAAAAAAAAAAAAAQ".to_owned(),
+        broker_image: "vltava-broker:1".to_owned(),
+        coordinator_image: "vltava-coordinator:1".to_owned(),
+        brokers: 3,
+        coordinators: 3,
+        founders: vec!["founder-1".to_owned(), "founder-2".to_owned(), "founder-3".to_owned()],
+        is_founded: false,
+        budget: Budget { max_unavailable: 0, why: None, broken_may_go: false },
+    }
+}
+
+/// Holds what is built against the text of that name.
+fn is_as_written(name: &str, built: &[Value]) {
+    let mut text = String::new();
+    for object in built {
+        let mut object = object.clone();
+        // The template once more, in a line: it stands in the spec.
+        let notes = object.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut);
+        notes.map(|notes| notes.remove("vltava.dev/template"));
+        text.push_str("---\n");
+        text.push_str(&serde_norway::to_string(&object).expect("plain data"));
+    }
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/objects/{name}.yaml"));
+    if std::env::var_os("VLTAVA_WRITE_OBJECTS").is_some() {
+        std::fs::write(&path, &text).expect("the text can be written");
+    }
+    let written = std::fs::read_to_string(&path).unwrap_or_default();
+    let differs = written.lines().zip(text.lines()).find(|(written, built)| written != built);
+    assert!(
+        written == text,
+        "{}: the first line that differs: {differs:?}; if the change is meant, write it anew with \
+         VLTAVA_WRITE_OBJECTS=1",
+        path.display()
+    );
+}
+
+#[test]
+fn a_manifest_that_says_nothing() {
+    is_as_written("default", &objects(&cluster(json!({})), &facts()));
+}
+
+/// Every field that a manifest can have, once the quorum is founded.
+#[test]
+fn a_manifest_that_says_everything() {
+    let pod = json!({
+        "labels": {"team": "orders"},
+        "annotations": {"example.com/scrape": "true"},
+        "nodeSelector": {"disk": "fast"},
+        "tolerations": [{"key": "kafka", "operator": "Exists", "effect": "NoSchedule"}],
+        "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {
+            "nodeSelectorTerms": [{"matchExpressions": [
+                {"key": "disk", "operator": "In", "values": ["fast"]},
+            ]}],
+        }}},
+        "topologySpreadConstraints": [{
+            "maxSkew": 1, "topologyKey": "kubernetes.io/hostname",
+            "whenUnsatisfiable": "DoNotSchedule",
+        }],
+        "priorityClassName": "high",
+        "serviceAccountName": "kafka",
+        "terminationGracePeriodSeconds": 300,
+    });
+    let resources = json!({
+        "requests": {"cpu": "500m", "memory": "1Gi"}, "limits": {"memory": "2Gi"},
+    });
+    let storage = json!({
+        "size": "100Gi", "storageClassName": "fast", "reclaimPolicy": "Delete",
+    });
+    let spec = json!({
+        "image": "registry.example.com/vltava/vltava-broker:2",
+        "imagePullPolicy": "Always",
+        "imagePullSecrets": [{"name": "registry"}],
+        "coordinators": {
+            "replicas": 5, "storage": storage, "resources": resources, "pod": pod,
+            "config": {"metadata.max.idle.interval.ms": "1000"},
+        },
+        "brokers": {
+            "replicas": 4, "storage": storage, "resources": resources, "pod": pod,
+            "moveRate": "20Mi",
+            "config": {"min.insync.replicas": "2", "log.retention.check.interval.ms": "60000"},
+        },
+        "listeners": [
+            {"name": "internal", "port": 9092, "type": "Internal"},
+            {"name": "external", "port": 9094, "type": "NodePort", "nodePorts": [32001, 32002],
+             "advertisedHost": "localhost", "annotations": {"example.com/dns": "kafka"}},
+            {"name": "cloud", "port": 9095, "type": "LoadBalancer",
+             "loadBalancerClass": "example.com/lb",
+             "loadBalancerSourceRanges": ["192.0.2.0/24"]},
+            {"name": "ingress", "port": 9096, "type": "ClusterIP",
+             "advertisedHost": "broker-{id}.example.com", "advertisedPort": 443},
+        ],
+    });
+    let facts = Facts {
+        broker_image: "registry.example.com/vltava/vltava-broker:2".to_owned(),
+        coordinator_image: "registry.example.com/vltava/vltava-coordinator:2".to_owned(),
+        brokers: 4,
+        coordinators: 5,
+        is_founded: true,
+        budget: Budget { max_unavailable: 0, why: None, broken_may_go: true },
+        ..facts()
+    };
+    is_as_written("everything", &objects(&cluster(spec), &facts));
+}
+
+/// As small as it can be, with nothing that guards the network.
+#[test]
+fn a_cluster_of_one_and_one_without_network_policies() {
+    let spec = json!({
+        "coordinators": {"replicas": 1},
+        "brokers": {"replicas": 1},
+        "networkPolicy": {"enabled": false},
+    });
+    let facts = Facts {
+        brokers: 1,
+        coordinators: 1,
+        founders: vec!["founder-1".to_owned()],
+        budget: Budget { max_unavailable: 1, why: None, broken_may_go: false },
+        ..facts()
+    };
+    is_as_written("smallest", &objects(&cluster(spec), &facts));
+}
