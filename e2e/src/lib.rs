@@ -36,15 +36,20 @@ pub fn until<T>(
 ) -> Outcome<T> {
     let start = Instant::now();
     loop {
+        let asked = Instant::now();
         match ask() {
             Ok(value) => return Ok(value),
             Err(reason) if start.elapsed() > limit => {
                 return Err(format!("{what} did not come within {limit:?}: {reason}"));
             }
-            Err(_) => std::thread::sleep(Duration::from_millis(50)),
+            // What takes long to ask is asked less often: it must not slow down what it waits for.
+            Err(_) => std::thread::sleep(BETWEEN.max(asked.elapsed() * 3)),
         }
     }
 }
+
+/// The least time between two questions of [`until`].
+const BETWEEN: Duration = Duration::from_millis(50);
 
 /// Waits for what a client does in threads of its own.
 fn wait_for<F: Future>(future: F) -> F::Output {

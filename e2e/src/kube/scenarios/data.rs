@@ -67,7 +67,32 @@ pub(super) fn nothing_left(world: &World) -> Outcome<String> {
         world.remove_namespace(&namespace)?;
         moments.push(start.elapsed());
     }
-    Ok(format!("namespaces gone in {moments:.1?}, half-way founded"))
+    let founded = half_founded(world, &namespace)?;
+    Ok(format!("namespaces gone in {moments:.1?}, half-way founded; founded anew in {founded:.1?}"))
+}
+
+/// The resource is deleted while its quorum is being founded, and applied again on the volumes that
+/// stayed: the founding goes on, whatever part of it was done.
+fn half_founded(world: &World, namespace: &str) -> Outcome<Vec<Duration>> {
+    let manifest = Manifest::new("prague").outside(&PORTS);
+    let mut took = Vec::new();
+    for half_way in [2, 4] {
+        world.namespace(namespace)?;
+        let cluster = world.named(namespace, "prague");
+        cluster.apply(&manifest)?;
+        std::thread::sleep(Duration::from_secs(half_way));
+        cluster.kubectl(&["delete", "kafkacluster", "prague", "--wait"])?;
+        none_left(&cluster, "pods,statefulsets,services", GONE)?;
+        let start = std::time::Instant::now();
+        cluster.apply(&manifest)?;
+        cluster.settled()?;
+        took.push(start.elapsed());
+        let load = Steady::start(&outside())?;
+        load.more(100)?;
+        load.finish_without_errors()?;
+        world.remove_namespace(namespace)?;
+    }
+    Ok(took)
 }
 
 fn cluster_id(cluster: &Cluster) -> Outcome<String> {

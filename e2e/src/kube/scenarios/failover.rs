@@ -68,30 +68,61 @@ pub(super) fn node(world: &World) -> Outcome<String> {
     Ok(format!("gap {gap:.1?}, all in sync {healed:.1?} after the machine's return; {found}"))
 }
 
-/// Two machines are drained back to back.
+/// Two machines are drained back to back, and a third one while a roll is under way.
 pub(super) fn drain(world: &World) -> Outcome<String> {
     let namespace = namespace_of("drain");
-    let cluster = world.cluster(&namespace, &Manifest::new("prague").outside(&PORTS))?;
+    let manifest = Manifest::new("prague").outside(&PORTS);
+    let cluster = world.cluster(&namespace, &manifest)?;
     let load = Steady::start(&outside())?;
     let workers = world.workers()?;
-    let [(first, _), (second, _), ..] = workers.as_slice() else {
-        return Err("there are fewer than two machines to drain".to_owned());
+    let [(first, _), (second, _), (third, _), ..] = workers.as_slice() else {
+        return Err("there are fewer than three machines to drain".to_owned());
     };
     let watch = cluster.watch()?;
-    let outcome = drain_both(world, &cluster, &load, first, second);
-    for machine in [first, second] {
+    let both = drain_both(world, &cluster, &load, first, second);
+    let rolling = both.and_then(|()| {
+        cluster.settled()?;
+        drain_during_roll(world, &cluster, &manifest, third)
+    });
+    for machine in [first, second, third] {
         world.shell.kubectl(&["uncordon", machine])?;
     }
-    outcome?;
+    rolling?;
     cluster.settled()?;
     cluster.whole(&outside(), SETTLES)?;
-    let down = watch.most_down("broker");
-    if down > 1 {
-        return Err(format!("{down} brokers were down at once"));
+    for component in ["broker", "coordinator"] {
+        let down = watch.most_down(component);
+        if down > 1 {
+            return Err(format!("{down} {component}s were down at once"));
+        }
     }
     let found = load.finish_without_errors()?;
     world.remove_namespace(&namespace)?;
-    Ok(format!("never more than {down} broker down; {found}"))
+    Ok(format!("two back to back and one during a roll, never two of a kind down; {found}"))
+}
+
+/// A machine is drained as a roll begins: evictions of the operator and of `kubectl drain` share
+/// one budget, and the roll goes on once the machine is back.
+fn drain_during_roll(
+    world: &World,
+    cluster: &crate::kube::Cluster,
+    manifest: &Manifest,
+    machine: &str,
+) -> Outcome {
+    let before = cluster.uids("broker")?;
+    cluster.apply(&manifest.clone().set("log.retention.check.interval.ms", "220000"))?;
+    world.shell.kubectl(&drain_of(machine))?;
+    world.shell.kubectl(&["uncordon", machine])?;
+    cluster.settled()?;
+    let after = cluster.uids("broker")?;
+    match before.iter().find(|pod| after.contains(pod)) {
+        None => Ok(()),
+        Some((name, _)) => Err(format!("{name} was not restarted by the roll")),
+    }
+}
+
+fn drain_of(machine: &str) -> [&str; 5] {
+    ["drain", machine, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=180s"]
 }
 
 fn drain_both(
@@ -101,10 +132,8 @@ fn drain_both(
     first: &str,
     second: &str,
 ) -> Outcome {
-    let arguments =
-        |node| ["drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=180s"];
-    world.shell.kubectl(&arguments(first))?;
-    let mut other = world.shell.stream("kubectl", &arguments(second))?;
+    world.shell.kubectl(&drain_of(first))?;
+    let mut other = world.shell.stream("kubectl", &drain_of(second))?;
     // Its pods wait for the first machine's, which lie on its disk and so wait for it.
     let start = Instant::now();
     while start.elapsed() < HELD_BACK {

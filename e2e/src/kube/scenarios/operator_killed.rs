@@ -16,6 +16,12 @@ const IDLE: Duration = Duration::from_secs(30);
 /// The most memory of the operator, in bytes.
 const MEMORY_MAX: f64 = 30.0 * 1024.0 * 1024.0;
 
+/// The operator's counters.
+const WRITES: &str = "vltava_operator_api_writes_total";
+const READS: &str = "vltava_operator_api_reads_total";
+/// The most reads a minute at rest: a look at one cluster every ten seconds.
+const READS_MAX: f64 = 120.0;
+
 /// Killed during a roll, upgraded, and left with nothing to do.
 pub(super) fn run(world: &World) -> Outcome<String> {
     let namespace = namespace_of("operator-killed");
@@ -68,12 +74,24 @@ fn idle(world: &World, cluster: &crate::kube::Cluster) -> Outcome<String> {
     if version(&before) != version(&after) {
         return Err(format!("the status is written at rest: {}", conditions::line(&after)));
     }
-    let sum = |metrics: &BTreeMap<String, f64>, name: &str| -> f64 {
-        metrics.iter().filter(|(key, _)| key.starts_with(name)).map(|(_, value)| value).sum()
+    let lease = |key: &str| key.contains("resource=\"leases\"");
+    let sum = |metrics: &BTreeMap<String, f64>, name: &str, leases: bool| -> f64 {
+        let counted =
+            metrics.iter().filter(|(key, _)| key.starts_with(name) && lease(key) == leases);
+        counted.map(|(_, value)| value).sum()
     };
-    let of = |name: &str| (sum(&second, name) - sum(&first, name)) * 60.0 / IDLE.as_secs_f64();
-    let (writes, reads) = (of("vltava_operator_api_writes"), of("vltava_operator_api_reads"));
-    let memory = sum(&second, "process_resident_memory_bytes");
+    let of = |name: &str, leases| {
+        (sum(&second, name, leases) - sum(&first, name, leases)) * 60.0 / IDLE.as_secs_f64()
+    };
+    let [writes, reads] = [WRITES, READS].map(|name| of(name, false));
+    if writes > 0.0 || sum(&second, WRITES, false) == 0.0 {
+        return Err(format!("{writes:.0} writes a minute at rest, apart from the Lease's"));
+    }
+    if reads > READS_MAX || reads == 0.0 {
+        return Err(format!("{reads:.0} reads a minute at rest; {READS_MAX} at most"));
+    }
+    let renewals = of(WRITES, true);
+    let memory = sum(&second, "process_resident_memory_bytes", false);
     if memory == 0.0 {
         return Err("the operator has no metric process_resident_memory_bytes".to_owned());
     }
@@ -81,5 +99,8 @@ fn idle(world: &World, cluster: &crate::kube::Cluster) -> Outcome<String> {
         return Err(format!("the operator takes {:.1} MiB", memory / 1024.0 / 1024.0));
     }
     let mib = memory / 1024.0 / 1024.0;
-    Ok(format!("at rest {mib:.1} MiB, {writes:.0} writes and {reads:.0} reads a minute"))
+    Ok(format!(
+        "at rest {mib:.1} MiB, {writes:.0} writes and {reads:.0} reads a minute, {renewals:.0} \
+         renewals of the Lease"
+    ))
 }

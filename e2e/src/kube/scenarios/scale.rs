@@ -1,10 +1,17 @@
 //! More nodes and fewer.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::config::ClientConfig;
+
 use crate::kube::cluster::partitions;
-use crate::kube::manifest::Manifest;
+use crate::kube::manifest::{LOAD, Manifest};
 use crate::kube::world::namespace_of;
 use crate::kube::{Cluster, SETTLES, Steady, World, operator};
 use crate::{Outcome, until};
@@ -13,6 +20,8 @@ use crate::{Outcome, until};
 const APART_MAX: usize = 3;
 /// How long the operator works on the way down before it is killed.
 const HALF_WAY: Duration = Duration::from_secs(3);
+/// Between two topics that are made on the way down.
+const BETWEEN: Duration = Duration::from_millis(200);
 /// How long a refusal may take.
 const REFUSED: Duration = Duration::from_secs(30);
 
@@ -20,7 +29,8 @@ const REFUSED: Duration = Duration::from_secs(30);
 pub(super) fn run(world: &World) -> Outcome<String> {
     let namespace = namespace_of("scale");
     let mut manifest = Manifest::new("prague").at_nodes();
-    manifest.broker_fields = vec!["storage: {size: 1Gi, reclaimPolicy: Delete}".to_owned()];
+    manifest.broker_fields =
+        vec!["storage: {size: 1Gi, reclaimPolicy: Delete}".to_owned(), "moveRate: 8Mi".to_owned()];
     let manifest = manifest.topic("{name: orders, partitions: 9, replicationFactor: 3}");
     let cluster = world.cluster(&namespace, &manifest)?;
     let bootstrap = cluster.bootstrap("external")?;
@@ -30,15 +40,22 @@ pub(super) fn run(world: &World) -> Outcome<String> {
     cluster.settled()?;
     balanced(&bootstrap, 4)?;
     let up = start.elapsed();
+    cluster.event("at 8Mi a second", REFUSED)?;
+    not_throttled(&cluster)?;
     load.more(200)?;
 
     let start = Instant::now();
+    let topics = Newcomers::start(&bootstrap)?;
     scale(&cluster, 3)?;
     std::thread::sleep(HALF_WAY);
     operator::kill(&world.shell)?;
     drained_first(&cluster, &bootstrap)?;
+    let created = topics.finish()?;
     cluster.settled()?;
     let down = start.elapsed();
+    cluster.event("nothing new is placed on broker 4", REFUSED)?;
+    not_throttled(&cluster)?;
+    newcomers_are_served(&bootstrap, created)?;
     balanced(&bootstrap, 3)?;
     let claims = cluster.kubectl(&["get", "pvc", "-o", "name"])?;
     if claims.contains("broker-4") {
@@ -57,7 +74,72 @@ pub(super) fn run(world: &World) -> Outcome<String> {
     cluster.settled()?;
     let found = load.finish_without_errors()?;
     world.remove_namespace(&namespace)?;
-    Ok(format!("3 → 4 in {up:.1?}, 4 → 3 in {down:.1?}; {found}"))
+    Ok(format!("3 → 4 in {up:.1?}, 4 → 3 in {down:.1?} while {created} topics were made; {found}"))
+}
+
+/// What throttled the moves was taken back.
+fn not_throttled(cluster: &Cluster) -> Outcome {
+    until("the end of the throttles", REFUSED, || {
+        let mut shown = cluster.vltava(1, &["config", "describe", "broker", "1"])?;
+        for topic in [LOAD, "orders"] {
+            shown.push_str(&cluster.vltava(1, &["config", "describe", "topic", topic])?);
+        }
+        match shown.lines().find(|line| line.contains("replication.throttled")) {
+            None => Ok(()),
+            Some(line) => Err(line.to_owned()),
+        }
+    })
+}
+
+/// Topics of one replica, made one after the other: wherever one is placed, it must stay.
+struct Newcomers {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<Outcome<usize>>,
+}
+
+impl Newcomers {
+    fn start(bootstrap: &str) -> Outcome<Self> {
+        let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
+            .set("bootstrap.servers", bootstrap)
+            .create()
+            .map_err(|error| error.to_string())?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&stop);
+        let thread = std::thread::spawn(move || {
+            let options = AdminOptions::new().operation_timeout(Some(BETWEEN * 100));
+            let mut made = 0;
+            while !told.load(Ordering::Acquire) {
+                let name = format!("newcomer-{made}");
+                let topic = NewTopic::new(&name, 1, TopicReplication::Fixed(1));
+                let outcome = crate::wait_for(admin.create_topics([&topic], &options));
+                let outcome = outcome.map_err(|error| error.to_string())?;
+                if let Some(Err((name, code))) = outcome.into_iter().next() {
+                    return Err(format!("{name} cannot be made: {code}"));
+                }
+                made += 1;
+                std::thread::sleep(BETWEEN);
+            }
+            Ok(made)
+        });
+        Ok(Self { stop, thread })
+    }
+
+    /// Makes no more; says how many were made.
+    fn finish(self) -> Outcome<usize> {
+        self.stop.store(true, Ordering::Release);
+        self.thread.join().map_err(|_| "a thread that makes topics has panicked".to_owned())?
+    }
+}
+
+/// Every topic that was made during the way down is led by a broker that stayed.
+fn newcomers_are_served(bootstrap: &str, made: usize) -> Outcome {
+    let all = partitions(bootstrap)?;
+    let new: Vec<_> = all.iter().filter(|it| it.topic.starts_with("newcomer-")).collect();
+    match new.iter().find(|it| !(1..=3).contains(&it.leader)) {
+        Some(lost) => Err(format!("it went with the fourth broker: {lost:?}")),
+        None if new.len() != made => Err(format!("{} of {made} topics are there", new.len())),
+        None => Ok(()),
+    }
 }
 
 fn scale(cluster: &Cluster, brokers: i32) -> Outcome {
