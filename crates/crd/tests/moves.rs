@@ -232,6 +232,40 @@ impl Random {
     }
 }
 
+/// A topic of one replica is placed where nothing speaks against it.
+fn newcomer(view: &mut ClusterView, random: &mut Random, name: &str) {
+    let open = |(id, it): (&i32, &BrokerView)| (!it.fenced && !it.is_cordoned()).then_some(*id);
+    let mut open: Vec<i32> = view.brokers.iter().filter_map(open).collect();
+    if open.is_empty() {
+        return;
+    }
+    let at = usize::try_from(random.below(open.len() as u64)).expect("it is small");
+    let replicas = vec![open.swap_remove(at)];
+    let partition = PartitionView {
+        leader: replicas.first().copied(),
+        isr: replicas.clone(),
+        replicas,
+        ..PartitionView::default()
+    };
+    let partitions = BTreeMap::from([(0, partition)]);
+    view.topics.insert(name.to_owned(), TopicView { partitions, ..TopicView::default() });
+}
+
+/// What is decided about cordons is carried out, and noted.
+fn cordon_and_lift(view: &mut ClusterView, wanted: i32, ours: &mut BTreeSet<i32>) {
+    view.brokers.values_mut().for_each(|broker| {
+        broker.config.entry("cordoned.log.dirs".to_owned()).or_default();
+    });
+    let none = BTreeMap::new();
+    let Cordons { set, lift } =
+        cordons(&Input { cluster: view, brokers: wanted, replicas: &none }, ours);
+    for id in set {
+        ours.insert(id);
+        cordon(view, id, true);
+    }
+    lift.iter().for_each(|id| cordon(view, *id, false));
+}
+
 #[test]
 fn whatever_happens_meanwhile_nobody_goes_with_a_replica_and_it_settles() {
     for seed in 0..200 {
@@ -246,21 +280,8 @@ fn whatever_happens_meanwhile_nobody_goes_with_a_replica_and_it_settles() {
             followed(&mut view);
             // What is decided by is older than what is so.
             let seen = view.clone();
-            let open =
-                |(id, it): (&i32, &BrokerView)| (!it.fenced && !it.is_cordoned()).then_some(*id);
-            let mut open: Vec<i32> = view.brokers.iter().filter_map(open).collect();
-            if !last && random.below(3) == 0 && !open.is_empty() {
-                let at = usize::try_from(random.below(open.len() as u64)).expect("it is small");
-                let replicas = vec![open.swap_remove(at)];
-                let partition = PartitionView {
-                    leader: replicas.first().copied(),
-                    isr: replicas.clone(),
-                    replicas,
-                    ..PartitionView::default()
-                };
-                let partitions = BTreeMap::from([(0, partition)]);
-                let topic = TopicView { partitions, ..TopicView::default() };
-                view.topics.insert(format!("new-{step}"), topic);
+            if !last && random.below(3) == 0 {
+                newcomer(&mut view, &mut random, &format!("new-{step}"));
             }
             if !last && random.below(6) == 0 {
                 wanted = 3 + i32::try_from(random.below(3)).expect("it is small");
@@ -280,18 +301,7 @@ fn whatever_happens_meanwhile_nobody_goes_with_a_replica_and_it_settles() {
             for id in gone(&view, now, |id| id <= now) {
                 view.brokers.remove(&id);
             }
-            view.brokers.values_mut().for_each(|broker| {
-                broker.config.entry("cordoned.log.dirs".to_owned()).or_default();
-            });
-            let none = BTreeMap::new();
-            let seen = view.clone();
-            let input = Input { cluster: &seen, brokers: wanted, replicas: &none };
-            let Cordons { set, lift } = cordons(&input, &ours);
-            for id in set {
-                ours.insert(id);
-                cordon(&mut view, id, true);
-            }
-            lift.iter().for_each(|id| cordon(&mut view, *id, false));
+            cordon_and_lift(&mut view, wanted, &mut ours);
             // A broker dies or returns; none at the end.
             let id = 1 + i32::try_from(random.below(5)).expect("it is small");
             if let Some(broker) = view.brokers.get_mut(&id).filter(|_| id <= now) {
