@@ -43,3 +43,4 @@ pub mod offset_for_leader_epoch;
 pub mod own_config;
 pub mod produce;
 pub mod sync_group;
+pub mod write_txn_markers;

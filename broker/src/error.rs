@@ -29,6 +29,9 @@ impl ToErrorCode for AppendError {
             Self::NotLeader | Self::Storage(_) => ErrorCode::NOT_COORDINATOR,
             Self::NotEnoughReplicas => ErrorCode::COORDINATOR_NOT_AVAILABLE,
             Self::TooLarge => ErrorCode::UNKNOWN_SERVER_ERROR,
+            Self::ProducerFenced => ErrorCode::INVALID_PRODUCER_EPOCH,
+            Self::CoordinatorFenced => ErrorCode::TRANSACTION_COORDINATOR_FENCED,
+            Self::NotInTransaction => ErrorCode::INVALID_TXN_STATE,
         }
     }
 }

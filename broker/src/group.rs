@@ -20,6 +20,7 @@ pub mod machine;
 mod member;
 mod membership;
 mod offsets;
+mod pending;
 mod rebalance;
 pub mod record;
 pub mod service;

@@ -19,8 +19,11 @@ pub(crate) mod memory_log;
 use std::fmt::Debug;
 
 use bytes::Bytes;
-use vltava_wire::ErrorCode;
+use vltava_log::Verification;
 use vltava_wire::compression::Compression;
+use vltava_wire::{ErrorCode, ProducerEpoch, ProducerId};
+
+use crate::partition::transactions::TransactionEnd;
 
 pub use answer::Answer;
 pub use driver::Driver;
@@ -72,8 +75,30 @@ impl Record {
 pub struct Append {
     /// By which the outcome is told.
     pub ticket: Ticket,
-    /// The records; at least one.
+    /// The records; at least one, but for the end of a transaction.
     pub records: Vec<Record>,
+    /// What the batch is to a transaction, if it is anything.
+    pub transaction: Option<InTransaction>,
+}
+
+/// A producer that has something stored in its transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TxnProducer {
+    /// Its id.
+    pub id: ProducerId,
+    /// Its epoch.
+    pub epoch: ProducerEpoch,
+    /// What shows that the transaction is open.
+    pub verification: Verification,
+}
+
+/// What a batch is to a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InTransaction {
+    /// Its records count when the transaction is committed.
+    Part(TxnProducer),
+    /// It is the marker that ends it.
+    End(TransactionEnd),
 }
 
 /// What a machine wants done, in this order.

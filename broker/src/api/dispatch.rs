@@ -64,6 +64,7 @@ pub const TABLE: &[Row] = rows! {
     DeleteRecords "0-2" => delete_records;
     InitProducerId "0-5" => init_producer_id;
     OffsetForLeaderEpoch "2-4" => offset_for_leader_epoch;
+    WriteTxnMarkers "1-2" => write_txn_markers;
     DescribeConfigs "1-4" => describe_configs;
     AlterConfigs "0-2" => alter_configs;
     DescribeLogDirs "1-4" => describe_log_dirs;

@@ -43,6 +43,7 @@ pub async fn handle(broker: &Arc<Broker>, call: Call<OffsetCommitRequest>) -> Re
             instance_id: request.group_instance_id.clone(),
             retention_ms: request.retention_time_ms,
             topics,
+            transaction: None,
         }),
     };
     committed.map(move |committed| merge(sorted, committed)).reply(&call)

@@ -7,6 +7,8 @@ use vltava_wire::messages::offset_delete::OffsetDeleteRequestTopic;
 use vltava_wire::messages::offset_fetch::OffsetFetchRequestTopics;
 use vltava_wire::{ErrorCode, Str};
 
+use crate::shard::TxnProducer;
+
 /// A member's assignment protocols by preference: the name, and what the leader should know.
 pub type Protocols = Vec<(Str, Bytes)>;
 
@@ -125,6 +127,8 @@ pub struct CommitCall {
     pub retention_ms: i64,
     /// The offsets; each topic has its name, and from version 10 on its id too.
     pub topics: Vec<OffsetCommitRequestTopic>,
+    /// The producer in whose transaction they are committed (TxnOffsetCommit).
+    pub transaction: Option<TxnProducer>,
 }
 
 /// Committed offsets are asked for.

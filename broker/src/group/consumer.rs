@@ -24,7 +24,7 @@ use vltava_wire::records::consumer_group::{
 };
 use vltava_wire::{ErrorCode, Str, Uuid};
 
-use super::calls::ConsumerHeartbeatCall;
+use super::calls::{CommitCall, ConsumerHeartbeatCall};
 use super::desk::Desk;
 use super::timer::{Deadline, Due};
 pub(super) use change::{Change, Edit};
@@ -294,25 +294,29 @@ impl ConsumerGroup {
     }
 
     /// Whether one may commit offsets as this member (KIP-848).
-    pub(super) fn validate_commit(
-        &self,
-        member_id: &str,
-        epoch: i32,
-        version: i16,
-    ) -> Result<(), ErrorCode> {
+    pub(super) fn validate_commit(&self, call: &CommitCall) -> Result<(), ErrorCode> {
         /// The first version that knows of member epochs.
         const MEMBER_EPOCHS_SINCE: i16 = 9;
+        let CommitCall { generation: epoch, version, .. } = *call;
         // Admin clients and consumers that manage partitions alone have no epoch.
         if epoch < 0 && self.members.is_empty() {
             return Ok(());
         }
-        let member = self.members.get(member_id).ok_or(ErrorCode::UNKNOWN_MEMBER_ID)?;
+        let in_transaction = call.transaction.is_some();
+        let is_anonymous = epoch < 0 && call.member_id.is_empty() && call.instance_id.is_none();
+        if in_transaction && is_anonymous {
+            return Ok(());
+        }
+        let member = self.members.get(&call.member_id).ok_or(ErrorCode::UNKNOWN_MEMBER_ID)?;
         let classic = member.about.classic_member_metadata.is_some();
         match (epoch == member.current.epoch, classic) {
-            (_, false) if version < MEMBER_EPOCHS_SINCE => Err(ErrorCode::UNSUPPORTED_VERSION),
+            (_, false) if version < MEMBER_EPOCHS_SINCE && !in_transaction => {
+                Err(ErrorCode::UNSUPPORTED_VERSION)
+            }
             (true, _) => Ok(()),
-            (false, true) => Err(ErrorCode::ILLEGAL_GENERATION),
-            (false, false) => Err(ErrorCode::STALE_MEMBER_EPOCH),
+            // Transactions know of generations only.
+            (false, classic) if classic || in_transaction => Err(ErrorCode::ILLEGAL_GENERATION),
+            (false, _) => Err(ErrorCode::STALE_MEMBER_EPOCH),
         }
     }
 

@@ -9,14 +9,14 @@ use vltava_wire::messages::offset_commit::OffsetCommitResponse;
 use vltava_wire::messages::offset_delete::OffsetDeleteResponse;
 use vltava_wire::messages::offset_fetch::OffsetFetchResponseGroup;
 use vltava_wire::messages::{ConsumerGroupHeartbeatResponse, JoinGroupResponse, SyncGroupResponse};
-use vltava_wire::{ErrorCode, Str};
+use vltava_wire::{ErrorCode, ProducerId, Str};
 
 use super::calls::{Deletions, FetchCall, Protocols};
 use super::config::GroupConfig;
 use super::membership::Undo;
 use super::record::{CommittedOffset, Record};
 use super::timer::{Now, Timers};
-pub use crate::shard::{Append, Ticket, Token};
+pub use crate::shard::{Append, InTransaction, Ticket, Token};
 
 /// The answer to a request.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,6 +39,8 @@ pub enum Reply {
     OffsetDelete(OffsetDeleteResponse),
     /// To DeleteGroups, for the groups of this shard.
     Deletions(Deletions),
+    /// To WriteTxnMarkers, for this shard.
+    TransactionEnded(ErrorCode),
 }
 
 impl Reply {
@@ -76,6 +78,7 @@ impl Reply {
             Self::OffsetDelete(_) => {
                 Self::OffsetDelete(OffsetDeleteResponse { error_code: code, ..Default::default() })
             }
+            Self::TransactionEnded(_) => Self::TransactionEnded(code),
             Self::Deletions(groups) => {
                 Self::Deletions(groups.into_iter().map(|(group, _)| (group, code)).collect())
             }
@@ -117,6 +120,10 @@ pub(super) enum Then {
     Nothing,
     /// Offsets take effect.
     Offsets(Vec<OffsetChange>),
+    /// Offsets wait for the end of a producer's transaction.
+    Pending(ProducerId, Vec<OffsetChange>),
+    /// A producer's transaction has ended; whether it was committed.
+    Ended(ProducerId, bool),
     /// Offsets are gone, and so are groups.
     Deletion { groups: Vec<Str>, changes: Vec<OffsetChange> },
     /// Members get their assignments.
@@ -178,8 +185,19 @@ impl Desk {
         then: Then,
         reply: Option<(Token, Reply)>,
     ) -> Ticket {
+        self.append_in(None, records, then, reply)
+    }
+
+    /// As [`append`](Self::append), within a transaction or as its end.
+    pub(super) fn append_in(
+        &mut self,
+        transaction: Option<InTransaction>,
+        records: Vec<Record>,
+        then: Then,
+        reply: Option<(Token, Reply)>,
+    ) -> Ticket {
         let ticket = self.wait(then, reply);
-        self.out.appends.push(Append { ticket, records });
+        self.out.appends.push(Append { ticket, records, transaction });
         ticket
     }
 

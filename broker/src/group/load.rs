@@ -24,8 +24,6 @@ pub struct GroupReplay {
     shard: Shard,
     /// The last stored state of each group, undecoded, and where it is.
     groups: HashMap<Str, (Offset, Vec<u8>)>,
-    /// Offsets that a transaction committed which has not ended.
-    transactions: HashMap<ProducerId, Vec<OffsetChange>>,
     /// Records of kinds that are not known here.
     skipped: u64,
 }
@@ -33,12 +31,7 @@ pub struct GroupReplay {
 impl GroupReplay {
     /// Nothing has been taken in.
     pub fn new(config: GroupConfig) -> Self {
-        Self {
-            shard: Shard::new(config),
-            groups: HashMap::new(),
-            transactions: HashMap::new(),
-            skipped: 0,
-        }
+        Self { shard: Shard::new(config), groups: HashMap::new(), skipped: 0 }
     }
 
     fn take_consumer(
@@ -88,14 +81,15 @@ impl Replay for GroupReplay {
         match Key::parse(record.key.ok_or(RecordError::NoKey)?)? {
             Key::Offset { group, topic, partition } => {
                 let value = record.value.map(CommittedOffset::parse).transpose()?;
+                let offsets = &mut self.shard.offsets;
                 match (producer, value) {
-                    (Some(producer), value) => {
+                    (Some(producer), value @ Some(_)) => {
                         let (group, topic) = (Str::from(group), Str::from(topic));
                         let change = OffsetChange { group, topic, partition, value };
-                        self.transactions.entry(producer).or_default().push(change);
+                        offsets.pending.put(producer, change);
                     }
-                    (None, Some(value)) => self.shard.offsets.put(group, topic, partition, value),
-                    (None, None) => self.shard.offsets.remove(group, topic, partition),
+                    (None, Some(value)) => offsets.put(group, topic, partition, value),
+                    (_, None) => offsets.remove(group, topic, partition),
                 }
             }
             Key::Group(group) => match record.value {
@@ -111,10 +105,7 @@ impl Replay for GroupReplay {
     }
 
     fn end_transaction(&mut self, producer: ProducerId, commits: bool) {
-        let changes = self.transactions.remove(&producer).unwrap_or_default();
-        if commits {
-            changes.into_iter().for_each(|change| self.shard.offsets.apply(change));
-        }
+        self.shard.offsets.end_transaction(producer, commits);
     }
 
     fn finish(mut self) -> Result<Shard, LoadError> {

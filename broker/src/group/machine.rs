@@ -32,6 +32,7 @@ use super::offsets::Offsets;
 use super::service::GroupSetup;
 use super::state::{Group, join_error, sync_error};
 use super::timer::{Deadline, Due};
+use crate::partition::transactions::TransactionEnd;
 use crate::shard::{Machine, Outcome};
 
 /// What happens to a shard.
@@ -55,6 +56,8 @@ pub enum Event {
     DeleteOffsets(Token, OffsetDeleteCall),
     /// DeleteGroups.
     DeleteGroups(Token, Vec<Str>),
+    /// WriteTxnMarkers: a transaction that may have committed offsets has ended.
+    EndTransaction(Token, TransactionEnd),
     /// The cluster is another one; whether its topics are, too.
     Image(Arc<Image>, bool),
     /// Topics do not exist any more.
@@ -136,6 +139,7 @@ impl Shard {
             Event::Fetch(token, call) => self.fetch_when_stable(token, call),
             Event::DeleteOffsets(token, call) => self.delete_offsets(token, &call),
             Event::DeleteGroups(token, groups) => self.delete_groups(token, &groups),
+            Event::EndTransaction(token, end) => self.end_transaction(token, end),
             Event::Image(image, topics) => self.note_image(image, topics),
             Event::TopicsDeleted(topics) => self.delete_topics(&topics),
             Event::Written(ticket) => self.written(ticket),
@@ -223,7 +227,7 @@ impl Shard {
     fn written(&mut self, ticket: Ticket) {
         let found = self.desk.pending.iter().rev().find(|pending| pending.ticket == ticket);
         match found.map(|pending| &pending.then) {
-            Some(Then::Offsets(changes)) => {
+            Some(Then::Offsets(changes) | Then::Pending(_, changes)) => {
                 // One who manages partitions alone makes a group by committing to it.
                 for change in changes {
                     if change.value.is_some()
@@ -270,6 +274,8 @@ impl Shard {
             Then::Members(undo) => self.take_back(*undo),
             Then::Nothing
             | Then::Offsets(_)
+            | Then::Pending(..)
+            | Then::Ended(..)
             | Then::Deletion { .. }
             | Then::Barrier
             | Then::Read(_) => {}
@@ -300,6 +306,11 @@ impl Shard {
             Then::Offsets(changes) | Then::Deletion { changes, .. } => {
                 changes.into_iter().for_each(|change| self.offsets.apply(change));
             }
+            Then::Pending(producer, changes) => {
+                let pending = &mut self.offsets.pending;
+                changes.into_iter().for_each(|change| pending.put(producer, change));
+            }
+            Then::Ended(producer, commits) => self.offsets.end_transaction(producer, commits),
             Then::Assignment { group, generation, assignments } => {
                 if let Some(group) = self.groups.get_mut(&group) {
                     group.assignment_stored(generation, assignments, &mut self.desk);

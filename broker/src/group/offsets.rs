@@ -13,15 +13,18 @@ use vltava_wire::messages::offset_fetch::{
     OffsetFetchRequestTopics, OffsetFetchResponseGroup, OffsetFetchResponsePartitions,
     OffsetFetchResponseTopics,
 };
-use vltava_wire::{ErrorCode, Str, Uuid};
+use vltava_wire::{ErrorCode, ProducerId, Str, Uuid};
 
 use super::calls::{CommitCall, Deletions, FetchCall, OffsetDeleteCall};
 use super::config::APPEND_BYTES_MAX;
 use super::consumer::ConsumerGroup;
 use super::desk::{Desk, OffsetChange, Reply, Then, Token};
 use super::machine::Shard;
+use super::pending::Pending;
 use super::record::{self, CommittedOffset, Record};
 use super::state::{Group, GroupState};
+use crate::partition::transactions::TransactionEnd;
+use crate::shard::InTransaction;
 
 /// The offsets of one group, by topic and partition.
 pub(super) type GroupOffsets = BTreeMap<Str, BTreeMap<i32, CommittedOffset>>;
@@ -30,6 +33,8 @@ pub(super) type GroupOffsets = BTreeMap<Str, BTreeMap<i32, CommittedOffset>>;
 #[derive(Debug, Default)]
 pub(super) struct Offsets {
     groups: HashMap<Str, GroupOffsets>,
+    /// Those of transactions that have not ended.
+    pub(super) pending: Pending,
 }
 
 impl Offsets {
@@ -38,11 +43,17 @@ impl Offsets {
     }
 
     pub(super) fn groups(&self) -> impl Iterator<Item = &Str> {
-        self.groups.keys()
+        self.groups.keys().chain(self.pending.groups())
+    }
+
+    /// Stores an offset, which counts more than those that are pending.
+    pub(super) fn put(&mut self, group: &str, topic: &str, partition: i32, value: CommittedOffset) {
+        self.pending.supersede(group, topic, partition);
+        self.store(group, topic, partition, value);
     }
 
     /// Stores an offset; names are copied only where they are not known yet.
-    pub(super) fn put(&mut self, group: &str, topic: &str, partition: i32, value: CommittedOffset) {
+    fn store(&mut self, group: &str, topic: &str, partition: i32, value: CommittedOffset) {
         if !self.groups.contains_key(group) {
             self.groups.insert(Str::from(group), GroupOffsets::new());
         }
@@ -58,6 +69,7 @@ impl Offsets {
     }
 
     pub(super) fn remove(&mut self, group: &str, topic: &str, partition: i32) {
+        self.pending.remove(group, topic, partition);
         let Some(topics) = self.groups.get_mut(group) else { return };
         let Some(partitions) = topics.get_mut(topic) else { return };
         partitions.remove(&partition);
@@ -76,6 +88,15 @@ impl Offsets {
             None => self.remove(&group, &topic, partition),
         }
     }
+
+    /// A producer's transaction has ended.
+    pub(super) fn end_transaction(&mut self, producer: ProducerId, commits: bool) {
+        for OffsetChange { group, topic, partition, value } in self.pending.end(producer, commits) {
+            if let Some(value) = value {
+                self.store(&group, &topic, partition, value);
+            }
+        }
+    }
 }
 
 impl Group {
@@ -86,8 +107,10 @@ impl Group {
         if alone && self.is(GroupState::Empty) {
             return Ok(());
         }
+        let in_transaction = call.transaction.is_some();
         if alone && call.member_id.is_empty() && call.instance_id.is_none() {
-            return Err(ErrorCode::UNKNOWN_MEMBER_ID);
+            // Older producers say nothing of the member whose offsets they commit (KIP-447).
+            return if in_transaction { Ok(()) } else { Err(ErrorCode::UNKNOWN_MEMBER_ID) };
         }
         self.validate_member(&call.member_id, call.instance_id.as_ref())?;
         if call.generation != self.generation {
@@ -95,7 +118,9 @@ impl Group {
         }
         match self.state {
             // A member that has joined, but has no assignment yet, must not commit.
-            GroupState::CompletingRebalance => Err(ErrorCode::REBALANCE_IN_PROGRESS),
+            GroupState::CompletingRebalance if !in_transaction => {
+                Err(ErrorCode::REBALANCE_IN_PROGRESS)
+            }
             _ => Ok(()),
         }
     }
@@ -202,13 +227,28 @@ impl Shard {
             return self.desk.reply(token, reply);
         }
         let records = changes.iter().map(to_record).collect();
-        self.desk.append(records, Then::Offsets(changes), Some((token, reply)));
+        let (then, transaction) = match call.transaction {
+            None => (Then::Offsets(changes), None),
+            Some(producer) => {
+                (Then::Pending(producer.id, changes), Some(InTransaction::Part(producer)))
+            }
+        };
+        self.desk.append_in(transaction, records, then, Some((token, reply)));
+    }
+
+    /// A transaction that committed offsets has ended: the marker is appended, and what follows
+    /// from it happens when it is committed.
+    pub(super) fn end_transaction(&mut self, token: Token, end: TransactionEnd) {
+        let then = Then::Ended(end.producer_id, end.commits);
+        let reply = Reply::TransactionEnded(ErrorCode::NONE);
+        let marker = Some(InTransaction::End(end));
+        self.desk.append_in(marker, Vec::new(), then, Some((token, reply)));
     }
 
     /// Checks a commit; one that is admitted shows that its member is alive.
     fn admit_commit(&mut self, call: &CommitCall) -> Result<(), ErrorCode> {
         if let Some(group) = self.consumers.get(&call.group_id) {
-            return group.validate_commit(&call.member_id, call.generation, call.version);
+            return group.validate_commit(call);
         }
         let Some(group) = self.groups.get_mut(&call.group_id) else {
             return match call.generation {
@@ -218,7 +258,9 @@ impl Shard {
             };
         };
         group.validate_commit(call)?;
-        if matches!(group.state, GroupState::Stable | GroupState::PreparingRebalance) {
+        if call.transaction.is_none()
+            && matches!(group.state, GroupState::Stable | GroupState::PreparingRebalance)
+        {
             group.renew_session(&call.member_id, &mut self.desk);
         }
         Ok(())
@@ -236,23 +278,21 @@ impl Shard {
         }
         let known = consumer.is_some() || self.groups.contains_key(&call.group_id);
         let offsets = self.offsets.group(&call.group_id).filter(|_| known);
-        let topics = match &call.topics {
+        let mut topics = match &call.topics {
             Some(topics) => topics.iter().map(|topic| fetch_topic(topic, offsets)).collect(),
-            None => offsets
-                .into_iter()
-                .flatten()
-                .map(|(name, partitions)| {
-                    let partitions = partitions.iter();
-                    OffsetFetchResponseTopics {
-                        name: name.clone(),
-                        partitions: partitions
-                            .map(|(index, committed)| fetched(*index, Some(committed)))
-                            .collect(),
-                        ..Default::default()
-                    }
-                })
-                .collect(),
+            None => offsets.into_iter().flatten().map(fetch_all).collect::<Vec<_>>(),
         };
+        if call.require_stable && known {
+            let pending = &self.offsets.pending;
+            for topic in &mut topics {
+                let partitions = topic.partitions.iter_mut();
+                partitions
+                    .filter(|it| {
+                        pending.is_pending(&call.group_id, &topic.name, it.partition_index)
+                    })
+                    .for_each(|it| *it = unstable(it.partition_index));
+            }
+        }
         OffsetFetchResponseGroup { group_id: call.group_id.clone(), topics, ..Default::default() }
     }
 
@@ -314,7 +354,8 @@ impl Shard {
         let offsets = self.offsets.group(group).and_then(|topics| topics.get(topic));
         let known = offsets.is_some_and(|partitions| partitions.contains_key(&partition));
         let coming = self.coming(group).any(|(other, index)| other == topic && index == partition);
-        (known || coming).then(|| OffsetChange {
+        let pending = self.offsets.pending.is_pending(group, topic, partition);
+        (known || coming || pending).then(|| OffsetChange {
             group: group.clone(),
             topic: topic.detach(),
             partition,
@@ -325,7 +366,7 @@ impl Shard {
     /// The partitions whose offsets a group is just committing.
     fn coming<'a>(&'a self, group: &'a Str) -> impl Iterator<Item = (&'a Str, i32)> {
         let changes = self.desk.pending.iter().filter_map(|pending| match &pending.then {
-            Then::Offsets(changes) => Some(changes),
+            Then::Offsets(changes) | Then::Pending(_, changes) => Some(changes),
             _ => None,
         });
         let own = changes.flatten().filter(move |change| change.group == *group);
@@ -366,7 +407,7 @@ impl Shard {
     }
 
     /// The changes that take back those offsets of a group that `which` picks, among them such
-    /// as are just being committed.
+    /// as are just being committed, and those of transactions that are open.
     fn forget_all(
         &self,
         group: &Str,
@@ -386,7 +427,13 @@ impl Shard {
             .filter(|(topic, _, value)| which(topic, Some(value)))
             .map(|(topic, partition, _)| change(topic, *partition))
             .collect();
-        let coming = self.coming(group).filter(|(topic, _)| which(topic, None));
+        let is_known = |topic: &str, partition: &i32| {
+            let topics = self.offsets.group(group).and_then(|topics| topics.get(topic));
+            topics.is_some_and(|partitions| partitions.contains_key(partition))
+        };
+        let pending = self.offsets.pending.of_group(group);
+        let pending = pending.filter(|(topic, partition)| !is_known(topic, partition));
+        let coming = self.coming(group).chain(pending).filter(|(topic, _)| which(topic, None));
         changes.extend(coming.map(|(topic, partition)| change(topic, partition)));
         changes
     }
@@ -397,17 +444,20 @@ impl Shard {
         let mut batch = DeletionBatch::default();
         let ids: Vec<Str> = self.groups.keys().chain(self.consumers.keys()).cloned().collect();
         for id in ids {
-            let expired = self.forget_all(&id, |topic, committed| {
+            let mut expired = self.forget_all(&id, |topic, committed| {
                 committed.is_some_and(|committed| {
                     !self.reads(&id, topic) && self.expires(&id, committed, retention, wall)
                 })
             });
+            let pending = &self.offsets.pending;
+            expired.retain(|it| !pending.is_pending(&id, &it.topic, it.partition));
             let total: usize = self
                 .offsets
                 .group(&id)
                 .map_or(0, |topics| topics.values().map(BTreeMap::len).sum());
-            let vanishes =
-                expired.len() == total && self.is_empty(&id) && self.coming(&id).next().is_none();
+            let vanishes = expired.len() == total
+                && self.is_empty(&id)
+                && self.coming(&id).chain(pending.of_group(&id)).next().is_none();
             expired.into_iter().for_each(|change| batch.forget(change, &mut self.desk));
             if vanishes {
                 let consumer = self.consumers.get(&id);
@@ -512,6 +562,23 @@ fn fetch_topic(
         topic_id: asked.topic_id,
         partitions: asked.partition_indexes.iter().map(|i| fetched(*i, find(*i))).collect(),
     }
+}
+
+fn fetch_all(
+    (name, partitions): (&Str, &BTreeMap<i32, CommittedOffset>),
+) -> OffsetFetchResponseTopics {
+    let partitions = partitions.iter();
+    OffsetFetchResponseTopics {
+        name: name.clone(),
+        partitions: partitions.map(|(index, it)| fetched(*index, Some(it))).collect(),
+        ..Default::default()
+    }
+}
+
+/// The answer for a partition whose offset an open transaction may change (KIP-447).
+fn unstable(index: i32) -> OffsetFetchResponsePartitions {
+    let error_code = ErrorCode::UNSTABLE_OFFSET_COMMIT;
+    OffsetFetchResponsePartitions { error_code, ..fetched(index, None) }
 }
 
 fn fetched(index: i32, committed: Option<&CommittedOffset>) -> OffsetFetchResponsePartitions {

@@ -30,6 +30,7 @@ use super::load::GroupReplay;
 use super::machine::{Event, Reply, Shard};
 use super::state::{join_error, sync_error};
 use crate::metadata::topic;
+use crate::partition::transactions::TransactionEnd;
 use crate::shard::log::StateLog;
 use crate::shard::{Answer, Driver, Setup, Shards, Token};
 
@@ -249,6 +250,13 @@ impl GroupService {
         let asked = call.clone();
         let refused = move |code| commit_error(&asked, code);
         self.submit(&group, |token| Event::Commit(token, call), refused, only!(Commit))
+    }
+
+    /// WriteTxnMarkers, for one partition of `__consumer_offsets`: the code that says what became
+    /// of it.
+    pub fn end_transaction(&self, at: PartitionId, end: TransactionEnd) -> Answer<ErrorCode> {
+        let event = |token| Event::EndTransaction(token, end);
+        self.shards.submit_at(at, event, |code| code, only!(TransactionEnded))
     }
 
     /// OffsetFetch, for one group.

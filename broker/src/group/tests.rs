@@ -8,4 +8,5 @@ mod membership;
 mod statics;
 mod storage;
 mod storm;
+mod transactions;
 mod world;

@@ -11,6 +11,7 @@ use super::append::{Acks, LeaderAppend};
 use super::failure::PartitionError;
 use super::registry::Partitions;
 use super::replica::Partition;
+use crate::shard::InTransaction;
 use crate::shard::log::{AppendError, Appended, Bounds, ReadError, StateLog};
 
 /// The partitions of one internal topic.
@@ -39,6 +40,9 @@ impl From<PartitionError> for AppendError {
                 vltava_log::AppendError::BatchTooLarge { .. }
                 | vltava_log::AppendError::BatchesTooLarge { .. } => Self::TooLarge,
                 vltava_log::AppendError::StaleLeaderEpoch { .. } => Self::NotLeader,
+                vltava_log::AppendError::InvalidProducerEpoch { .. } => Self::ProducerFenced,
+                vltava_log::AppendError::CoordinatorFenced { .. } => Self::CoordinatorFenced,
+                vltava_log::AppendError::TransactionNotVerified { .. } => Self::NotInTransaction,
                 _ => Self::Storage(vltava_net::error_chain(&error)),
             },
             PartitionError::DiskFull
@@ -58,10 +62,17 @@ impl StateLog for StateTopic {
         partition: PartitionId,
         leader_epoch: LeaderEpoch,
         mut batch: BytesMut,
+        transaction: Option<&InTransaction>,
     ) -> Result<Appended, AppendError> {
         let partition = self.of(partition).ok_or(AppendError::NotLeader)?;
-        let (acks, origin) = (Acks::All, AppendOrigin::Coordinator);
-        let verification = Verification::default();
+        let acks = Acks::All;
+        let (origin, verification) = match transaction {
+            None => (AppendOrigin::Coordinator, Verification::default()),
+            Some(InTransaction::Part(producer)) => {
+                (AppendOrigin::Coordinator, producer.verification)
+            }
+            Some(InTransaction::End(end)) => (end.origin(), Verification::default()),
+        };
         let how = LeaderAppend { acks, origin, verification, leader_epoch };
         let appended = partition.append(&mut batch, how)?;
         let committed = partition.committed(appended.end(), appended.leader_epoch);

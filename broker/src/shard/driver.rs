@@ -4,16 +4,20 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use bytes::BytesMut;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
-use vltava_wire::batch::BatchBuilder;
+use vltava_wire::batch::{BatchBuilder, NO_SEQUENCE};
 use vltava_wire::{ErrorCode, LeaderEpoch, Offset, PartitionId};
 
 use super::log::{AppendError, StateLog};
-use super::{Append, Effects, LoadError, Loader, Machine, Now, Outcome, Setup, Ticket, Token};
+use super::{
+    Append, Effects, InTransaction, LoadError, Loader, Machine, Now, Outcome, Record, Setup,
+    Ticket, Token, TxnProducer,
+};
 use crate::error::ToErrorCode;
 
 /// How many partitions are loaded at once: reading more at a time makes each slower.
@@ -215,15 +219,10 @@ impl<M: Machine> Driver<M> {
     }
 
     fn append(&self, active: &Active<M>, append: Append) -> Outcome {
-        let Append { ticket, records } = append;
-        let wall = self.environment.clock.now().wall;
-        let mut batch = BatchBuilder::new(Offset::ZERO)
-            .partition_leader_epoch(self.epoch)
-            .compression(self.environment.setup.compression());
-        for record in &records {
-            batch.append(wall, Some(&record.key), record.value.as_deref(), &[]);
-        }
-        match self.environment.log.append(self.partition, self.epoch, batch.build()) {
+        let Append { ticket, records, transaction } = append;
+        let batch = self.batch(&records, transaction.as_ref());
+        let log = &self.environment.log;
+        match log.append(self.partition, self.epoch, batch, transaction.as_ref()) {
             Ok(appended) => match active.commits.send((ticket, appended.committed)) {
                 Ok(()) => Outcome::Written(ticket),
                 // The task that waits for commits ends only when the shard is closed.
@@ -234,6 +233,25 @@ impl<M: Machine> Driver<M> {
                 Outcome::Refused(ticket, error.code())
             }
         }
+    }
+
+    fn batch(&self, records: &[Record], transaction: Option<&InTransaction>) -> BytesMut {
+        let wall = self.environment.clock.now().wall;
+        let mut batch = BatchBuilder::new(Offset::ZERO)
+            .partition_leader_epoch(self.epoch)
+            .compression(self.environment.setup.compression());
+        match transaction {
+            None => {}
+            Some(InTransaction::Part(producer)) => {
+                let TxnProducer { id, epoch, .. } = *producer;
+                batch = batch.transactional().producer(id, epoch, NO_SEQUENCE);
+            }
+            Some(InTransaction::End(end)) => return end.batch(wall),
+        }
+        for record in records {
+            batch.append(wall, Some(&record.key), record.value.as_deref(), &[]);
+        }
+        batch.build()
     }
 
     async fn run(self: Arc<Self>) {

@@ -4,6 +4,8 @@ use bytes::{Bytes, BytesMut};
 use futures::future::BoxFuture;
 use vltava_wire::{LeaderEpoch, Offset, PartitionId};
 
+use super::InTransaction;
+
 /// Why a batch was not appended, or was appended and will not be committed here.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AppendError {
@@ -16,6 +18,15 @@ pub enum AppendError {
     /// The batch is larger than the topic allows.
     #[error("the batch is larger than the topic allows")]
     TooLarge,
+    /// The producer was replaced by one of a later epoch.
+    #[error("the producer was replaced")]
+    ProducerFenced,
+    /// The coordinator of the transaction was replaced.
+    #[error("the transaction's coordinator was replaced")]
+    CoordinatorFenced,
+    /// The transaction is not open here, and its coordinator was not asked, or is not any more.
+    #[error("the transaction is not known to be open")]
+    NotInTransaction,
     /// The log cannot be written.
     #[error("the log cannot be written: {0}")]
     Storage(String),
@@ -58,7 +69,8 @@ pub trait StateLog: Send + Sync + 'static {
     /// Appends a batch of version 2 as `acks=all` does: checks that this broker leads the
     /// partition in `leader_epoch` and that enough replicas are in sync, gives the batch its
     /// offsets, and returns without waiting for disks or replicas. Called under the shard's
-    /// lock: it must not block for long.
+    /// lock: it must not block for long. `transaction` is what the batch is to one, and must
+    /// agree with its header.
     ///
     /// # Errors
     /// Nothing was appended.
@@ -67,6 +79,7 @@ pub trait StateLog: Send + Sync + 'static {
         partition: PartitionId,
         leader_epoch: LeaderEpoch,
         batch: BytesMut,
+        transaction: Option<&InTransaction>,
     ) -> Result<Appended, AppendError>;
 
     /// Whole batches from the one that holds `from` on, about `max_bytes` of them (one at least);

@@ -142,7 +142,18 @@ impl<M: Machine> Shards<M> {
         refused: impl FnOnce(ErrorCode) -> R + Send + 'static,
         take: fn(M::Reply) -> R,
     ) -> Answer<R> {
-        let submitted = self.driver_of(key).and_then(|driver| driver.submit(event));
+        self.submit_at(self.partition_of(key), event, refused, take)
+    }
+
+    /// Hands a request to the shard of a partition, in its turn.
+    pub fn submit_at<R: Send + 'static>(
+        &self,
+        partition: PartitionId,
+        event: impl FnOnce(Token) -> M::Event,
+        refused: impl FnOnce(ErrorCode) -> R + Send + 'static,
+        take: fn(M::Reply) -> R,
+    ) -> Answer<R> {
+        let submitted = self.driver_at(partition).and_then(|driver| driver.submit(event));
         let mut receiver = match submitted {
             Ok(receiver) => receiver,
             Err(code) => return Answer::Now(refused(code)),

@@ -11,6 +11,7 @@ use tokio::sync::{Notify, oneshot};
 use vltava_wire::batch::{Batch, Batches, set_base_offset};
 use vltava_wire::{LeaderEpoch, Offset, PartitionId};
 
+use super::InTransaction;
 use super::log::{AppendError, Appended, Bounds, ReadError, StateLog};
 
 type Committed = oneshot::Sender<Result<(), AppendError>>;
@@ -78,6 +79,7 @@ impl StateLog for MemoryLog {
         partition: PartitionId,
         leader_epoch: LeaderEpoch,
         mut batch: BytesMut,
+        _: Option<&InTransaction>,
     ) -> Result<Appended, AppendError> {
         let (hold, _, refuse) = self.held.lock().expect("a lock").clone();
         let mut partitions = self.partitions.lock().expect("a lock");

@@ -216,7 +216,7 @@ impl Shard {
             self.timeouts.push_back((self.now.after(COMMIT_TIMEOUT_MS), ticket));
         }
         self.pending.insert(ticket, Pending { ids, reply });
-        self.out.appends.push(Append { ticket, records });
+        self.out.appends.push(Append { ticket, records, transaction: None });
         ticket
     }
 

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use vltava_metadata::Image;
+use vltava_wire::batch::{BatchBuilder, NO_SEQUENCE, set_base_offset};
 use vltava_wire::messages::offset_commit::{
     OffsetCommitRequestPartition, OffsetCommitRequestTopic,
 };
@@ -20,7 +21,7 @@ use crate::group::config::GroupConfig;
 use crate::group::load::GroupReplay;
 use crate::group::machine::{Effects, Event, Now, Reply, Shard, Ticket, Token};
 use crate::group::record::Record;
-use crate::shard::Loader;
+use crate::shard::{InTransaction, Loader, TxnProducer};
 
 /// The group that most scenarios are about.
 pub(super) const GROUP: &str = "g";
@@ -43,6 +44,10 @@ pub(super) struct World {
     pub(super) uncommitted: VecDeque<(Ticket, usize)>,
     /// How much of the log is committed.
     committed: usize,
+    /// The batches in the log: how long the log is behind each, and what it is to a transaction.
+    batches: Vec<(usize, Option<InTransaction>)>,
+    /// How many of them are committed.
+    committed_batches: usize,
     /// The cluster as shards are told.
     image: Arc<Image>,
     /// Whether appends are committed at once.
@@ -71,6 +76,8 @@ impl World {
             log: Vec::new(),
             uncommitted: VecDeque::new(),
             committed: 0,
+            batches: Vec::new(),
+            committed_batches: 0,
             image: Arc::new(Image::new(Str::default())),
             commits: true,
             refuses: None,
@@ -93,6 +100,7 @@ impl World {
                 continue;
             }
             self.log.extend(append.records);
+            self.batches.push((self.log.len(), append.transaction));
             self.uncommitted.push_back((append.ticket, self.log.len()));
             self.feed(Event::Written(append.ticket));
         }
@@ -105,6 +113,7 @@ impl World {
     pub(super) fn commit_all(&mut self) {
         while let Some((ticket, end)) = self.uncommitted.pop_front() {
             self.committed = end;
+            self.committed_batches += 1;
             self.feed(Event::Committed(ticket));
         }
     }
@@ -317,27 +326,55 @@ impl World {
     /// Another broker takes over that lacks what is not committed.
     pub(super) fn fail_over_to_committed(&mut self) {
         self.log.truncate(self.committed);
+        self.batches.truncate(self.committed_batches);
         self.fail_over();
     }
 
     /// Another broker takes over: what is in the log is all that it knows.
     pub(super) fn fail_over(&mut self) {
-        let mut batch = vltava_wire::batch::BatchBuilder::new(Offset::ZERO);
         let mut loader = Loader::new(GroupReplay::new(self.config.clone()), Offset::ZERO);
-        if !self.log.is_empty() {
-            for record in &self.log {
-                batch.append(self.now.wall, Some(&record.key), record.value.as_deref(), &[]);
-            }
-            loader.take(&batch.build()).expect("records that were written here");
+        let mut start = 0;
+        let rest = (self.log.len(), None);
+        for (end, transaction) in self.batches.iter().copied().chain([rest]) {
+            let next = loader.next_offset();
+            let batch = batch(next, &self.log[start..end], transaction, self.now.wall);
+            loader.take(&batch.unwrap_or_default()).expect("records that were written here");
+            start = end;
         }
         self.shard = loader.finish().expect("groups that were written here");
         self.uncommitted.clear();
         self.committed = self.log.len();
+        self.committed_batches = self.batches.len();
         let told = self.shard.on(Event::Image(Arc::clone(&self.image), true), self.now);
         assert_eq!(told, Effects::default());
         let effects = self.shard.start(self.now);
         self.carry_out(effects);
     }
+}
+
+/// A batch as a driver writes it; `None` if there is nothing to write.
+fn batch(
+    at: Offset,
+    records: &[Record],
+    transaction: Option<InTransaction>,
+    wall: i64,
+) -> Option<BytesMut> {
+    let mut batch = BatchBuilder::new(at);
+    match transaction {
+        None => {}
+        Some(InTransaction::Part(TxnProducer { id, epoch, .. })) => {
+            batch = batch.transactional().producer(id, epoch, NO_SEQUENCE);
+        }
+        Some(InTransaction::End(end)) => {
+            let mut batch = end.batch(wall);
+            set_base_offset(&mut batch, at);
+            return Some(batch);
+        }
+    }
+    for record in records {
+        batch.append(wall, Some(&record.key), record.value.as_deref(), &[]);
+    }
+    (!records.is_empty()).then(|| batch.build())
 }
 
 /// What a consumer says that it subscribes to.
@@ -385,5 +422,6 @@ pub(super) fn commit_of(member: &str, generation: i32, topic: &str, offset: i64)
             }],
             ..Default::default()
         }],
+        transaction: None,
     }
 }
