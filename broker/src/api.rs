@@ -43,4 +43,5 @@ pub mod offset_for_leader_epoch;
 pub mod own_config;
 pub mod produce;
 pub mod sync_group;
+pub mod txn_offset_commit;
 pub mod write_txn_markers;
