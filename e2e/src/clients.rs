@@ -39,7 +39,36 @@ pub const CLIENTS: &[Client] = &[
     },
     Client { name: "franz-go", tools: &["go"], prepare: |folders| folders.go("franz") },
     Client { name: "sarama", tools: &["go"], prepare: |folders| folders.go("sarama") },
+    Client { name: "telegraf", tools: &["go"], prepare: |folders| folders.go("telegraf") },
+    Client {
+        name: "rust-rdkafka",
+        tools: &["cargo", "make"],
+        prepare: |folders| folders.rust("rdkafka", "with-rdkafka"),
+    },
+    Client {
+        name: "rust-rdkafka-0.36",
+        tools: &["cargo", "make"],
+        prepare: |folders| folders.rust("rdkafka-0.36", "with-rdkafka-0-36"),
+    },
+    Client {
+        name: "rskafka",
+        tools: &["cargo"],
+        prepare: |folders| folders.rust("rskafka", "with-rskafka"),
+    },
+    Client {
+        name: "java",
+        tools: &["java", "mvn"],
+        prepare: |folders| folders.java("WithApacheJava", "classic"),
+    },
+    Client {
+        name: "java-consumer-protocol",
+        tools: &["java", "mvn"],
+        prepare: |folders| folders.java("WithApacheJava", "consumer"),
+    },
 ];
+
+/// For these a library in C is compiled first, which takes minutes.
+const SLOW: &[&str] = &["rust-rdkafka", "rust-rdkafka-0.36"];
 
 /// Partitions of the topic that each client gets.
 const PARTITIONS: i32 = 6;
@@ -52,12 +81,12 @@ struct Folders {
     cache: PathBuf,
 }
 
-/// Runs those whose names are given, or all; those whose tools are missing are left out, and said
-/// to be.
+/// Runs those whose names are given, or all (but the slow ones, if `is_quick`); those whose tools
+/// are missing are left out, and said to be.
 ///
 /// # Errors
 /// What each client that failed printed.
-pub fn run(names: &[String]) -> Outcome {
+pub fn run(names: &[String], is_quick: bool) -> Outcome {
     if let Some(name) = names.iter().find(|name| CLIENTS.iter().all(|it| it.name != **name)) {
         let all: Vec<&str> = CLIENTS.iter().map(|client| client.name).collect();
         return Err(format!("there is no client {name}; there are {}", all.join(", ")));
@@ -67,8 +96,10 @@ pub fn run(names: &[String]) -> Outcome {
     let topics = CLIENTS.iter().map(|client| (client.name.to_owned(), PARTITIONS, 3)).collect();
     let cluster = Cluster::up(folder.path(), &Shape { topics, ..Shape::default() })?;
     let mut failed = Vec::new();
-    let wanted =
-        |client: &&Client| names.is_empty() || names.iter().any(|name| name == client.name);
+    let wanted = |client: &&Client| match names {
+        [] => !(is_quick && SLOW.contains(&client.name)),
+        names => names.iter().any(|name| name == client.name),
+    };
     for client in CLIENTS.iter().filter(wanted) {
         if let Some(tool) = client.tools.iter().find(|tool| !is_installed(tool)) {
             println!("{}: left out, as {tool} is not installed", client.name);
@@ -148,6 +179,31 @@ impl Folders {
         let mut command = Command::new("node");
         command.env("CLIENTS_MODULES", &modules).arg(folder.join(program));
         Ok(command)
+    }
+
+    /// Each program has a lock file and a workspace of its own: two versions of a library in C
+    /// cannot be in one.
+    fn rust(&self, folder: &str, program: &str) -> Outcome<Command> {
+        let target = self.cache.join("rust");
+        let mut cargo = Command::new("cargo");
+        cargo
+            .args(["build", "--quiet", "--locked", "--target-dir"])
+            .arg(&target)
+            .current_dir(self.programs.join("rust").join(folder));
+        install(&mut cargo)?;
+        Ok(Command::new(target.join("debug").join(program)))
+    }
+
+    /// `mode` is the program's first argument.
+    fn java(&self, class: &str, mode: &'static str) -> Outcome<Command> {
+        let folder = self.programs.join("java");
+        let jars = crate::java::fetch(&folder.join("pom.xml"), "java-clients-4.2.1")?;
+        let mut java = Command::new("java");
+        java.args(["-Xmx384M", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp"])
+            .arg(format!("{}/*", jars.display()))
+            .arg(folder.join(format!("{class}.java")))
+            .arg(mode);
+        Ok(java)
     }
 
     fn go(&self, program: &str) -> Outcome<Command> {

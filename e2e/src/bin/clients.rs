@@ -12,6 +12,9 @@ use vltava_e2e::clients::{CLIENTS, run};
 struct Cli {
     /// Which clients; all if none is named.
     clients: Vec<String>,
+    /// Leave out those for which a library in C is compiled first.
+    #[arg(long)]
+    quick: bool,
     /// Only say which clients there are.
     #[arg(long)]
     list: bool,
@@ -21,11 +24,11 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     if cli.list {
         for client in CLIENTS {
-            println!("{:<16} needs {}", client.name, client.tools.join(", "));
+            println!("{:<26} needs {}", client.name, client.tools.join(", "));
         }
         return ExitCode::SUCCESS;
     }
-    match run(&cli.clients) {
+    match run(&cli.clients, cli.quick) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("clients: {error}");
