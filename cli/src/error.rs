@@ -61,12 +61,12 @@ pub enum CliError {
         source: io::Error,
     },
     /// The manifest cannot be read.
-    #[error("{file}: {source}")]
+    #[error("{file}: {reason}")]
     Manifest {
         /// The file, or what stands for it.
         file: String,
-        /// Where and why; shown as part of the message.
-        source: ManifestError,
+        /// Where and why.
+        reason: ManifestError,
     },
     /// The manifest asks for something impossible.
     #[error("{file}: {problems}")]
@@ -90,6 +90,13 @@ pub enum CliError {
         path: PathBuf,
         /// Whether the command could also ask a cluster elsewhere.
         remote: bool,
+    },
+    /// The cluster in the data folder has no broker that runs.
+    #[error("no broker of the cluster in {path} runs; start it with `vltava up`",
+        path = path.display())]
+    NoneRuns {
+        /// The folder.
+        path: PathBuf,
     },
     /// The data folder's own file makes no sense.
     #[error("{path}: {what}", path = path.display())]

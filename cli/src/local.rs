@@ -19,6 +19,18 @@ mod tail;
 mod topics;
 pub mod up;
 
+use crate::error::CliError;
+
 pub use data_dir::DataDir;
 pub(crate) use foreground::Ends;
 pub use state::ClusterState;
+
+/// Whether any broker of the folder's cluster runs.
+///
+/// # Errors
+/// [`CliError::NoCluster`] if the folder has none.
+pub(crate) fn runs_a_broker(dir: &DataDir) -> Result<bool, CliError> {
+    let state = ClusterState::existing(dir, true)?;
+    let mut brokers = state.nodes.keys().filter(|name| name.is_broker());
+    Ok(brokers.any(|name| process::is_running(dir, *name)))
+}

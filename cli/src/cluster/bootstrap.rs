@@ -9,7 +9,7 @@ use vltava_wire::messages::{MetadataRequest, MetadataResponse};
 
 use crate::args::Bootstrap;
 use crate::error::CliError;
-use crate::local::{ClusterState, DataDir};
+use crate::local::{self, ClusterState, DataDir};
 
 /// How long opening one connection may take: a command has other brokers to ask.
 const CONNECT: Duration = Duration::from_secs(3);
@@ -22,8 +22,20 @@ const VISIBLE: Duration = Duration::from_secs(10);
 /// The cluster that was named, or else that of the data folder.
 ///
 /// # Errors
-/// [`CliError::NoCluster`] if none was named and the folder has none.
+/// [`CliError::NoCluster`] if none was named and the folder has none; [`CliError::NoneRuns`] if no
+/// broker of the one in the folder runs, so that nobody need wait for them.
 pub(crate) fn open(dir: &DataDir, bootstrap: &Bootstrap) -> Result<Cluster, CliError> {
+    if bootstrap.servers.is_empty() && !local::runs_a_broker(dir)? {
+        return Err(CliError::NoneRuns { path: dir.root().to_owned() });
+    }
+    known(dir, bootstrap)
+}
+
+/// As [`open`], whether its brokers run or not.
+///
+/// # Errors
+/// [`CliError::NoCluster`] if none was named and the folder has none.
+pub(crate) fn known(dir: &DataDir, bootstrap: &Bootstrap) -> Result<Cluster, CliError> {
     if bootstrap.servers.is_empty() {
         return to(&ClusterState::existing(dir, true)?.bootstrap());
     }

@@ -25,7 +25,10 @@ const COMMIT: Duration = Duration::from_secs(1);
 pub async fn run(dir: &DataDir, args: &ConsumeArgs) -> Result<(), CliError> {
     let mut ends = Ends::new()?;
     let cluster = bootstrap::open(dir, &args.bootstrap)?;
-    let mut consumer = consumer(&cluster, args).await?;
+    let mut consumer = tokio::select! {
+        opened = consumer(&cluster, args) => opened?,
+        () = ends.next() => return Ok(()),
+    };
     let mut printed = Printed::new(args);
     let result = loop {
         if printed.is_enough() {

@@ -72,7 +72,7 @@ struct Broker {
 }
 
 async fn gather(dir: &DataDir, bootstrap: &Bootstrap) -> Result<Status, CliError> {
-    let cluster = bootstrap::open(dir, bootstrap)?;
+    let cluster = bootstrap::known(dir, bootstrap)?;
     // What the folder knows helps where no broker answers.
     let local: BTreeMap<i32, String> = match bootstrap.servers.is_empty() {
         true => {

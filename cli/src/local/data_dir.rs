@@ -99,8 +99,7 @@ impl DataDir {
                 self.root.display()
             )));
         }
-        fs::create_dir_all(&self.root)
-            .map_err(|source| CliError::WriteFile { path: self.root.clone(), source })
+        make_folder(&self.root)
     }
 
     /// Whether there is nothing in the folder but what a command that failed early leaves behind.
@@ -154,6 +153,27 @@ pub(crate) fn write_whole(path: &Path, text: &str) -> Result<(), CliError> {
     let mut file = File::create(&next).map_err(failed)?;
     file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
     fs::rename(&next, path).map_err(failed)?;
-    let folder = path.parent().unwrap_or(path);
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
+    sync(path.parent().unwrap_or(path)).map_err(failed)
+}
+
+/// Makes a folder and those above it, durably, where they are not there.
+pub(crate) fn make_folder(path: &Path) -> Result<(), CliError> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let parent = parent.unwrap_or(Path::new("."));
+    make_folder(parent)?;
+    let made = match fs::create_dir(path) {
+        // Another command was quicker.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        other => other,
+    };
+    made.and_then(|()| sync(parent))
+        .map_err(|source| CliError::WriteFile { path: path.to_owned(), source })
+}
+
+/// Brings what a folder holds to the disk.
+fn sync(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
 }

@@ -35,7 +35,7 @@ pub(crate) fn read(dir: &DataDir, named: Option<&Path>) -> Result<Manifest, CliE
         None => ("the default manifest".to_owned(), manifest::PRAGUE.to_owned()),
     };
     let cluster = manifest::parse(&text)
-        .map_err(|source| CliError::Manifest { file: file.clone(), source })?;
+        .map_err(|reason| CliError::Manifest { file: file.clone(), reason })?;
     let findings = validate(&cluster, Target::Local);
     if !findings.problems.is_empty() {
         let problems: Vec<String> = findings.problems.iter().map(ToString::to_string).collect();

@@ -6,7 +6,7 @@ use vltava_config::{Role, properties};
 use vltava_crd::{COORDINATOR_LISTENER, KafkaCluster, ListenerType, config};
 
 use crate::error::CliError;
-use crate::local::data_dir::{DataDir, write_whole};
+use crate::local::data_dir::{DataDir, make_folder, write_whole};
 use crate::local::node_name::NodeName;
 use crate::local::state::{ClusterState, NodeState};
 
@@ -19,8 +19,7 @@ pub(crate) fn write_all(
     let mut changed = Vec::new();
     for (name, node) in &state.nodes {
         let folder = dir.node(*name);
-        fs::create_dir_all(&folder)
-            .map_err(|source| CliError::WriteFile { path: folder, source })?;
+        make_folder(&folder)?;
         let text = text(dir, state, cluster, *name, node);
         let path = dir.config_file(*name);
         if fs::read_to_string(&path).is_ok_and(|old| old == text) {

@@ -156,6 +156,8 @@ impl ClientError {
 fn code_and_message(code: ErrorCode, message: Option<&str>) -> String {
     match message {
         Some(message) if !message.is_empty() => format!("{message} ({code})"),
+        _ if code == ErrorCode::UNKNOWN_TOPIC_OR_PARTITION => format!("it does not exist ({code})"),
+        _ if code == ErrorCode::GROUP_ID_NOT_FOUND => format!("it does not exist ({code})"),
         _ => code.to_string(),
     }
 }
