@@ -13,7 +13,7 @@ use vltava_wire::{ErrorCode, NodeId, Str, Uuid};
 
 use super::placement::Placement;
 use super::random::Random;
-use super::{Active, Controller, Decision, Failure};
+use super::{Active, Controller, Decision, Failure, Happening};
 
 /// Topics that brokers keep for themselves.
 pub(super) const INTERNAL_TOPICS: [&str; 3] =
@@ -41,7 +41,7 @@ impl Controller {
         let Self { active, random, .. } = self;
         let active = active.as_ref().ok_or_else(|| Failure::new(ErrorCode::NOT_CONTROLLER, ""))?;
         let repeated = repeated_names(request);
-        let mut records = Vec::new();
+        let (mut records, mut happenings) = (Vec::new(), Vec::new());
         let mut response = CreateTopicsResponse::default();
         let mut refused_already = BTreeSet::new();
         let mut new_names: BTreeMap<String, Str> = BTreeMap::new();
@@ -64,6 +64,11 @@ impl Controller {
                 Ok(new) => {
                     new_names.insert(collision_form(&topic.name), topic.name.clone());
                     records.extend(new.records);
+                    happenings.push(Happening::TopicCreated {
+                        topic: new.result.name.clone(),
+                        partitions: new.result.num_partitions,
+                        replicas: new.result.replication_factor,
+                    });
                     response.topics.push(new.result);
                 }
                 Err(failure) => response.topics.push(refused(&topic.name, failure)),
@@ -71,8 +76,9 @@ impl Controller {
         }
         if request.validate_only {
             records.clear();
+            happenings.clear();
         }
-        Ok(Decision::of(records, response))
+        Ok(Decision::of(records, response).telling(happenings))
     }
 }
 

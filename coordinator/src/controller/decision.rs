@@ -91,6 +91,12 @@ pub enum Happening {
     ShuttingDown { broker: NodeId },
     /// The only in-sync copy of a partition was in a log directory that is gone.
     LastCopyLost { topic: Str, partition: PartitionId, broker: NodeId },
+    /// A topic was made.
+    TopicCreated { topic: Str, partitions: i32, replicas: i16 },
+    /// A topic was deleted.
+    TopicDeleted { topic: Str },
+    /// A partition, and so many others, have another leader, or none.
+    LeadersChanged { topic: Str, partition: PartitionId, leader: Option<NodeId>, others: usize },
     /// A replica that was not in sync leads: records may be lost.
     UncleanElection { topic: Str, partition: PartitionId, leader: NodeId },
 }
@@ -116,6 +122,21 @@ impl fmt::Display for Happening {
                 "{topic}-{partition} is offline: its only in-sync copy was in a log directory of \
                  broker {broker} that is gone; an unclean election lets another replica lead"
             ),
+            Self::TopicCreated { topic, partitions, replicas } => write!(
+                f,
+                "topic {topic} is created; partitions: {partitions}, replicas of each: {replicas}"
+            ),
+            Self::TopicDeleted { topic } => write!(f, "topic {topic} is deleted"),
+            Self::LeadersChanged { topic, partition, leader, others } => {
+                match leader {
+                    Some(leader) => write!(f, "{topic}-{partition} is led by broker {leader} now")?,
+                    None => write!(f, "{topic}-{partition} has no leader now")?,
+                }
+                match others {
+                    0 => Ok(()),
+                    others => write!(f, "; {others} more partitions have another leader, too"),
+                }
+            }
             Self::UncleanElection { topic, partition, leader } => write!(
                 f,
                 "{topic}-{partition} is led by broker {leader}, which was not in sync: records \

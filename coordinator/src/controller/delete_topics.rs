@@ -9,7 +9,7 @@ use vltava_wire::messages::{DeleteTopicsRequest, DeleteTopicsResponse};
 use vltava_wire::records::metadata::RemoveTopicRecord;
 use vltava_wire::{ErrorCode, Uuid};
 
-use super::{Active, Controller, Decision, Failure};
+use super::{Active, Controller, Decision, Failure, Happening};
 
 impl Controller {
     /// Deletes topics, named by name or by id. What a version names otherwise (names alone, before
@@ -32,6 +32,7 @@ impl Controller {
         });
         let states: Vec<DeleteTopicState> = request.topics.iter().cloned().chain(named).collect();
         let mut records: Vec<MetadataRecord> = Vec::new();
+        let mut happenings = Vec::new();
         let mut seen = BTreeSet::new();
         let mut response = DeleteTopicsResponse::default();
         for state in states {
@@ -50,6 +51,7 @@ impl Controller {
                 Ok(topic) => {
                     result.name = Some(topic.name.clone());
                     result.topic_id = topic.id;
+                    happenings.push(Happening::TopicDeleted { topic: topic.name.clone() });
                     records.push(RemoveTopicRecord { topic_id: topic.id }.into());
                 }
                 Err(failure) => {
@@ -59,7 +61,7 @@ impl Controller {
             }
             response.responses.push(result);
         }
-        Ok(Decision::each(records, response))
+        Ok(Decision::each(records, response).telling(happenings))
     }
 }
 

@@ -2,10 +2,10 @@
 
 use vltava_metadata::{MetadataRecord, PartitionRegistration, TopicImage};
 use vltava_wire::records::metadata::BrokerRegistrationChangeRecord;
-use vltava_wire::{NodeId, PartitionId, Uuid};
+use vltava_wire::{NodeId, PartitionId, Str, Uuid};
 
 use super::decision::Happening;
-use super::partition_change::{Election, PartitionChange, unclean_leader};
+use super::partition_change::{Election, PartitionChange, new_leader, unclean_leader};
 use super::{Active, Controller, Decision, FenceReason};
 use vltava_quorum::Instant;
 
@@ -19,6 +19,8 @@ const UNFENCE: i8 = -1;
 pub(super) struct Outcome {
     pub(super) records: Vec<MetadataRecord>,
     pub(super) happenings: Vec<Happening>,
+    /// The first partition whose leader changes, and how many do.
+    leaders: Option<(Str, PartitionId, NodeId, usize)>,
 }
 
 impl Outcome {
@@ -29,17 +31,26 @@ impl Outcome {
         partition: PartitionId,
         change: PartitionChange<'_>,
     ) {
+        let before = change.leader_before();
         let Some(record) = change.build() else { return };
         if let Some(leader) = unclean_leader(&record) {
             let topic = topic.name.clone();
             self.happenings.push(Happening::UncleanElection { topic, partition, leader });
+        }
+        if let Some(leader) = new_leader(&record).filter(|leader| *leader != before) {
+            let first = || (topic.name.clone(), partition, leader, 0);
+            self.leaders.get_or_insert_with(first).3 += 1;
         }
         self.records.push(record.into());
     }
 
     /// The decision that these records are; each of them counts by itself.
     pub(super) fn decide<R>(self, response: R) -> Decision<R> {
-        Decision::each(self.records, response).telling(self.happenings)
+        let changed = self.leaders.map(|(topic, partition, leader, count)| {
+            let leader = (leader != NodeId::NONE).then_some(leader);
+            Happening::LeadersChanged { topic, partition, leader, others: count - 1 }
+        });
+        Decision::each(self.records, response).telling(self.happenings).telling(changed)
     }
 }
 

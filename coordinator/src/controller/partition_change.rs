@@ -72,6 +72,11 @@ impl<'a> PartitionChange<'a> {
         }
     }
 
+    /// Who leads before the change; nobody is [`NodeId::NONE`].
+    pub(super) fn leader_before(&self) -> NodeId {
+        self.present.leader
+    }
+
     /// Takes a broker out of the ISR.
     pub(super) fn without(mut self, broker: NodeId) -> Self {
         self.isr.retain(|member| *member != broker);
@@ -208,6 +213,12 @@ impl<'a> PartitionChange<'a> {
         let known = self.directories.iter().find(|(replica, _)| *replica == node);
         known.map_or(Uuid::UNASSIGNED_DIR, |(_, directory)| *directory)
     }
+}
+
+/// The leader that the change names; it may be the present one, with another epoch, or none.
+pub(super) fn new_leader(record: &PartitionChangeRecord) -> Option<NodeId> {
+    let is_named = record.leader != PartitionChangeRecord::default().leader;
+    is_named.then_some(NodeId(record.leader))
 }
 
 /// Whether the change is an unclean election, and who leads then.

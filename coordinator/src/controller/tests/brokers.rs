@@ -65,6 +65,8 @@ fn a_silent_broker_is_fenced_when_its_session_ends() {
             reason: FenceReason::SessionExpired,
         })
     );
+    let told: Vec<String> = world.happenings.iter().map(ToString::to_string).collect();
+    assert!(told.contains(&"t-0 is led by broker 2 now".to_owned()), "{told:?}");
 }
 
 #[test]
