@@ -1,12 +1,15 @@
 //! A steady load of numbered records by librdkafka's idempotent producer.
 
+use std::fs::File;
+use std::io::Write;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
-use rdkafka::config::ClientConfig;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
@@ -40,10 +43,20 @@ pub struct Report {
 /// What the delivery callbacks note.
 struct Notes {
     id: u32,
+    /// Gets what librdkafka says, where that is asked for.
+    log: Option<Mutex<File>>,
     report: Mutex<(Report, Instant)>,
 }
 
 impl ClientContext for Notes {
+    fn log(&self, _level: RDKafkaLogLevel, facility: &str, message: &str) {
+        if let Some(log) = &self.log {
+            let at = started().elapsed().as_secs_f64();
+            let mut log = log.lock().expect("no holder panics");
+            let _ = writeln!(log, "{at:8.3} {facility}: {message}");
+        }
+    }
+
     fn error(&self, error: KafkaError, reason: &str) {
         if let KafkaError::Global(RDKafkaErrorCode::Fatal) = error {
             let mut notes = self.report.lock().expect("no holder panics");
@@ -96,6 +109,8 @@ pub struct Options {
     pub partition: Option<i32>,
     /// Settings of librdkafka above its stock ones and `enable.idempotence`.
     pub settings: Vec<(String, String)>,
+    /// Where to write what librdkafka says of its connections and retries.
+    pub log: Option<PathBuf>,
 }
 
 impl Load {
@@ -109,8 +124,15 @@ impl Load {
         for (key, value) in &options.settings {
             config.set(key, value);
         }
-        let notes =
-            Notes { id: options.id, report: Mutex::new((Report::default(), Instant::now())) };
+        let mut log = None;
+        if let Some(path) = &options.log {
+            config.set("debug", "broker,eos,metadata").set_log_level(RDKafkaLogLevel::Debug);
+            let file =
+                File::create(path).map_err(|error| format!("{}: {error}", path.display()))?;
+            log = Some(Mutex::new(file));
+        }
+        let report = Mutex::new((Report::default(), Instant::now()));
+        let notes = Notes { id: options.id, log, report };
         let producer: ThreadedProducer<Notes> =
             config.create_with_context(notes).map_err(|error| error.to_string())?;
         let stop = Arc::new(AtomicBool::new(false));
@@ -174,7 +196,8 @@ pub fn produce_some(
     count: u64,
     acks: &str,
 ) -> Result<Vec<Acked>, String> {
-    let notes = Notes { id, report: Mutex::new((Report::default(), Instant::now())) };
+    let report = Mutex::new((Report::default(), Instant::now()));
+    let notes = Notes { id, log: None, report };
     let producer: ThreadedProducer<Notes> = ClientConfig::new()
         .set("bootstrap.servers", bootstrap)
         .set("acks", acks)

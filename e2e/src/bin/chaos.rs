@@ -33,6 +33,10 @@ struct Cli {
     /// Records a second of each of the two producers.
     #[arg(long, default_value_t = 500)]
     rate: u32,
+    /// How many seconds may pass without an acknowledgement when one broker, one coordinator, or
+    /// one of each dies.
+    #[arg(long, default_value = "2", value_parser = seconds)]
+    gap_max: Duration,
     /// Cut the power instead: what was not synced is lost.
     #[arg(long)]
     power: bool,
@@ -43,6 +47,9 @@ struct Cli {
     #[arg(long, requires = "power", value_name = "FSYNC", num_args = 0..=1)]
     #[arg(default_missing_value = "all")]
     planted: Option<String>,
+    /// Write into this folder what librdkafka says of the producers' connections and retries.
+    #[arg(long)]
+    client_logs: Option<PathBuf>,
     /// Keep the data folder here instead of a temporary one.
     #[arg(long)]
     folder: Option<PathBuf>,
@@ -59,6 +66,8 @@ enum Fault {
 }
 
 const TOPIC: &str = "chaos";
+/// Of so many records that producers gave up the reason is shown.
+const GIVEN_UP_SHOWN: usize = 5;
 const PARTITIONS: i32 = 6;
 const BROKERS: usize = 3;
 
@@ -80,6 +89,11 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|error| format!("{error}"))?;
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }
 
 fn cut_power(cli: &Cli, seed: u64) -> Outcome {
@@ -109,28 +123,38 @@ fn run(cli: &Cli, seed: u64) -> Outcome {
             id,
             rate: cli.rate,
             partition: None,
-            // After many refused connections librdkafka waits up to 10 s before it tries again; the
-            // gaps that are shown here are to be the cluster's.
-            settings: vec![("reconnect.backoff.max.ms".to_owned(), "500".to_owned())],
+            settings: Vec::new(),
+            log: cli.client_logs.as_ref().map(|folder| folder.join(format!("producer-{id}.log"))),
         })?);
     }
     let group = Group::start(&cluster.bootstrap(), TOPIC, "chaos-group", 2)?;
     let mut random = StdRng::seed_from_u64(seed);
-    let rounds = rounds(&cluster, &mut random, cli.rounds, &loads);
-    let verdict = rounds.and_then(|()| finish(&cluster, loads, group));
+    let mut gaps = Gaps { limit: cli.gap_max, seen: Vec::new() };
+    let rounds = rounds(&cluster, &mut random, cli.rounds, &loads, &mut gaps);
+    gaps.print();
+    let verdict =
+        rounds.and_then(|()| finish(&cluster, loads, group)).and_then(|()| gaps.verdict());
     if verdict.is_err() {
         keep_logs(&cluster, seed);
     }
     verdict
 }
 
-fn rounds(cluster: &Cluster, random: &mut StdRng, count: u32, loads: &[Load]) -> Outcome {
+fn rounds(
+    cluster: &Cluster,
+    random: &mut StdRng,
+    count: u32,
+    loads: &[Load],
+    gaps: &mut Gaps,
+) -> Outcome {
     let start = Instant::now();
+    let mut is_whole = true;
     for round in 1..=count {
         loads.iter().for_each(Load::reset_gap);
         let (fault, nodes) = choose(cluster, random)?;
         let at = start.elapsed().as_secs_f64();
         println!("{at:7.1} s  round {round}: {fault:?} {}", nodes.join(" "));
+        let begun = Instant::now();
         let signal = if fault == Fault::Pause { Signal::STOP } else { Signal::KILL };
         for node in &nodes {
             faults::signal_node(cluster, node, signal)?;
@@ -143,16 +167,76 @@ fn rounds(cluster: &Cluster, random: &mut StdRng, count: u32, loads: &[Load]) ->
         } else {
             cluster.start_all()?;
         }
+        let away = begun.elapsed();
+        let allowed = gaps.allowed(fault, is_whole, away);
         // Sometimes the next fault comes while the cluster still heals.
-        if random.random_bool(0.7) {
+        is_whole = random.random_bool(0.7);
+        if is_whole {
             check::isr_whole(cluster, BROKERS, Duration::from_secs(60))?;
         }
-        let gap = loads.iter().map(Load::longest_gap).max().unwrap_or_default();
+        let of_each: Vec<Duration> = loads.iter().map(Load::longest_gap).collect();
+        let gap = of_each.iter().copied().max().unwrap_or_default();
+        gaps.seen.push(Gap { round, fault, gap, allowed });
         let acked: usize = loads.iter().map(Load::acked).sum();
         let at = start.elapsed().as_secs_f64();
-        println!("{at:7.1} s    longest gap {gap:.1?}, {acked} acknowledged");
+        println!("{at:7.1} s    longest gaps {of_each:.1?} of {allowed:.1?}, {acked} acknowledged");
     }
     Ok(())
+}
+
+/// How long a stock librdkafka waits at most before it connects again to a broker that has refused
+/// it again and again (`reconnect.backoff.max.ms`). Where no broker could take records, the gap
+/// grows by that, whatever the cluster does.
+const RECONNECT_MAX: Duration = Duration::from_secs(10);
+
+/// The longest time without an acknowledgement in a round.
+struct Gap {
+    round: u32,
+    fault: Fault,
+    gap: Duration,
+    allowed: Duration,
+}
+
+struct Gaps {
+    /// Of the death of one broker, one coordinator, or one of each.
+    limit: Duration,
+    seen: Vec<Gap>,
+}
+
+impl Gaps {
+    /// How long the gap may be when `fault` came to a cluster that was whole, or was not, and
+    /// its nodes were away so long.
+    fn allowed(&self, fault: Fault, was_whole: bool, away: Duration) -> Duration {
+        match fault {
+            Fault::Kill | Fault::KillBoth if was_whole => self.limit,
+            // Who has asked a paused leader waits for it.
+            Fault::Pause if was_whole => away + self.limit,
+            _ => away + RECONNECT_MAX + self.limit,
+        }
+    }
+
+    fn print(&self) {
+        println!("chaos: gaps between two acknowledgements");
+        for fault in [Fault::Kill, Fault::KillBoth, Fault::Pause, Fault::KillTwo, Fault::KillAll] {
+            let mut gaps: Vec<Duration> =
+                self.seen.iter().filter(|gap| gap.fault == fault).map(|gap| gap.gap).collect();
+            gaps.sort();
+            if let (Some(longest), middle) = (gaps.last(), gaps.len() / 2) {
+                let (count, median) = (gaps.len(), gaps[middle]);
+                println!("  {fault:?}: {count} times, median {median:.1?}, longest {longest:.1?}");
+            }
+        }
+    }
+
+    fn verdict(&self) -> Outcome {
+        let over = self.seen.iter().filter(|gap| gap.gap > gap.allowed);
+        let told: Vec<String> = over
+            .map(|Gap { round, fault, gap, allowed }| {
+                format!("round {round} ({fault:?}): {gap:.1?} without one, {allowed:.1?} allowed")
+            })
+            .collect();
+        if told.is_empty() { Ok(()) } else { Err(told.join("; ")) }
+    }
 }
 
 fn choose(cluster: &Cluster, random: &mut StdRng) -> Outcome<(Fault, Vec<String>)> {
@@ -193,6 +277,9 @@ fn finish(cluster: &Cluster, loads: Vec<Load>, group: Group) -> Outcome {
         report.acked.len(),
         report.failed.len()
     );
+    for (sequence, reason) in report.failed.iter().take(GIVEN_UP_SHOWN) {
+        println!("chaos: record {sequence} was given up: {reason}");
+    }
     if let Some(reason) = report.fatal.first() {
         return Err(format!("an idempotent producer ended: {reason}"));
     }

@@ -61,6 +61,7 @@ impl Steady {
                 rate: RATE,
                 partition,
                 settings: settings.iter().map(pair).collect(),
+                log: None,
             })?);
         }
         let steady = Self { bootstrap: bootstrap.to_owned(), loads };

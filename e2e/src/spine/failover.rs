@@ -62,6 +62,7 @@ pub(super) fn pause() -> Outcome<String> {
             rate: 100,
             partition: Some(0),
             settings: Vec::new(),
+            log: None,
         })?;
         until("the first acknowledgement", Duration::from_secs(30), || {
             if load.acked() > 0 { Ok(()) } else { Err("none".to_owned()) }
@@ -101,6 +102,7 @@ fn runs(limit: Duration, fault: fn(&Cluster, i32) -> Outcome) -> Outcome<String>
             rate: 1000,
             partition: Some(0),
             settings: Vec::new(),
+            log: None,
         })?;
         until("1,000 acknowledged records", Duration::from_secs(20), || {
             if load.acked() >= 1000 { Ok(()) } else { Err(format!("{}", load.acked())) }

@@ -31,6 +31,7 @@ pub(super) fn run() -> Outcome<String> {
             rate: 200,
             partition: Some(0),
             settings: vec![("message.timeout.ms".to_owned(), "5000".to_owned())],
+            log: None,
         })
     };
     let first = load(0)?;

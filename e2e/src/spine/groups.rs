@@ -30,6 +30,7 @@ pub(super) fn run() -> Outcome<String> {
             rate: 50,
             partition: Some(partition),
             settings: Vec::new(),
+            log: None,
         })?);
     }
     until("1,000 acknowledged records", Duration::from_secs(30), || {

@@ -70,6 +70,7 @@ fn first_ack(cluster: &Cluster, id: u32) -> Outcome {
         rate: 100,
         partition: None,
         settings: Vec::new(),
+        log: None,
     })?;
     let first = until("the first acknowledgement", Duration::from_secs(30), || {
         if load.acked() > 0 { Ok(()) } else { Err("none".to_owned()) }

@@ -24,6 +24,7 @@ pub(super) fn run(settings: &Settings) -> Outcome<String> {
         rate: 200,
         partition: None,
         settings: Vec::new(),
+        log: None,
     })?;
     crate::until("100 acknowledged records", Duration::from_secs(30), || {
         if load.acked() >= 100 { Ok(()) } else { Err(format!("{}", load.acked())) }
