@@ -38,14 +38,9 @@ pub enum FolderError {
         /// What the operating system says.
         source: std::io::Error,
     },
-    /// A folder cannot be made or listed.
-    #[error("cannot use the folder {}", path.display())]
-    Folder {
-        /// The folder.
-        path: PathBuf,
-        /// What the operating system says.
-        source: std::io::Error,
-    },
+    /// The data folder cannot be made.
+    #[error("cannot make the data folder")]
+    Folder(#[source] DiskError),
     /// `meta.properties` cannot be read or written.
     #[error("cannot use meta.properties")]
     Meta(#[source] CheckpointError),
@@ -123,10 +118,11 @@ impl Folder {
         wall_ms: i64,
     ) -> Result<Self, FolderError> {
         let path = values.metadata_log_dir();
-        make_folder(disk, &path)?;
+        let make = |path| disk::make_folder(disk, path, SyncKind::DataFolder);
+        make(&path).map_err(FolderError::Folder)?;
         let lock = lock(&path)?;
         let log = path.join(METADATA_LOG);
-        make_folder(disk, &log)?;
+        make(&log).map_err(FolderError::Folder)?;
         let told = values.get(keys::VLTAVA_CLUSTER_ID);
         let node = NodeId(values.node_id());
         let found = MetaProperties::read(disk, &path).map_err(FolderError::Meta)?;
@@ -181,22 +177,6 @@ fn lock(path: &Path) -> Result<File, FolderError> {
         Err(std::fs::TryLockError::WouldBlock) => Err(FolderError::InUse(path.to_owned())),
         Err(std::fs::TryLockError::Error(source)) => Err(failed(source)),
     }
-}
-
-/// Makes a folder and those above it, durably, where they are not there.
-fn make_folder(disk: &Arc<dyn Disk>, path: &Path) -> Result<(), FolderError> {
-    let failed = |source| FolderError::Folder { path: path.to_owned(), source };
-    if path.is_dir() {
-        return Ok(());
-    }
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let parent = parent.unwrap_or(Path::new("."));
-    make_folder(disk, parent)?;
-    match disk.create_folder(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-        other => other.map_err(failed)?,
-    }
-    disk.sync_folder(parent, SyncKind::DataFolder).map_err(failed)
 }
 
 /// Formats an empty folder: of a founder with the bootstrap snapshot. Returns the directory's id.

@@ -70,3 +70,11 @@ pub fn cpu_ticks(pid: i32) -> Outcome<u64> {
         _ => Err(format!("{path} has no times: {text}")),
     }
 }
+
+/// The quorum's epoch, as a coordinator knows it; 0 before the first.
+///
+/// # Errors
+/// As [`metrics`].
+pub fn quorum_epoch(node: &Node) -> Outcome<i64> {
+    Ok(metrics(node)?.get("vltava_quorum_epoch").copied().unwrap_or(0.0) as i64)
+}

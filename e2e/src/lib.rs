@@ -29,27 +29,38 @@ pub type Outcome<T = ()> = Result<T, String>;
 ///
 /// # Errors
 /// What `ask` said last, once `limit` has passed.
-pub fn until<T>(
-    what: &str,
-    limit: Duration,
-    mut ask: impl FnMut() -> Result<T, String>,
-) -> Outcome<T> {
+pub fn until<T>(what: &str, limit: Duration, ask: impl FnMut() -> Result<T, String>) -> Outcome<T> {
+    at_last(limit, ask).map_err(|reason| format!("{what} did not come within {limit:?}: {reason}"))
+}
+
+/// As [`until`], where what `ask` says is wrong by itself if it does not change in time.
+///
+/// # Errors
+/// What `ask` said last.
+pub fn at_last<T>(limit: Duration, mut ask: impl FnMut() -> Result<T, String>) -> Outcome<T> {
     let start = Instant::now();
     loop {
         let asked = Instant::now();
         match ask() {
-            Ok(value) => return Ok(value),
-            Err(reason) if start.elapsed() > limit => {
-                return Err(format!("{what} did not come within {limit:?}: {reason}"));
-            }
             // What takes long to ask is asked less often: it must not slow down what it waits for.
-            Err(_) => std::thread::sleep(BETWEEN.max(asked.elapsed() * 3)),
+            Err(_) if start.elapsed() <= limit => {
+                std::thread::sleep(BETWEEN.max(asked.elapsed() * 3));
+            }
+            answer => return answer,
         }
     }
 }
 
 /// The least time between two questions of [`until`].
 const BETWEEN: Duration = Duration::from_millis(50);
+
+/// Whether an error says that something took too long, rather than that it is wrong: an answer of
+/// [`until`], of the command that starts nodes, or of a client.
+pub fn is_timeout(error: &str) -> bool {
+    ["did not come within", "is not ready after", "Timed out", "timed out", "gave up after"]
+        .iter()
+        .any(|words| error.contains(words))
+}
 
 /// Waits for what a client does in threads of its own.
 fn wait_for<F: Future>(future: F) -> F::Output {

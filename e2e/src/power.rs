@@ -9,6 +9,8 @@ mod ext4;
 mod held;
 mod planted;
 mod platter;
+mod promised;
+mod quiet;
 mod round;
 
 use std::path::PathBuf;
@@ -54,7 +56,8 @@ pub fn run(settings: &Settings) -> Outcome {
         on_ext4(settings)?;
     }
     if settings.disk != Some(DiskKind::Ext4) {
-        on_platter(settings.cuts, settings.seed, settings.rate, None)?;
+        on_platter(settings.cuts, settings.seed, settings.rate, None)
+            .map_err(|Wrong { cut, what }| format!("cut {cut}: {what}"))?;
     }
     Ok(())
 }
@@ -69,9 +72,9 @@ fn on_ext4(settings: &Settings) -> Outcome {
     let mut state = round::State::new(&cluster)?;
     for cut in 1..=settings.cuts {
         let load = round::before_cut(&cluster, &mut state, &mut random, settings.rate)?;
-        let seen = held::Seen::of(&cluster)?;
+        let promised = promised::Promised::of(&cluster, &state.acknowledged())?;
         disk.cut(&cluster)?;
-        seen.still_holds(&cluster)?;
+        promised.still_holds(&cluster)?;
         let found = round::after_cut(&cluster, &mut state, load)?;
         println!("ext4, cut {cut}: {found}");
     }
@@ -81,9 +84,48 @@ fn on_ext4(settings: &Settings) -> Outcome {
     Ok(())
 }
 
-/// As many cuts on the platter; `skipped` is the fsync that is left out. Returns the number of the
-/// cut that went wrong with what was found.
-fn on_platter(cuts: u32, seed: u64, rate: u32, skipped: Option<&str>) -> Outcome {
+/// What was wrong, and after which cut; 0 is before the first.
+struct Wrong {
+    cut: u32,
+    what: String,
+}
+
+impl From<String> for Wrong {
+    fn from(what: String) -> Self {
+        Self { cut: 0, what }
+    }
+}
+
+/// As many cuts on the platter; `skipped` is the fsync that is left out.
+fn on_platter(cuts: u32, seed: u64, rate: u32, skipped: Option<&str>) -> Result<(), Wrong> {
+    on_a_platter(skipped, &shape(), |cluster, platter| {
+        let mut random = StdRng::seed_from_u64(seed);
+        let mut state = round::State::new(cluster)?;
+        for cut in 1..=cuts {
+            let load = round::before_cut(cluster, &mut state, &mut random, rate)?;
+            let kept = if cut % 2 == 1 { platter::Kept::Nothing } else { platter::Kept::Some };
+            let found = promised::Promised::of(cluster, &state.acknowledged())
+                .and_then(|promised| {
+                    platter.cut(cluster, &mut random, kept)?;
+                    promised.still_holds(cluster)
+                })
+                .and_then(|()| round::after_cut(cluster, &mut state, load))
+                .map_err(|error| format!("({kept:?} of the rest kept) {error}"))
+                .map_err(|what| Wrong { cut, what })?;
+            if skipped.is_none() {
+                println!("platter, cut {cut} ({kept:?} of the rest kept): {found}");
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Does something with a new cluster on a platter.
+fn on_a_platter(
+    skipped: Option<&str>,
+    shape: &Shape,
+    run: impl FnOnce(&Cluster, &platter::Platter) -> Result<(), Wrong>,
+) -> Result<(), Wrong> {
     let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
     let folder_path = folder.path().canonicalize().map_err(|error| error.to_string())?;
     let data = folder_path.join("data");
@@ -91,23 +133,8 @@ fn on_platter(cuts: u32, seed: u64, rate: u32, skipped: Option<&str>) -> Outcome
     let mut environment = platter.environment();
     environment.extend(skipped.map(|kind| ("VLTAVA_SKIP_SYNC".to_owned(), kind.to_owned())));
     let place = Place::new(&folder_path).with_binary(power_cut_binary()?, environment);
-    let cluster = Cluster::up_at(place, &shape())?;
-    let mut random = StdRng::seed_from_u64(seed);
-    let mut state = round::State::new(&cluster)?;
-    for cut in 1..=cuts {
-        let load = round::before_cut(&cluster, &mut state, &mut random, rate)?;
-        let seen = held::Seen::of(&cluster)?;
-        let kept = if cut % 2 == 1 { platter::Kept::Nothing } else { platter::Kept::Some };
-        platter.cut(&cluster, &mut random, kept)?;
-        let found = seen
-            .still_holds(&cluster)
-            .and_then(|()| round::after_cut(&cluster, &mut state, load))
-            .map_err(|error| format!("cut {cut} ({kept:?} of the rest kept): {error}"))?;
-        if skipped.is_none() {
-            println!("platter, cut {cut} ({kept:?} of the rest kept): {found}");
-        }
-    }
-    Ok(())
+    let cluster = Cluster::up_at(place, shape)?;
+    run(&cluster, &platter)
 }
 
 /// A cluster that does often what others do seldom: new segments, snapshots, checkpoints,
@@ -121,6 +148,8 @@ fn shape() -> Shape {
         config: of(&[
             ("log.roll.ms", "300"),
             ("log.roll.jitter.ms", "0"),
+            // Each batch has an entry in the indexes, so that one that is lost matters.
+            ("log.index.interval.bytes", "0"),
             ("log.retention.check.interval.ms", "500"),
             ("replica.high.watermark.checkpoint.interval.ms", "300"),
             ("offsets.topic.num.partitions", "3"),

@@ -452,9 +452,10 @@ fn io_error<'a>(
 /// Makes sure that no other process uses a directory, which is made if it is not there.
 ///
 /// # Errors
-/// [`DirError::InUse`]; [`DirError::Io`].
-pub fn lock(path: &Path) -> Result<File, DirError> {
-    std::fs::create_dir_all(path).map_err(io_error("create", path))?;
+/// [`DirError::InUse`]; [`DirError::Io`]; it cannot be made.
+pub fn lock(disk: &Arc<dyn Disk>, path: &Path) -> Result<File, DirError> {
+    vltava_log::disk::make_folder(disk, path, SyncKind::DataFolder)
+        .map_err(CheckpointError::Disk)?;
     let file = path.join(".lock");
     let open = File::options().create(true).truncate(false).write(true).open(&file);
     let open = open.map_err(io_error("open", &file))?;

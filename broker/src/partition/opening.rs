@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use vltava_log::checkpoint;
-use vltava_log::{Log, LogConfig, LogError, OpenOptions};
+use vltava_log::{Log, LogConfig, LogError, OpenOptions, SyncKind};
 use vltava_wire::{Offset, Uuid};
 
 use super::dirs::{DirError, Folder, LogDir};
@@ -180,9 +180,12 @@ pub(super) fn create_log(
         log_start_offset: Offset::ZERO,
         now_ms: wall_clock_ms(),
     };
-    let log = open_log(dir, &folder, config, options)?;
+    // Before there is a segment, which is synced with the folder's names: no log with records is
+    // ever without the id of its topic.
+    vltava_log::disk::make_folder(dir.disk(), &folder, SyncKind::LogFolder)
+        .map_err(|error| Arc::<str>::from(vltava_net::error_chain(&error)))?;
     adopt(dir, &folder, topic_id)?;
-    Ok(log)
+    open_log(dir, &folder, config, options)
 }
 
 /// Writes into a folder which topic it belongs to.

@@ -433,6 +433,9 @@ impl Partitions {
                 (dir, log, Offset::ZERO)
             }
         };
+        if let Err(reason) = &log {
+            tracing::error!(partition = %name, %reason, "the log is offline");
+        }
         let around = Arc::clone(&self.around);
         let partition = Partition::new(name, dir, around, log, high_watermark, settings);
         self.throttle(image, &partition);
@@ -545,7 +548,7 @@ fn open_dirs(
     let paths = config.log_dirs();
     for path in &paths {
         let open = || {
-            let lock = dirs::lock(path)?;
+            let lock = dirs::lock(disk, path)?;
             let room = Room::new(headroom, room::probe(path));
             let new_id = Uuid::from_random(rand::random());
             LogDir::open(Arc::clone(disk), path, owner, new_id, room, Some(lock))

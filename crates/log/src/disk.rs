@@ -213,6 +213,14 @@ pub fn remove_file(
     }
 }
 
+/// Makes a folder and those above it, durably, where they are not there.
+///
+/// # Errors
+/// The step that failed.
+pub fn make_folder(disk: &Arc<dyn Disk>, path: &Path, kind: SyncKind) -> Result<(), DiskError> {
+    Volume::new(Arc::clone(disk)).create_folder(path, kind).map(|_| ())
+}
+
 /// The content of a small file; `None` if there is none.
 ///
 /// # Errors
@@ -290,7 +298,7 @@ impl Volume {
         let beside = PathBuf::from(beside);
         self.write_file(&beside, bytes, Some(file_kind))?;
         self.rename(&beside, path)?;
-        self.sync_folder(parent(path), folder_kind)
+        folder_kind.map_or(Ok(()), |kind| self.sync_folder(parent(path), kind))
     }
 
     /// What a folder holds; nothing, if it is not there.
@@ -302,17 +310,17 @@ impl Volume {
     }
 
     /// Makes a folder and those above it, durably; says whether it was not there before.
-    pub(crate) fn create_folder(&self, folder: &Path) -> Result<bool, DiskError> {
+    pub(crate) fn create_folder(&self, folder: &Path, kind: SyncKind) -> Result<bool, DiskError> {
         match self.disk.create_folder(folder) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                self.create_folder(parent(folder))?;
+                self.create_folder(parent(folder), kind)?;
                 self.disk.create_folder(folder).map_err(at("create folder", folder))?;
             }
             Err(error) => return Err(at("create folder", folder)(error)),
         }
-        self.sync_folder(parent(folder), SyncKind::LogFolder)?;
+        self.sync_folder(parent(folder), kind)?;
         Ok(true)
     }
 

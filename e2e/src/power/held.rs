@@ -1,4 +1,4 @@
-//! What holds after a power cut beside the records: votes, epochs, indexes, equal replicas.
+//! What holds after a power cut beside the records: epochs, indexes, equal replicas.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,48 +10,32 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use crate::check::Read;
 use crate::cluster::Cluster;
-use crate::{Outcome, admin, until};
+use crate::{Outcome, admin, at_last};
 
-const METADATA_LOG: &str = "__cluster_metadata-0";
 /// Bytes of a batch before its records.
 const BATCH_HEADER: usize = 61;
 /// How many times of records are looked up in each partition.
 const TIMES: usize = 5;
 
-/// What coordinators showed before the cut.
-pub(super) struct Seen {
-    /// The quorum's epoch, by node.
-    epochs: BTreeMap<String, i64>,
-}
-
-impl Seen {
-    pub(super) fn of(cluster: &Cluster) -> Outcome<Self> {
-        let mut epochs = BTreeMap::new();
-        for node in cluster.nodes()?.iter().filter(|node| node.role == "coordinator") {
-            let epoch = admin::metrics(node)?.get("vltava_quorum_epoch").copied();
-            epochs.insert(node.name.clone(), epoch.unwrap_or(0.0) as i64);
-        }
-        Ok(Self { epochs })
-    }
-
-    /// A coordinator that forgets an epoch may vote in it a second time.
-    pub(super) fn still_holds(&self, cluster: &Cluster) -> Outcome {
-        for (name, seen) in &self.epochs {
-            let path = cluster.data().join(name).join("data").join(METADATA_LOG);
-            let text = std::fs::read_to_string(path.join("quorum-state")).unwrap_or_default();
-            let state: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
-            let epoch = state["leaderEpoch"].as_i64().unwrap_or(0);
-            if epoch < *seen {
-                return Err(format!("{name} was in epoch {seen}; its quorum-state says {epoch}"));
-            }
-        }
-        Ok(())
-    }
-}
-
 fn asking(bootstrap: &str) -> Outcome<BaseConsumer> {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", bootstrap).create().map_err(|error| error.to_string())
+}
+
+/// What a cluster that does not become whole says of itself: nodes that ended, and logs that brokers
+/// cannot use. `None` if it is only slow.
+pub(super) fn damage(cluster: &Cluster) -> Option<String> {
+    for node in cluster.nodes().ok()? {
+        if node.pid.is_none() {
+            let log = cluster.vltava(&["logs", &node.name, "--tail", "1"]).unwrap_or_default();
+            return Some(format!("{} ended: {}", node.name, log.trim()));
+        }
+        let offline = admin::metrics(&node).ok()?.get("vltava_partitions_offline").copied();
+        if let Some(count) = offline.filter(|count| *count > 0.0) {
+            return Some(format!("{} has {count} logs that it cannot use", node.name));
+        }
+    }
+    None
 }
 
 /// How many replicas of a topic's partition 0 are in sync.
@@ -115,11 +99,10 @@ type Batches = BTreeMap<i64, (i32, u32)>;
 /// Holds the logs of one partition against each other, on every node, and each log against its
 /// list of leader epochs. Returns how many logs there are.
 pub(super) fn replicas_equal(cluster: &Cluster) -> Outcome<usize> {
-    until("replicas that are alike", Duration::from_secs(20), || {
+    at_last(Duration::from_secs(20), || {
         let mut logs: BTreeMap<String, Vec<(String, Batches)>> = BTreeMap::new();
         for node in cluster.nodes()? {
-            let data = node.data_dir.join("data");
-            let data = if data.is_dir() { data } else { node.data_dir.clone() };
+            let data = super::promised::data_of(&node);
             let entries = std::fs::read_dir(&data).map_err(|error| error.to_string())?;
             for entry in entries.flatten().filter(|entry| entry.path().is_dir()) {
                 let name = entry.file_name().to_string_lossy().into_owned();

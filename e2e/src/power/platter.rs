@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -72,6 +73,11 @@ impl Platter {
         self.all_is_synced(&self.data).map_err(failed)
     }
 
+    /// Time goes by while no node runs: the system brings all there is to the disk.
+    pub(super) fn rest(&self) -> Outcome {
+        self.all_is_synced(&self.data).map_err(|error| format!("all to the disk: {error}"))
+    }
+
     /// What lies there after a cut lies on the platter.
     fn all_is_synced(&self, folder: &Path) -> std::io::Result<()> {
         let mut names = String::new();
@@ -83,7 +89,11 @@ impl Platter {
                 'd'
             } else {
                 fs::copy(entry.path(), self.at.join("files").join(&inode))?;
-                fs::hard_link(entry.path(), self.at.join("held").join(&inode))?;
+                let held = self.at.join("held").join(&inode);
+                match fs::hard_link(entry.path(), held) {
+                    Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
+                    _ => {}
+                }
                 'f'
             };
             names.push_str(&format!("{kind} {inode} {}\n", entry.file_name().display()));

@@ -1,8 +1,9 @@
 //! Scenarios of a log directory.
 
-use vltava_log::FaultyDisk;
+use vltava_log::{FaultyDisk, LogConfig};
 
 use super::*;
+use crate::partition::opening;
 
 fn owner(cluster: &str, node: i32) -> Owner {
     Owner { cluster_id: cluster.to_owned(), node_id: NodeId(node) }
@@ -124,4 +125,18 @@ fn folders_are_found_and_deleted_ones_removed() {
     assert_eq!(found, [expected]);
     let left = disk.list(Path::new("/")).expect("listed");
     assert!(!left.iter().any(|entry| entry.name.starts_with("gone")), "{left:?}");
+}
+
+#[test]
+fn a_new_log_says_after_a_power_cut_which_topic_it_belongs_to() {
+    for seed in 0..50 {
+        let faulty = FaultyDisk::new(seed);
+        let disk: Arc<dyn Disk> = Arc::new(faulty.clone());
+        let dir = open(&disk, &owner("a", 1), 1).expect("opened");
+        let log = opening::create_log(&dir, "orders", Uuid(5), 0, LogConfig::default());
+        drop((log.expect("made"), dir));
+        faulty.crash();
+        let id = checkpoint::read_topic_id(&disk, Path::new("/orders-0")).expect("readable");
+        assert_eq!(id, Some(Uuid(5)), "seed {seed}");
+    }
 }

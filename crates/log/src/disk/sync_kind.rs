@@ -37,8 +37,6 @@ pub enum SyncKind {
     MetaPropertiesFolder,
     /// Which topic a partition's folder belongs to.
     PartitionMetadata,
-    /// The partition's folder, after it was written to which topic it belongs.
-    PartitionMetadataFolder,
     /// The folder, after the mark of a clean shutdown was taken away.
     CleanShutdownFolder,
     /// The folder, after a partition's folder got the name of a deleted or stray one.
@@ -57,7 +55,7 @@ pub enum SyncKind {
 
 impl SyncKind {
     /// All there are.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 24] = [
         Self::LogFlush,
         Self::SegmentRoll,
         Self::IndexRoll,
@@ -75,7 +73,6 @@ impl SyncKind {
         Self::MetaProperties,
         Self::MetaPropertiesFolder,
         Self::PartitionMetadata,
-        Self::PartitionMetadataFolder,
         Self::CleanShutdownFolder,
         Self::AsideFolder,
         Self::QuorumState,
@@ -110,18 +107,20 @@ pub enum SmallFile {
 
 impl SmallFile {
     /// How the syncs of its content and of its folder are called.
-    pub(crate) fn syncs(self) -> (SyncKind, SyncKind) {
-        match self {
+    ///
+    /// The folder of `partition.metadata` is not synced for it: it is written before the log's
+    /// first segment is made beside it, whose sync brings both names to the disk.
+    pub(crate) fn syncs(self) -> (SyncKind, Option<SyncKind>) {
+        let (content, folder) = match self {
             Self::Offsets => (SyncKind::OffsetCheckpoint, SyncKind::OffsetCheckpointFolder),
             Self::MetaProperties => (SyncKind::MetaProperties, SyncKind::MetaPropertiesFolder),
-            Self::PartitionMetadata => {
-                (SyncKind::PartitionMetadata, SyncKind::PartitionMetadataFolder)
-            }
+            Self::PartitionMetadata => return (SyncKind::PartitionMetadata, None),
             Self::QuorumState => (SyncKind::QuorumState, SyncKind::QuorumStateFolder),
             Self::MetadataSnapshot => {
                 (SyncKind::MetadataSnapshot, SyncKind::MetadataSnapshotFolder)
             }
             Self::LeaderEpochs => (SyncKind::EpochCheckpoint, SyncKind::EpochCheckpointFolder),
-        }
+        };
+        (content, Some(folder))
     }
 }

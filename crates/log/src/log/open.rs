@@ -76,7 +76,7 @@ impl Log {
         options: OpenOptions,
     ) -> Result<(Self, RecoveryReport), LogError> {
         let volume = Volume::new(disk);
-        volume.create_folder(&dir)?;
+        volume.create_folder(&dir, SyncKind::LogFolder)?;
         let folder = Folder { volume: volume.clone(), dir };
         let mut listing = folder.tidy_and_list()?;
         let path = folder.dir.join(epochs::FILE);

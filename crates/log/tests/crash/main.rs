@@ -83,7 +83,8 @@ fn each_fsync_is_missed_when_it_is_left_out() {
     let noticed: Vec<_> = KINDS.into_iter().map(|kind| (kind, first_to_notice(kind))).collect();
     std::panic::set_hook(hook);
     for (kind, seed) in &noticed {
-        println!("{kind:?}: {seed:?}");
+        let seed = seed.map_or("no history".to_owned(), |seed| format!("history {seed}"));
+        println!("left out {kind:?}: {seed}");
     }
     let unnoticed: Vec<_> = noticed.iter().filter(|(_, seed)| seed.is_none()).collect();
     assert!(unnoticed.is_empty(), "left out without being missed: {unnoticed:?}");
