@@ -25,6 +25,9 @@ use crate::{Outcome, faults};
 
 pub use planted::run as run_planted;
 
+/// Cuts of a cluster that does little: one after each of the things that it does.
+const QUIET_CUTS: u32 = 5;
+
 /// What a person chooses.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -56,8 +59,10 @@ pub fn run(settings: &Settings) -> Outcome {
         on_ext4(settings)?;
     }
     if settings.disk != Some(DiskKind::Ext4) {
-        on_platter(settings.cuts, settings.seed, settings.rate, None)
-            .map_err(|Wrong { cut, what }| format!("cut {cut}: {what}"))?;
+        let told = |Wrong { cut, what }| format!("cut {cut}: {what}");
+        on_platter(settings.cuts, settings.seed, settings.rate, None).map_err(told)?;
+        quiet::run(QUIET_CUTS, settings.seed, None).map_err(told)?;
+        println!("platter, {QUIET_CUTS} cuts of a cluster that does little: all is there");
     }
     Ok(())
 }

@@ -35,6 +35,7 @@ const OMISSIONS: &[(&str, Scene)] = &[
     ("broker:LogFlush", Scene::Busy),
     ("broker:SegmentRoll", Scene::Busy),
     ("broker:IndexRoll", Scene::Busy),
+    ("broker:TxnIndex", Scene::Busy),
     ("broker:SegmentFolder", Scene::Busy),
     ("broker:LogFolder", Scene::Quiet),
     ("broker:ProducerSnapshot", Scene::Busy),
@@ -161,7 +162,7 @@ fn among_processes(omission: &str, scene: Scene, settings: &Settings) -> Seen {
     let (seed, rate) = (settings.seed, settings.rate);
     let outcome = match scene {
         Scene::Busy => super::on_platter(CUTS_TO_MISS, seed, rate, Some(omission)),
-        Scene::Quiet => super::quiet::run(CUTS_TO_MISS, seed, omission),
+        Scene::Quiet => super::quiet::run(CUTS_TO_MISS, seed, Some(omission)),
     };
     match outcome {
         Ok(()) => Seen::Unmissed,

@@ -23,16 +23,16 @@ const KEPT: &str = "kept";
 /// Made and deleted.
 const DELETED: &str = "deleted";
 
-/// As many cuts without that fsync.
+/// As many cuts, perhaps without an fsync.
 ///
 /// # Errors
 /// What was wrong, and after which cut.
-pub(super) fn run(cuts: u32, seed: u64, skipped: &str) -> Result<(), Wrong> {
+pub(super) fn run(cuts: u32, seed: u64, skipped: Option<&str>) -> Result<(), Wrong> {
     // No checkpoint comes by itself in the time that this takes.
     let interval = "replica.high.watermark.checkpoint.interval.ms".to_owned();
     let config = vec![(interval, "600000".to_owned())];
     let shape = Shape { config, ..Shape::default() };
-    on_a_platter(Some(skipped), &shape, |cluster, platter| {
+    on_a_platter(skipped, &shape, |cluster, platter| {
         let mut random = StdRng::seed_from_u64(seed);
         let mut acked = Vec::new();
         for cut in 1..=cuts {
