@@ -48,12 +48,23 @@ pub fn ends(bootstrap: &str, topic: &str) -> Outcome<BTreeMap<i32, i64>> {
     let partitions = metadata.topics().first().map(|topic| topic.partitions()).unwrap_or(&[]);
     let mut ends = BTreeMap::new();
     for partition in partitions {
-        let (_, high) = consumer
-            .fetch_watermarks(topic, partition.id(), timeout)
-            .map_err(|error| format!("end of {topic}-{}: {error}", partition.id()))?;
+        let (_, high) = watermarks(&consumer, topic, partition.id())?;
         ends.insert(partition.id(), high);
     }
     Ok(ends)
+}
+
+/// The first offset of a partition and the one after its last. Who has just led a partition may not
+/// do so any more: then another is asked.
+///
+/// # Errors
+/// If nobody says within 30 seconds.
+pub fn watermarks(consumer: &BaseConsumer, topic: &str, partition: i32) -> Outcome<(i64, i64)> {
+    let timeout = Duration::from_secs(30);
+    until(&format!("the ends of {topic}-{partition}"), timeout, || {
+        let found = consumer.fetch_watermarks(topic, partition, timeout);
+        found.map_err(|error| error.to_string())
+    })
 }
 
 /// Reads a whole topic.

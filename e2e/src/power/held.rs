@@ -10,7 +10,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use crate::check::Read;
 use crate::cluster::Cluster;
-use crate::{Outcome, admin, at_last};
+use crate::{Outcome, admin, at_last, until};
 
 /// Bytes of a batch before its records.
 const BATCH_HEADER: usize = 61;
@@ -51,9 +51,7 @@ pub(super) fn in_sync(bootstrap: &str, topic: &str) -> Outcome<usize> {
 /// Partition 0 starts at or above that offset and can be asked for both ends.
 pub(super) fn starts_at(bootstrap: &str, topic: &str, least: i64) -> Outcome {
     let consumer = asking(bootstrap)?;
-    let (low, high) = consumer
-        .fetch_watermarks(topic, 0, Duration::from_secs(30))
-        .map_err(|error| format!("the ends of {topic}-0: {error}"))?;
+    let (low, high) = crate::check::watermarks(&consumer, topic, 0)?;
     if low < least || high < low {
         return Err(format!(
             "{topic}-0 goes from {low} to {high}; all below {least} was deleted, and said to be"
@@ -78,9 +76,14 @@ pub(super) fn times_lead_to_records(
             asked
                 .add_partition_offset(topic, *partition, Offset::Offset(time))
                 .map_err(|error| error.to_string())?;
-            let found = consumer
-                .offsets_for_times(asked, Duration::from_secs(30))
-                .map_err(|error| format!("offsets for times of {topic}: {error}"))?;
+            let found = until("offsets for times", Duration::from_secs(30), || {
+                let failed = |error| format!("{topic}-{partition}: {error}");
+                let found = consumer
+                    .offsets_for_times(asked.clone(), Duration::from_secs(30))
+                    .map_err(failed)?;
+                found.elements().iter().try_for_each(|it| it.error()).map_err(failed)?;
+                Ok(found)
+            })?;
             let found = found.elements().first().and_then(|element| element.offset().to_raw());
             if found != expected {
                 return Err(format!(
