@@ -22,7 +22,7 @@ fn asking(bootstrap: &str) -> Outcome<BaseConsumer> {
     config.set("bootstrap.servers", bootstrap).create().map_err(|error| error.to_string())
 }
 
-/// What a cluster that does not become whole says of itself: nodes that ended, and logs that brokers
+/// What a cluster that does not become whole says of itself: nodes that ended, logs that brokers
 /// cannot use. `None` if it is only slow.
 pub(super) fn damage(cluster: &Cluster) -> Option<String> {
     for node in cluster.nodes().ok()? {
