@@ -1,4 +1,4 @@
-//! FindCoordinator (10): which broker coordinates a group.
+//! FindCoordinator (10): which broker coordinates a group, or the transactions of an id.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,11 +14,17 @@ use crate::metadata::topic;
 use crate::server::Broker;
 use crate::shard::partition_of;
 
-/// The kind of coordinator that is asked for.
-const GROUP: i8 = 0;
+/// What kinds of coordinators keep their state in.
+fn topic_of(key_type: i8) -> Option<&'static str> {
+    match key_type {
+        0 => Some(topic::GROUP_OFFSETS),
+        1 => Some(topic::TRANSACTION_STATE),
+        _ => None,
+    }
+}
 
-/// Answers with the leader of the partition of `__consumer_offsets` that the group falls into.
-/// The topic is made when the first group asks.
+/// Answers with the leader of the partition of the coordinator's topic that the key falls into.
+/// The topic is made when the first one asks.
 ///
 /// An answer that would name a broker whose connections have just closed waits until it is known
 /// what became of it, as Metadata does: clients ask at that very moment.
@@ -70,26 +76,25 @@ fn find(
     key_type: i8,
     key: &Str,
 ) -> Coordinator {
-    let refused = |error_code, message: &'static str| Coordinator {
+    let refused = |error_code, message: String| Coordinator {
         key: key.clone(),
         node_id: -1,
         host: Str::default(),
         port: -1,
         error_code,
-        error_message: Some(Str::from_static(message)),
+        error_message: Some(message.into()),
     };
-    if key_type != GROUP {
-        let message = "only groups have coordinators in this version";
-        return refused(ErrorCode::INVALID_REQUEST, message);
-    }
-    let Some(offsets) = image.topic(topic::GROUP_OFFSETS) else {
-        broker
-            .create_topics_in_background(BTreeSet::from([Str::from_static(topic::GROUP_OFFSETS)]));
-        let message = "__consumer_offsets is being created";
+    let Some(name) = topic_of(key_type) else {
+        let message = "only groups and transactions have coordinators in this version";
+        return refused(ErrorCode::INVALID_REQUEST, message.to_owned());
+    };
+    let Some(topic) = image.topic(name) else {
+        broker.create_topics_in_background(BTreeSet::from([Str::from_static(name)]));
+        let message = format!("{name} is being created");
         return refused(ErrorCode::COORDINATOR_NOT_AVAILABLE, message);
     };
-    let partition = partition_of(key, offsets.partitions.len());
-    let leader = offsets.partition(partition).and_then(|partition| partition.leader());
+    let partition = partition_of(key, topic.partitions.len());
+    let leader = topic.partition(partition).and_then(|partition| partition.leader());
     let endpoint = leader
         .and_then(|leader| image.broker(leader))
         .filter(|leader| !leader.fenced)
@@ -104,7 +109,8 @@ fn find(
             error_message: None,
         },
         None => {
-            refused(ErrorCode::COORDINATOR_NOT_AVAILABLE, "the group's partition has no leader")
+            let message = format!("the key's partition of {name} has no leader");
+            refused(ErrorCode::COORDINATOR_NOT_AVAILABLE, message)
         }
     }
 }

@@ -42,13 +42,16 @@ pub fn of_role(spec: &KafkaClusterSpec, role: Role) -> BTreeMap<String, String> 
         });
         settings.extend(spec.coordinators.config.clone());
     }
-    let offsets = keys::OFFSETS_TOPIC_REPLICATION_FACTOR.name();
-    let default = Values::default().get(keys::OFFSETS_TOPIC_REPLICATION_FACTOR);
-    if role == Role::Broker && spec.brokers.replicas < i32::from(default) {
-        // Groups could never work while their topic waits for more brokers than there will be.
-        settings
-            .entry(offsets.to_owned())
-            .or_insert_with(|| spec.brokers.replicas.max(1).to_string());
+    // Groups and transactions could never work while their topic waits for more brokers than
+    // there will be.
+    for key in
+        [keys::OFFSETS_TOPIC_REPLICATION_FACTOR, keys::TRANSACTION_STATE_LOG_REPLICATION_FACTOR]
+    {
+        let default = Values::default().get(key);
+        if role == Role::Broker && spec.brokers.replicas < i32::from(default) {
+            let replicas = spec.brokers.replicas.max(1).to_string();
+            settings.entry(key.name().to_owned()).or_insert(replicas);
+        }
     }
     settings
 }

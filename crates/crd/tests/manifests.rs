@@ -191,4 +191,5 @@ fn nodes_get_their_share_of_the_settings() {
     let one = cluster("brokers: {replicas: 1}").spec;
     let brokers = config::of_role(&one, vltava_config::Role::Broker);
     assert_eq!(brokers["offsets.topic.replication.factor"], "1");
+    assert_eq!(brokers["transaction.state.log.replication.factor"], "1");
 }
