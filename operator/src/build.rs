@@ -6,7 +6,7 @@ mod network_policy;
 mod services;
 mod statefulset;
 
-pub use budget::budget;
+pub use budget::budgets;
 pub use statefulset::{inside, is_dynamic};
 
 use serde_json::{Value, json};
@@ -34,8 +34,10 @@ pub struct Facts {
     pub founders: Vec<String>,
     /// Whether the quorum was founded.
     pub is_founded: bool,
-    /// What others may take away.
-    pub budget: Budget,
+    /// Which brokers others may take away.
+    pub broker_budget: Budget,
+    /// Which coordinators.
+    pub coordinator_budget: Budget,
 }
 
 /// Every object of a cluster, in the order in which they are applied.
@@ -43,7 +45,7 @@ pub fn objects(cluster: &KafkaCluster, facts: &Facts) -> Vec<Value> {
     let mut objects = Vec::new();
     objects.extend(founding::config_map(cluster, facts));
     objects.extend(services::all(cluster, facts));
-    objects.push(budget(cluster, facts));
+    objects.extend(budgets(cluster, facts));
     if cluster.spec.network_policy.enabled {
         objects.extend(network_policy::all(cluster));
     }

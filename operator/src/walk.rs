@@ -160,15 +160,15 @@ impl Walk<'_> {
         self.report.degraded = Some(finding);
     }
 
-    /// Keeps the budget of a running cluster true whose manifest is impossible: machines are
+    /// Keeps the budgets of a running cluster true whose manifest is impossible: machines are
     /// drained all the same.
     async fn guard(&mut self) -> Outcome {
         if self.found.sets.is_empty() {
             return Ok(());
         }
         let facts = self.facts(String::new());
-        let budget = [build::budget(self.cluster, &facts)];
-        apply::apply(&self.context.client, &self.found, &budget).await.map(|_| ())
+        let budgets = build::budgets(self.cluster, &facts);
+        apply::apply(&self.context.client, &self.found, &budgets).await.map(|_| ())
     }
 
     fn progress(&mut self, reason: &'static str, what: impl Into<String>) {
@@ -205,7 +205,8 @@ impl Walk<'_> {
             coordinators: self.coordinators(),
             founders: Vec::new(),
             is_founded: false,
-            budget: disruption(&input),
+            broker_budget: disruption(&input, Component::Broker),
+            coordinator_budget: disruption(&input, Component::Coordinator),
         }
     }
 

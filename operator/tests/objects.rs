@@ -30,7 +30,8 @@ fn facts() -> Facts {
         coordinators: 3,
         founders: vec!["founder-1".to_owned(), "founder-2".to_owned(), "founder-3".to_owned()],
         is_founded: false,
-        budget: Budget { max_unavailable: 0, why: None, broken_may_go: false },
+        broker_budget: Budget { max_unavailable: 0, why: None, broken_may_go: false },
+        coordinator_budget: Budget { max_unavailable: 0, why: None, broken_may_go: false },
     }
 }
 
@@ -121,7 +122,8 @@ fn a_manifest_that_says_everything() {
         brokers: 4,
         coordinators: 5,
         is_founded: true,
-        budget: Budget { max_unavailable: 0, why: None, broken_may_go: true },
+        broker_budget: Budget { max_unavailable: 0, why: None, broken_may_go: true },
+        coordinator_budget: Budget { max_unavailable: 0, why: None, broken_may_go: true },
         ..facts()
     };
     is_as_written("everything", &objects(&cluster(spec), &facts));
@@ -139,7 +141,8 @@ fn a_cluster_of_one_and_one_without_network_policies() {
         brokers: 1,
         coordinators: 1,
         founders: vec!["founder-1".to_owned()],
-        budget: Budget { max_unavailable: 1, why: None, broken_may_go: false },
+        broker_budget: Budget { max_unavailable: 1, why: None, broken_may_go: false },
+        coordinator_budget: Budget { max_unavailable: 1, why: None, broken_may_go: false },
         ..facts()
     };
     is_as_written("smallest", &objects(&cluster(spec), &facts));

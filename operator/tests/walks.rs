@@ -203,7 +203,8 @@ async fn a_manifest_becomes_objects_and_then_nothing_is_written() {
         "services/prague-external-1",
         "services/prague-external-3",
         "configmaps/prague-founding",
-        "poddisruptionbudgets/prague",
+        "poddisruptionbudgets/prague-broker",
+        "poddisruptionbudgets/prague-coordinator",
         "networkpolicies/prague-broker",
         "networkpolicies/prague-coordinator",
         "pods/prague-broker-3",
@@ -422,7 +423,8 @@ fn all_brokers_are_unready(server: &Server) {
 }
 
 fn evictions_of_the_unhealthy(server: &Server) -> Value {
-    let budget = server.get("poddisruptionbudgets", NAMESPACE, "prague").expect("it is there");
+    let budget =
+        server.get("poddisruptionbudgets", NAMESPACE, "prague-broker").expect("it is there");
     budget["spec"]["unhealthyPodEvictionPolicy"].clone()
 }
 

@@ -1,9 +1,9 @@
-//! How many pods may be taken away by others (a drained node, say): the PodDisruptionBudget.
+//! How many pods may be taken away by others (a drained node, say): the PodDisruptionBudgets.
 
 use super::rollout::{Input, is_settled, named};
-use super::{ClusterView, PartitionId, PartitionView, QuorumView};
+use super::{ClusterView, Component, PartitionId, PartitionView, QuorumView};
 
-/// What the PodDisruptionBudget says, for all pods of the cluster together.
+/// What the PodDisruptionBudget of a component says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Budget {
     /// `maxUnavailable`: 0 or 1.
@@ -15,15 +15,18 @@ pub struct Budget {
     pub broken_may_go: bool,
 }
 
-/// Decides whether any one pod may go.
+/// Decides whether any one pod of a component may go. Each component has a budget of its own: a
+/// broker that waits for its machine to come back keeps the partitions from losing another, and not
+/// the coordinator beside it from being drained off the same machine.
 ///
 /// A partition or a quorum that has too few members to bear any loss counts once it is whole: else
 /// it would keep every node from being drained for ever. The budget falls to 0 as soon as a pod is
 /// seen to leave, and rises only once its node is whole again, so that the time between a pod's
 /// readiness and its place in the ISR is covered.
-pub fn disruption(input: &Input<'_>) -> Budget {
-    let why = bears_a_loss(input).err();
-    let broken = || input.pods().filter(|pod| !pod.ready && !pod.deleting);
+pub fn disruption(input: &Input<'_>, component: Component) -> Budget {
+    let why = bears_a_loss(input, component).err();
+    let pods = || input.pods().filter(|pod| pod.component == component);
+    let broken = || pods().filter(|pod| !pod.ready && !pod.deleting);
     Budget {
         max_unavailable: i32::from(why.is_none()),
         why,
@@ -31,19 +34,24 @@ pub fn disruption(input: &Input<'_>) -> Budget {
     }
 }
 
-fn bears_a_loss(input: &Input<'_>) -> Result<(), String> {
-    for set in [input.brokers, input.coordinators] {
-        let wanted = usize::try_from(set.replicas).unwrap_or_default();
-        let staying = set.pods.iter().filter(|pod| !pod.deleting).count();
-        if staying < wanted {
-            return Err(format!("{} of {wanted} pods are there", staying));
-        }
-        set.pods.iter().try_for_each(|pod| is_settled(pod, input.cluster))?;
+fn bears_a_loss(input: &Input<'_>, component: Component) -> Result<(), String> {
+    let set = match component {
+        Component::Broker => input.brokers,
+        Component::Coordinator => input.coordinators,
+    };
+    let wanted = usize::try_from(set.replicas).unwrap_or_default();
+    let staying = set.pods.iter().filter(|pod| !pod.deleting).count();
+    if staying < wanted {
+        return Err(format!("{staying} of {wanted} {}s are there", component.name()));
     }
+    set.pods.iter().try_for_each(|pod| is_settled(pod, input.cluster))?;
     let cluster = input.cluster.ok_or_else(|| "the cluster cannot be asked".to_owned())?;
-    partitions_bear_a_loss(cluster)?;
+    // Without a leader of the quorum no partition gets another one either.
     let quorum = cluster.quorum.as_ref().ok_or_else(|| "the quorum has no leader".to_owned())?;
-    quorum_bears_a_loss(quorum)
+    match component {
+        Component::Broker => partitions_bear_a_loss(cluster),
+        Component::Coordinator => quorum_bears_a_loss(quorum),
+    }
 }
 
 fn partitions_bear_a_loss(cluster: &ClusterView) -> Result<(), String> {

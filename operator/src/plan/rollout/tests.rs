@@ -1,6 +1,7 @@
 //! Which pod goes next, scenario by scenario.
 
 use super::{Evicted, Rollout, Seen, Step, rollout};
+use crate::plan::Component;
 use crate::plan::disruption::disruption;
 use crate::plan::fixture::{Prague, quorum};
 
@@ -198,32 +199,41 @@ fn a_pod_that_ends_on_its_own_is_told_with_its_revision() {
     assert!(seen.watch(&prague.input()).is_empty(), "it was evicted");
 }
 
+/// What the budgets of brokers and of coordinators say.
+fn budgets(prague: &Prague) -> (i32, i32) {
+    let of = |component| disruption(&prague.input(), component).max_unavailable;
+    (of(Component::Broker), of(Component::Coordinator))
+}
+
 #[test]
-fn the_budget_is_one_only_while_everything_is_whole() {
-    let prague = Prague::rolling();
-    assert_eq!(disruption(&prague.input()).max_unavailable, 1);
+fn a_budget_is_one_only_while_its_component_is_whole() {
+    assert_eq!(budgets(&Prague::rolling()), (1, 1));
     type Harm = fn(&mut Prague);
-    let breaks: [(&str, Harm); 7] = [
-        ("a pod leaves", |prague| prague.pod("broker-1").deleting = true),
-        ("a pod is gone", |prague| drop(prague.brokers.pods.pop())),
-        ("a pod is not ready", |prague| prague.pod("coordinator-1").ready = false),
-        ("a broker is fenced", |prague| prague.lose(2)),
-        ("a replica is behind", |prague| {
-            prague.all_partitions().for_each(|partition| partition.isr.truncate(2));
-        }),
-        ("a coordinator is behind", |prague| prague.quorum().voters[1].log_end_offset = 4),
-        ("nobody leads the quorum", |prague| prague.cluster.quorum = None),
+    let breaks: [(&str, Harm, (i32, i32)); 7] = [
+        ("a pod leaves", |prague| prague.pod("broker-1").deleting = true, (0, 1)),
+        ("a pod is gone", |prague| drop(prague.brokers.pods.pop()), (0, 1)),
+        ("a pod is not ready", |prague| prague.pod("coordinator-1").ready = false, (1, 0)),
+        ("a broker is fenced", |prague| prague.lose(2), (0, 1)),
+        (
+            "a replica is behind",
+            |prague| prague.all_partitions().for_each(|partition| partition.isr.truncate(2)),
+            (0, 1),
+        ),
+        ("a coordinator is behind", |prague| prague.quorum().voters[1].log_end_offset = 4, (1, 0)),
+        ("nobody leads the quorum", |prague| prague.cluster.quorum = None, (0, 0)),
     ];
-    for (what, harm) in breaks {
+    for (what, harm, expected) in breaks {
         let mut prague = Prague::rolling();
         harm(&mut prague);
-        let budget = disruption(&prague.input());
-        assert_eq!(budget.max_unavailable, 0, "{what}");
-        assert!(budget.why.is_some());
+        assert_eq!(budgets(&prague), expected, "{what}");
     }
     let input = Prague::rolling();
     let blind = super::Input { cluster: None, ..input.input() };
-    assert_eq!(disruption(&blind).max_unavailable, 0);
+    for component in [Component::Broker, Component::Coordinator] {
+        let budget = disruption(&blind, component);
+        assert_eq!(budget.max_unavailable, 0);
+        assert!(budget.why.is_some());
+    }
 }
 
 #[test]
@@ -231,7 +241,7 @@ fn what_can_never_bear_a_loss_does_not_keep_nodes_from_being_drained() {
     let mut prague = Prague::rolling();
     prague.topic("single", 1, &[&[1], &[2]]);
     prague.topic("anotherTopic", 2, &[&[1, 2]]);
-    assert_eq!(disruption(&prague.input()).max_unavailable, 1);
+    assert_eq!(budgets(&prague), (1, 1));
 }
 
 #[test]
@@ -270,6 +280,8 @@ fn a_broken_pod_keeps_no_machine_from_being_drained_unless_somebody_would_miss_i
     for (what, harm, may_go) in table {
         let mut prague = Prague::rolling();
         harm(&mut prague);
-        assert_eq!(disruption(&prague.input()).broken_may_go, may_go, "{what}");
+        let broken_may_go = [Component::Broker, Component::Coordinator]
+            .map(|component| disruption(&prague.input(), component).broken_may_go);
+        assert_eq!(broken_may_go.contains(&true), may_go, "{what}");
     }
 }
