@@ -36,6 +36,10 @@ impl ProducerIdSource for Ids {
     }
 }
 
+/// A marker that was written: where, whose, in which epoch, whether it commits, and in the name of
+/// which epoch of the coordinator.
+type Told = (TopicPartition, i64, i16, bool, i32);
+
 /// Leaders of partitions: what they answer, and what they were told.
 #[derive(Default)]
 struct Leaders {
@@ -46,7 +50,7 @@ struct Leaders {
     gone: Mutex<Vec<TopicPartition>>,
     /// Whether brokers answer at all.
     is_unreachable: Mutex<bool>,
-    told: Mutex<Vec<(TopicPartition, i64, i16, bool, i32)>>,
+    told: Mutex<Vec<Told>>,
     /// Notified with every request.
     asked: Notify,
 }
