@@ -1,7 +1,8 @@
 //! Kafka's small text files of a log directory and of a partition, each replaced as a whole.
 //!
 //! A log directory has `recovery-point-offset-checkpoint`, `replication-offset-checkpoint` (high
-//! watermarks) and `log-start-offset-checkpoint`, with a line per partition; `meta.properties`,
+//! watermarks), `log-start-offset-checkpoint` and `cleaner-offset-checkpoint`, with a line per
+//! partition; `meta.properties`,
 //! which says whose it is; and the mark of a clean shutdown. A partition's folder has
 //! `partition.metadata`. All of them are written by the log's owner.
 
@@ -19,6 +20,9 @@ pub const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
 pub const HIGH_WATERMARKS: &str = "replication-offset-checkpoint";
 /// The first offsets, where they are beyond a segment's start.
 pub const LOG_STARTS: &str = "log-start-offset-checkpoint";
+
+/// Up to where compacted logs were cleaned.
+pub const CLEANED: &str = "cleaner-offset-checkpoint";
 
 const META_PROPERTIES: &str = "meta.properties";
 const PARTITION_METADATA: &str = "partition.metadata";
@@ -65,8 +69,8 @@ pub(crate) fn parse_lines(content: &[u8]) -> Result<Vec<&str>, String> {
     }
 }
 
-/// Reads an offset checkpoint (one of [`RECOVERY_POINTS`], [`HIGH_WATERMARKS`], [`LOG_STARTS`])
-/// of a log directory; empty if there is no such file.
+/// Reads an offset checkpoint (one of [`RECOVERY_POINTS`], [`HIGH_WATERMARKS`], [`LOG_STARTS`],
+/// [`CLEANED`]) of a log directory; empty if there is no such file.
 ///
 /// # Errors
 /// The file cannot be read, or is not a checkpoint.

@@ -3,7 +3,7 @@
 use vltava_wire::batch::TimestampType;
 
 /// The settings of one log. The defaults are Kafka's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LogConfig {
     /// `segment.bytes`: a segment is not grown beyond this, in bytes.
     pub segment_bytes: u32,
@@ -25,6 +25,19 @@ pub struct LogConfig {
     pub retention_ms: i64,
     /// `retention.bytes`: the oldest segments beyond this size are deleted; −1 keeps them.
     pub retention_bytes: i64,
+    /// `cleanup.policy` has `compact`: of the records with one key the last is kept, so that each
+    /// record must have a key.
+    pub compact: bool,
+    /// `min.cleanable.dirty.ratio`: the share of dirty bytes, 0 to 1, beyond which a log is
+    /// cleaned.
+    pub min_cleanable_dirty_ratio: f64,
+    /// `min.compaction.lag.ms`: a record is not cleaned before this time has passed, in ms.
+    pub min_compaction_lag_ms: i64,
+    /// `max.compaction.lag.ms`: a record does not stay uncleaned for longer, in ms.
+    pub max_compaction_lag_ms: i64,
+    /// `delete.retention.ms`: a tombstone stays for so long once it is all that is left of its key,
+    /// in ms.
+    pub delete_retention_ms: i64,
     /// `producer.id.expiration.ms`: a producer that is silent for so long is forgotten.
     pub producer_id_expiration_ms: i64,
     /// A snapshot of the producers is taken about every so many flushed bytes, besides the one
@@ -45,8 +58,24 @@ impl Default for LogConfig {
             timestamp_after_max_ms: 3600 * 1000,
             retention_ms: 7 * 24 * 3600 * 1000,
             retention_bytes: -1,
+            compact: false,
+            min_cleanable_dirty_ratio: 0.5,
+            min_compaction_lag_ms: 0,
+            max_compaction_lag_ms: i64::MAX,
+            delete_retention_ms: 24 * 3600 * 1000,
             producer_id_expiration_ms: 24 * 3600 * 1000,
             producer_snapshot_interval_bytes: 64 << 20,
+        }
+    }
+}
+
+impl LogConfig {
+    /// How long a segment takes batches, in ms: a compacted log must let go of a segment before the
+    /// records in it have waited too long.
+    pub(crate) fn rolls_after_ms(&self) -> i64 {
+        match self.compact {
+            true => self.segment_ms.min(self.max_compaction_lag_ms),
+            false => self.segment_ms,
         }
     }
 }

@@ -56,6 +56,26 @@ pub enum LogError {
     },
 }
 
+/// Why a log was not cleaned. It is as it was.
+#[derive(Debug, thiserror::Error)]
+pub enum CleanError {
+    /// The owner wanted it to end.
+    #[error("cleaning was stopped")]
+    Stopped,
+    /// The records of one batch have more keys than the memory holds
+    /// (`log.cleaner.dedupe.buffer.size`).
+    #[error("the batch at offset {offset} has more keys than the {keys} that there is memory for")]
+    TooManyKeys {
+        /// The first offset that is not cleaned.
+        offset: Offset,
+        /// How many keys there is memory for.
+        keys: usize,
+    },
+    /// The log cannot be read, or what is kept of it not written.
+    #[error(transparent)]
+    Log(#[from] LogError),
+}
+
 /// Why batches were not appended. Nothing of them is in the log.
 #[derive(Debug, thiserror::Error)]
 pub enum AppendError {

@@ -17,10 +17,20 @@ pub(crate) const TXN_INDEX: &str = "txnindex";
 /// A snapshot of the producers.
 pub(crate) const SNAPSHOT: &str = "snapshot";
 
+/// The indexes of a segment.
+pub(crate) const INDEXES: [&str; 3] = [OFFSET_INDEX, TIME_INDEX, TXN_INDEX];
+/// All files of a segment, the indexes first.
+pub(crate) const SEGMENT_FILES: [&str; 4] = [OFFSET_INDEX, TIME_INDEX, TXN_INDEX, LOG];
+
 /// What is appended to the name of a file that is about to be removed.
 const DELETED: &str = "deleted";
+/// What is appended to the names of a segment's files while compaction writes them.
+pub(crate) const CLEANED: &str = ".cleaned";
+/// What is appended to the names of a segment's files that are whole, and about to be put in the
+/// place of others.
+pub(crate) const SWAP: &str = ".swap";
 /// What unfinished work of an earlier run ends with.
-const LEFTOVERS: [&str; 3] = [DELETED, "tmp", "cleaned"];
+const LEFTOVERS: [&str; 2] = [DELETED, "tmp"];
 
 /// Digits of the offset in a file's name.
 const OFFSET_DIGITS: usize = 20;
@@ -30,6 +40,8 @@ const OFFSET_DIGITS: usize = 20;
 pub(crate) struct Folder {
     pub(crate) volume: Volume,
     pub(crate) dir: PathBuf,
+    /// What is appended to the names of all files: nothing, or [`CLEANED`].
+    pub(crate) ending: &'static str,
 }
 
 /// The segments and snapshots in a folder, sorted.
@@ -41,7 +53,8 @@ pub(crate) struct Listing {
     pub(crate) snapshots: Vec<Offset>,
 }
 
-fn parse(name: &str) -> Option<(Offset, &str)> {
+/// The offset and the kind of a file; `None` for what is none of ours.
+pub(crate) fn parse(name: &str) -> Option<(Offset, &str)> {
     let (offset, suffix) = name.split_once('.')?;
     let digits = offset.len() == OFFSET_DIGITS && offset.bytes().all(|b| b.is_ascii_digit());
     Some((Offset(offset.parse().ok().filter(|_| digits)?), suffix))
@@ -50,7 +63,12 @@ fn parse(name: &str) -> Option<(Offset, &str)> {
 impl Folder {
     /// The file of that offset and kind.
     pub(crate) fn path(&self, offset: Offset, suffix: &str) -> PathBuf {
-        self.dir.join(format!("{:020}.{suffix}", offset.0))
+        self.dir.join(format!("{:020}.{suffix}{}", offset.0, self.ending))
+    }
+
+    /// The same folder, where what compaction writes is called something else.
+    pub(crate) fn cleaned(&self) -> Self {
+        Self { ending: CLEANED, ..self.clone() }
     }
 
     pub(crate) fn open(
@@ -91,7 +109,7 @@ impl Folder {
 
     /// Removes a segment durably. Indexes go first: one without records is only tidied away.
     pub(crate) fn remove_segment(&self, base_offset: Offset) -> Result<(), DiskError> {
-        for suffix in [OFFSET_INDEX, TIME_INDEX, TXN_INDEX, LOG] {
+        for suffix in SEGMENT_FILES {
             self.volume.remove_file(&self.path(base_offset, suffix))?;
         }
         self.volume.sync_folder(&self.dir, SyncKind::TruncateFolder)

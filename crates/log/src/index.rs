@@ -239,11 +239,11 @@ impl<E: Entry> Index<E> {
     }
 
     /// Writes all entries and syncs the file.
-    pub(crate) fn seal(&mut self, folder: &Folder) -> Result<(), DiskError> {
+    pub(crate) fn seal(&mut self, folder: &Folder, kind: SyncKind) -> Result<(), DiskError> {
         let file = self.write(folder)?;
         // A write that failed half-way may have left more.
         file.set_len((self.written * E::SIZE) as u64)?;
-        file.sync(SyncKind::IndexRoll)
+        file.sync(kind)
     }
 
     /// The last entry for which `holds`, which must hold for a prefix of the entries.

@@ -1,4 +1,4 @@
-//! The log of one partition: segments, indexes, recovery and retention.
+//! The log of one partition: segments, indexes, recovery, retention and compaction.
 //!
 //! A [`Log`] is a folder in Kafka's own format, so that Apache's tools read it and a folder that
 //! Apache Kafka wrote opens here. It is synchronous and knows neither topics, nor clocks, nor
@@ -19,6 +19,7 @@
 //! - every fsync, rename and short write is in [`disk`], nowhere else.
 
 pub mod checkpoint;
+mod clean;
 mod config;
 pub mod disk;
 mod epochs;
@@ -30,10 +31,13 @@ mod producers;
 mod scan;
 mod segment;
 
+pub use clean::{
+    CleanRound, CleanStats, Cleanable, CleanedSegment, OffsetMap, Pace, Stopped, SwapOutcome,
+};
 pub use config::LogConfig;
 pub use disk::{Disk, DiskError, DiskFile, FaultyDisk, RealDisk, SmallFile, SyncKind};
 pub use epochs::EpochEntry;
-pub use error::{AppendError, LogError, ReadError};
+pub use error::{AppendError, CleanError, LogError, ReadError};
 pub use log::{
     AppendInfo, AppendOptions, AppendOrigin, FlushResult, FlushTicket, Log, LowerRecoveryPoint,
     OpenOptions, RecoveryReport, Retention, Slice, TimestampOffset,

@@ -35,10 +35,10 @@ pub use truncate::LowerRecoveryPoint;
 /// [`Slice::read`] take long, and both are done without it.
 #[derive(Debug)]
 pub struct Log {
-    folder: Folder,
+    pub(crate) folder: Folder,
     config: LogConfig,
     /// Never empty; the last one grows. Each starts at or after the end of the one before it.
-    segments: Vec<Segment>,
+    pub(crate) segments: Vec<Segment>,
     /// At most the end; in or before the first segment's last record, or at the end.
     log_start_offset: Offset,
     /// At most the end, and never behind the start of the last segment: a segment is synced
@@ -46,7 +46,7 @@ pub struct Log {
     flushed_offset: Offset,
     /// How often records were removed from the end. A flush that began before says nothing
     /// about the records that came after.
-    truncations: u64,
+    pub(crate) truncations: u64,
     epochs: Epochs,
     producers: Producers,
     /// Offsets of the snapshots of the producers in the folder, sorted; none beyond the end.
@@ -168,13 +168,13 @@ impl Log {
         self.segments.last_mut().expect("a log has a segment")
     }
 
-    fn check(&self) -> Result<(), LogError> {
+    pub(crate) fn check(&self) -> Result<(), LogError> {
         let Some(reason) = &self.failure else { return Ok(()) };
         Err(LogError::Failed { dir: self.folder.dir.clone(), reason: reason.clone() })
     }
 
     /// Marks the log as failed and returns the error.
-    fn fail(&mut self, error: impl Into<LogError>) -> LogError {
+    pub(crate) fn fail(&mut self, error: impl Into<LogError>) -> LogError {
         let error = error.into();
         if self.failure.is_none() {
             let cause = std::error::Error::source(&error);
@@ -199,7 +199,7 @@ const _: fn() = || {
 };
 
 /// What a failed walk over a segment's file means, where its records must be right.
-fn corrupt(folder: &Folder, base_offset: Offset, error: ScanError) -> LogError {
+pub(crate) fn corrupt(folder: &Folder, base_offset: Offset, error: ScanError) -> LogError {
     match error {
         ScanError::Disk(error) => error.into(),
         ScanError::Invalid { position, reason } => {

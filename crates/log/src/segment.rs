@@ -129,6 +129,11 @@ impl Segment {
         self.max_timestamp().unwrap_or(self.created_ms)
     }
 
+    /// Bytes that its indexes take: of offsets, and of timestamps.
+    pub(crate) fn index_bytes(&self) -> (usize, usize) {
+        (self.offsets.size_in_bytes(), self.times.size_in_bytes())
+    }
+
     /// When the segment was made or opened, in ms since 1970.
     pub(crate) fn created_ms(&self) -> i64 {
         self.created_ms
@@ -196,16 +201,23 @@ impl Segment {
         let has_space = self.size + append.bytes as u64 <= u64::from(config.segment_bytes)
             && self.offsets.size_in_bytes() + 8 <= index_max
             && self.times.size_in_bytes() + 12 <= index_max;
-        Ok(has_space && self.waited_ms(folder, append)? <= config.segment_ms)
+        Ok(has_space && self.waited_ms(folder, append)? <= config.rolls_after_ms())
+    }
+
+    /// The first batch's largest timestamp, in ms since 1970.
+    pub(crate) fn read_first_timestamp(&self, folder: &Folder) -> Result<Option<i64>, DiskError> {
+        if self.first_timestamp.is_some() {
+            return Ok(self.first_timestamp);
+        }
+        let file = self.file(folder)?;
+        let mut header = [0; BATCH_OVERHEAD];
+        let read = file.read_at(&mut header, 0)?;
+        Ok(BatchHeader::parse(&header[..read]).ok().map(|header| header.max_timestamp))
     }
 
     fn waited_ms(&mut self, folder: &Folder, append: &PendingAppend) -> Result<i64, DiskError> {
         if self.first_timestamp.is_none() {
-            let file = self.file(folder)?;
-            let mut header = [0; BATCH_OVERHEAD];
-            let read = file.read_at(&mut header, 0)?;
-            let header = BatchHeader::parse(&header[..read]);
-            self.first_timestamp = header.ok().map(|header| header.max_timestamp);
+            self.first_timestamp = self.read_first_timestamp(folder)?;
         }
         Ok(match self.first_timestamp {
             Some(first) if first >= 0 => append.max_timestamp.saturating_sub(first),
@@ -274,14 +286,19 @@ impl Segment {
     /// Writes and syncs the indexes, so that they are trusted from now on.
     pub(crate) fn seal(&mut self, folder: &Folder) -> Result<(), DiskError> {
         self.seal_aborted(folder)?;
+        self.seal_as(folder, SyncKind::IndexRoll)
+    }
+
+    /// As [`seal`](Self::seal), by a sync of that kind.
+    pub(crate) fn seal_as(&mut self, folder: &Folder, kind: SyncKind) -> Result<(), DiskError> {
         if self.sealed {
             return Ok(());
         }
         if let Some(entry) = self.max_timestamp {
             self.times.append(entry);
         }
-        self.offsets.seal(folder)?;
-        self.times.seal(folder)?;
+        self.offsets.seal(folder, kind)?;
+        self.times.seal(folder, kind)?;
         self.sealed = true;
         Ok(())
     }

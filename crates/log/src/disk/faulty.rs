@@ -37,6 +37,11 @@ struct State {
     short_writes: bool,
     skipped: Option<SyncKind>,
     failing: Option<(SyncKind, u64)>,
+    /// How many changes there were.
+    changes: u64,
+    /// How many changes more there are before the power goes.
+    fuse: Option<u64>,
+    is_off: bool,
     syncs: BTreeMap<SyncKind, u64>,
 }
 
@@ -202,6 +207,9 @@ impl FaultyDisk {
             short_writes: false,
             skipped: None,
             failing: None,
+            changes: 0,
+            fuse: None,
+            is_off: false,
             syncs: BTreeMap::new(),
         };
         Self { state: Arc::new(Mutex::new(state)) }
@@ -209,14 +217,30 @@ impl FaultyDisk {
 
     /// Cuts the power: what was not synced is lost, or torn. Files that are open stop working.
     pub fn crash(&self) {
-        let State { random, crashes, inodes, folders, .. } = &mut *self.state.lock();
-        *crashes += 1;
-        for inode in inodes {
-            inode.crash(random);
-        }
-        for names in folders {
-            names.crash(random);
-        }
+        self.state.lock().crash();
+    }
+
+    /// Lets the power go when so many changes have been made from now on (writes, syncs and changes
+    /// of names); nothing works from then on until [`switch_on`](Self::switch_on).
+    pub fn cut_power_after(&self, changes: u64) {
+        self.state.lock().fuse = Some(changes);
+    }
+
+    /// Brings the power back, or keeps it from going; says whether it was gone.
+    pub fn switch_on(&self) -> bool {
+        let mut state = self.state.lock();
+        state.fuse = None;
+        std::mem::take(&mut state.is_off)
+    }
+
+    /// How many changes were made so far.
+    pub fn change_count(&self) -> u64 {
+        self.state.lock().changes
+    }
+
+    /// Lets crashes from now on follow from another seed.
+    pub fn reseed(&self, seed: u64) {
+        self.state.lock().random = Random(seed);
     }
 
     /// Makes the disk full once its files have so many bytes together.
@@ -253,6 +277,32 @@ impl FaultyDisk {
 }
 
 impl State {
+    fn crash(&mut self) {
+        self.crashes += 1;
+        for inode in &mut self.inodes {
+            inode.crash(&mut self.random);
+        }
+        for names in &mut self.folders {
+            names.crash(&mut self.random);
+        }
+    }
+
+    fn check_power(&self) -> io::Result<()> {
+        if self.is_off { Err(io::Error::other("the power is gone")) } else { Ok(()) }
+    }
+
+    /// A change is about to be made, unless the power goes before.
+    fn begin_change(&mut self) -> io::Result<()> {
+        if self.fuse == Some(0) {
+            (self.fuse, self.is_off) = (None, true);
+            self.crash();
+        }
+        self.check_power()?;
+        self.changes += 1;
+        self.fuse = self.fuse.map(|left| left - 1);
+        Ok(())
+    }
+
     /// Counts an fsync; says whether it is to be done.
     fn sync(&mut self, kind: SyncKind) -> Done {
         *self.syncs.entry(kind).or_default() += 1;
@@ -331,8 +381,14 @@ impl FaultyFile {
         Ok(state)
     }
 
+    fn state_to_change(&self) -> io::Result<parking_lot::MutexGuard<'_, State>> {
+        let mut state = self.state()?;
+        state.begin_change()?;
+        Ok(state)
+    }
+
     fn state_to_write(&self) -> io::Result<parking_lot::MutexGuard<'_, State>> {
-        if self.writable { self.state() } else { Err(ErrorKind::PermissionDenied.into()) }
+        if self.writable { self.state_to_change() } else { Err(ErrorKind::PermissionDenied.into()) }
     }
 }
 
@@ -366,7 +422,7 @@ impl DiskFile for FaultyFile {
     }
 
     fn sync_data(&self, kind: SyncKind) -> io::Result<()> {
-        let mut state = self.state()?;
+        let mut state = self.state_to_change()?;
         let done = state.sync(kind);
         let inode = &mut state.inodes[self.inode];
         match done {
@@ -399,6 +455,10 @@ impl DiskFile for FaultyFile {
 impl Disk for FaultyDisk {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>> {
         let state = &mut *self.state.lock();
+        state.check_power()?;
+        if matches!(mode, OpenMode::Create | OpenMode::Replace) {
+            state.begin_change()?;
+        }
         let (folder, name) = state.place(path)?;
         let inode = match state.folders[folder].cached.get(&name) {
             Some(Node::File(inode)) => *inode,
@@ -424,6 +484,7 @@ impl Disk for FaultyDisk {
 
     fn list(&self, folder: &Path) -> io::Result<Vec<FolderEntry>> {
         let state = self.state.lock();
+        state.check_power()?;
         let names = &state.folders[state.folder(folder)?];
         let entry = |(name, node): (&String, &Node)| FolderEntry {
             name: name.clone(),
@@ -438,6 +499,7 @@ impl Disk for FaultyDisk {
 
     fn create_folder(&self, folder: &Path) -> io::Result<()> {
         let state = &mut *self.state.lock();
+        state.begin_change()?;
         if folder.file_name().is_none() {
             return Err(ErrorKind::AlreadyExists.into());
         }
@@ -453,6 +515,7 @@ impl Disk for FaultyDisk {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let state = &mut *self.state.lock();
+        state.begin_change()?;
         let (from_folder, from_name) = state.place(from)?;
         let (to_folder, to_name) = state.place(to)?;
         let node = state.find(from_folder, OsStr::new(&from_name))?;
@@ -467,6 +530,7 @@ impl Disk for FaultyDisk {
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {
         let state = &mut *self.state.lock();
+        state.begin_change()?;
         let (folder, name) = state.place(path)?;
         match state.find(folder, OsStr::new(&name))? {
             Node::Folder(_) => Err(ErrorKind::IsADirectory.into()),
@@ -479,6 +543,7 @@ impl Disk for FaultyDisk {
 
     fn remove_folder(&self, folder: &Path) -> io::Result<()> {
         let state = &mut *self.state.lock();
+        state.begin_change()?;
         let (parent, name) = state.place(folder)?;
         let Node::Folder(inner) = state.find(parent, OsStr::new(&name))? else {
             return Err(ErrorKind::NotADirectory.into());
@@ -492,6 +557,7 @@ impl Disk for FaultyDisk {
 
     fn sync_folder(&self, folder: &Path, kind: SyncKind) -> io::Result<()> {
         let state = &mut *self.state.lock();
+        state.begin_change()?;
         let folder = state.folder(folder)?;
         let done = state.sync(kind);
         let names = &mut state.folders[folder];

@@ -51,11 +51,21 @@ pub enum SyncKind {
     MetadataSnapshotFolder,
     /// The parent, after a data folder was made in it.
     DataFolder,
+    /// The records of a segment that compaction made, before it may replace others.
+    CleanedLog,
+    /// The indexes of a segment that compaction made, before it may replace others.
+    CleanedIndex,
+    /// The folder, after a segment that compaction made was said to replace others.
+    SwapFolder,
+    /// The folder, after the segments that are replaced were given up.
+    SwapRetired,
+    /// The folder, after the segment that replaces them got its names.
+    SwapNames,
 }
 
 impl SyncKind {
     /// All there are.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 29] = [
         Self::LogFlush,
         Self::SegmentRoll,
         Self::IndexRoll,
@@ -80,6 +90,11 @@ impl SyncKind {
         Self::MetadataSnapshot,
         Self::MetadataSnapshotFolder,
         Self::DataFolder,
+        Self::CleanedLog,
+        Self::CleanedIndex,
+        Self::SwapFolder,
+        Self::SwapRetired,
+        Self::SwapNames,
     ];
 
     /// The kind of that name (as in the code); `None` if there is no such kind.

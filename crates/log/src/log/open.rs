@@ -77,7 +77,8 @@ impl Log {
     ) -> Result<(Self, RecoveryReport), LogError> {
         let volume = Volume::new(disk);
         volume.create_folder(&dir, SyncKind::LogFolder)?;
-        let folder = Folder { volume: volume.clone(), dir };
+        let folder = Folder { volume: volume.clone(), dir, ending: "" };
+        crate::clean::finish(&folder)?;
         let mut listing = folder.tidy_and_list()?;
         let path = folder.dir.join(epochs::FILE);
         let epochs = Epochs::load(volume, path.clone())?.map_err(|reason| LogError::Corrupt {

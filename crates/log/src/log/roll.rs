@@ -54,7 +54,7 @@ impl Log {
     /// Removes snapshots but the newest one and those at the start of a segment: these let the
     /// log be truncated to it without replaying all of it, and know of records before it that
     /// are deleted.
-    pub(super) fn prune_snapshots(&mut self) {
+    pub(crate) fn prune_snapshots(&mut self) {
         let (all, segments) = (std::mem::take(&mut self.snapshots), &self.segments);
         let is_needed = |index: usize| {
             let (offset, Some(&next)) = (all[index], all.get(index + 1)) else { return true };

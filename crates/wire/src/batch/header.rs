@@ -97,6 +97,16 @@ impl Attributes {
         Self(self.0 | Self::TRANSACTIONAL)
     }
 
+    /// The same flags with or without the mark of a delete horizon.
+    #[must_use]
+    pub const fn with_delete_horizon(self, has_horizon: bool) -> Self {
+        if has_horizon {
+            Self(self.0 | Self::DELETE_HORIZON)
+        } else {
+            Self(self.0 & !Self::DELETE_HORIZON)
+        }
+    }
+
     /// The same flags with the mark of a control batch.
     #[must_use]
     pub const fn with_control(self) -> Self {
