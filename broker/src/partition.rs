@@ -11,6 +11,8 @@
 
 pub mod append;
 mod assignments;
+mod cleaner;
+mod cleaning;
 pub mod dirs;
 pub mod epoch;
 pub mod failure;

@@ -1,6 +1,7 @@
 //! The checks of `cargo xtask spine`: each starts a cluster of its own and tries one promise.
 
 mod bad_input;
+mod compaction;
 mod compose;
 mod failover;
 mod full_disk;
@@ -79,6 +80,11 @@ pub const CHECKS: &[Check] = &[
         name: "full-disk",
         promise: "a full disk refuses writes, serves reads, and recovers",
         run: |_| full_disk::run(),
+    },
+    Check {
+        name: "compaction",
+        promise: "a compacted topic shrinks under kills, and no key's last value is lost",
+        run: |_| compaction::run(),
     },
     Check {
         name: "compose",

@@ -1,6 +1,7 @@
 //! Produce (0): appends batches in the order of the connection, and answers when they are as safe
 //! as the producer wants.
 
+mod keyless;
 mod transaction;
 
 use std::sync::Arc;
@@ -14,7 +15,8 @@ use vltava_net::{Answer, Reply};
 use vltava_wire::batch::Batch;
 use vltava_wire::compression::Compression;
 use vltava_wire::messages::produce::{
-    LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse, TopicProduceResponse,
+    BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse,
+    TopicProduceResponse,
 };
 use vltava_wire::messages::{ProduceRequest, ProduceResponse};
 use vltava_wire::{ErrorCode, LeaderEpoch, NodeId, Str, Uuid};
@@ -39,17 +41,19 @@ const ADMIN_CLIENT: &str = "__admin_client";
 struct Refusal {
     code: ErrorCode,
     message: Option<String>,
+    /// Which of its records were the cause.
+    record_errors: Vec<BatchIndexAndErrorMessage>,
 }
 
 impl From<ErrorCode> for Refusal {
     fn from(code: ErrorCode) -> Self {
-        Self { code, message: None }
+        Self { code, message: None, record_errors: Vec::new() }
     }
 }
 
 impl Refusal {
     fn because(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: Some(message.into()) }
+        Self { message: Some(message.into()), ..code.into() }
     }
 }
 
@@ -142,7 +146,11 @@ impl Produce<'_> {
         }
         let records = records.unwrap_or_default();
         let codec = self.check(&records)?;
-        let batch = match partition.settings().compression {
+        let settings = partition.settings();
+        if settings.log.compact {
+            keyless::refuse(&records, &partition.name)?;
+        }
+        let batch = match settings.compression {
             Some(wanted) if wanted.codec != codec => recompress(&records, wanted)
                 .map_err(|error| Refusal::because(ErrorCode::CORRUPT_MESSAGE, error.to_string()))?
                 .map_or(records, BytesMut::freeze),
@@ -309,6 +317,7 @@ fn partition_response(outcome: &Outcome) -> PartitionProduceResponse {
         (Some(refusal), _) => PartitionProduceResponse {
             error_code: refusal.code,
             error_message: refusal.message.as_deref().map(Str::from),
+            record_errors: refusal.record_errors.clone(),
             ..refused
         },
         (None, Some(appended)) => PartitionProduceResponse {

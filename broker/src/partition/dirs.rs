@@ -1,5 +1,7 @@
 //! The log directories: whose they are, what is known of their logs, and how much room is left.
 
+mod cleaned;
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
@@ -142,6 +144,8 @@ pub struct LogDir {
     failure: OnceLock<String>,
     recovery_points: Mutex<RecoveryPoints>,
     other: Mutex<OtherOffsets>,
+    /// Up to where compacted logs were cleaned.
+    cleaned: Mutex<Offsets>,
     room: Room,
     /// The broker epoch of the run that ended in order before this one.
     clean_shutdown: Option<i64>,
@@ -178,6 +182,7 @@ impl LogDir {
             failure: OnceLock::new(),
             recovery_points: Mutex::new(recovery_points),
             other: Mutex::new(other),
+            cleaned: Mutex::new(read(checkpoint::CLEANED)?),
             room,
             clean_shutdown,
             _lock: lock,
@@ -213,6 +218,11 @@ impl LogDir {
     /// Whether so many bytes can be appended and the headroom is still kept.
     pub fn has_room(&self, bytes: usize) -> bool {
         self.room.take(bytes)
+    }
+
+    /// Whether so many bytes could be written and the headroom still be kept. Nothing is taken.
+    pub fn could_take(&self, bytes: u64) -> bool {
+        self.room.could_take(bytes)
     }
 
     /// Notes that a write found the disk full.
@@ -324,7 +334,7 @@ impl LogDir {
         self.disk.remove_folder(folder).map_err(io_error("remove", folder))
     }
 
-    /// Persists that a log is not durable beyond `offset`, before it is cut there.
+    /// Persists that a log is not durable, and not clean, beyond `offset`, before it is cut there.
     ///
     /// # Errors
     /// The checkpoint cannot be written.
@@ -333,6 +343,7 @@ impl LogDir {
         name: &PartitionName,
         offset: Offset,
     ) -> Result<(), DiskError> {
+        self.lower_cleaned(name, offset)?;
         let key = (name.topic.to_string(), PartitionId(name.index));
         let mut points = self.recovery_points.lock();
         let lowest = match points.lowered.get(&key) {
@@ -363,6 +374,7 @@ impl LogDir {
                 self.write(RECOVERY_POINTS, &points.written)?;
             }
         }
+        self.forget_cleaned(names)?;
         let mut other = self.other.lock();
         if drop_from(&mut other.high_watermarks) > 0 {
             self.write(HIGH_WATERMARKS, &other.high_watermarks)?;

@@ -10,6 +10,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
 use super::registry::Partitions;
+use super::replica::Partition;
 
 /// Counters of what went in and out.
 #[derive(Clone, Debug, Default)]
@@ -56,7 +57,26 @@ impl Partitions {
         counter("vltava_produce_failures", "Batches that were refused", &own.failed_appends);
         let help = "How long it takes to sync what was appended to a log";
         registry.register("vltava_log_sync_seconds", help, self.around.syncs.clone());
+        self.register_cleaner(registry);
         registry.register_collector(Box::new(Census(Arc::downgrade(self))));
+    }
+}
+
+impl Partitions {
+    fn register_cleaner(&self, registry: &mut Registry) {
+        let own = &self.cleaner.metrics;
+        let mut counter = |name: &str, help: &str, counter: &Counter| {
+            registry.register(name, help, counter.clone());
+        };
+        counter("vltava_compaction_rounds", "Rounds over compacted logs", &own.rounds);
+        let read = "Bytes that compaction read to copy what is kept of them";
+        counter("vltava_compaction_read_bytes", read, &own.bytes_read);
+        let written = "Bytes that compaction kept of what it read";
+        counter("vltava_compaction_written_bytes", written, &own.bytes_written);
+        let failures = "Logs that turned out not to be cleanable";
+        counter("vltava_compaction_failures", failures, &own.failures);
+        let dirtiest = "The share of dirty bytes of the dirtiest compacted log, 0 to 1";
+        registry.register("vltava_compaction_dirty_ratio_max", dirtiest, own.dirtiest.clone());
     }
 }
 
@@ -65,9 +85,16 @@ impl Collector for Census {
         let Some(partitions) = self.0.upgrade() else { return Ok(()) };
         let all = partitions.all();
         let offline = all.iter().filter(|partition| partition.offline_reason().is_some()).count();
+        let is_uncleanable = |it: &&Arc<Partition>| it.uncleanable_reason().is_some();
+        let uncleanable = all.iter().filter(is_uncleanable).count();
         let gauges = [
             ("vltava_partitions", "Partitions that have a replica here", all.len()),
             ("vltava_partitions_offline", "Partitions whose log cannot be used", offline),
+            (
+                "vltava_partitions_uncleanable",
+                "Partitions whose log cannot be compacted, and grows",
+                uncleanable,
+            ),
         ];
         for (name, help, value) in gauges {
             let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));

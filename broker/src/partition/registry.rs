@@ -17,6 +17,7 @@ use vltava_metadata::{
 use vltava_net::Budget;
 use vltava_wire::{NodeId, Offset, PartitionId, Str, Uuid};
 
+use super::cleaner::Cleaner;
 use super::dirs::{self, LogDir, Owner};
 use super::flusher::{FLUSHERS, Flushers};
 use super::metrics::{PartitionMetrics, sync_times};
@@ -109,6 +110,7 @@ pub struct Partitions {
     producer_ids: ProducerIds,
     budget: Arc<Budget>,
     pub(super) metrics: PartitionMetrics,
+    pub(super) cleaner: Arc<Cleaner>,
 }
 
 #[derive(Debug, Default)]
@@ -176,6 +178,7 @@ impl Partitions {
             sessions: Mutex::new(SessionCache::new(slots as usize)),
             producer_ids: ProducerIds::default(),
             metrics: PartitionMetrics::default(),
+            cleaner: Cleaner::new(&config),
             budget,
             config,
         }))
@@ -278,6 +281,7 @@ impl Partitions {
         let changed = if is_first { all_partitions(image) } else { changes.partitions.clone() };
         let values = self.values(image);
         self.around.throttles.configure(&values);
+        self.cleaner.configure(&values);
         let mut moves = Moves::default();
         self.delete_unwanted(image, changes, &changed, &mut moves);
         let now = Instant::now();
@@ -355,6 +359,7 @@ impl Partitions {
             return;
         }
         let Some(reason) = partition.offline_reason() else { return };
+        partition.cleaning.end();
         let name = &partition.name;
         let folder = dir.folder(&name.topic, name.index);
         let log = dir

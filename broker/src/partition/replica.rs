@@ -11,6 +11,7 @@ use parking_lot::{Mutex, MutexGuard};
 use vltava_log::{Log, LogError};
 use vltava_wire::{BrokerEpoch, LeaderEpoch, NodeId, Offset, Str, Uuid};
 
+use super::cleaning::Cleaning;
 use super::dirs::LogDir;
 use super::epoch::{EpochCheck, check_epoch};
 use super::failure::PartitionError;
@@ -149,6 +150,7 @@ pub struct Partition {
     pub(super) dir: Arc<LogDir>,
     pub(super) around: Arc<Surroundings>,
     pub(super) waiters: Arc<Waiters>,
+    pub(super) cleaning: Cleaning,
     /// Whether its topic has it throttled (KIP-73).
     pub(super) throttled: Throttled,
     state: Mutex<State>,
@@ -302,6 +304,7 @@ impl Partition {
             dir,
             around,
             waiters: Arc::default(),
+            cleaning: Cleaning::default(),
             throttled: Throttled::default(),
             state: Mutex::new(state),
             me: Weak::clone(me),

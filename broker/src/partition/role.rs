@@ -260,6 +260,7 @@ impl Partition {
             );
         }
         tracing::info!(partition = %self.name, %to, from = %end, "cut as the leader's log says");
+        self.cleaning.disturb();
         let lower = &mut |offset| self.dir.lower_recovery_point(&self.name, offset);
         let truncated = log.truncate_to(to, lower);
         self.noting(&mut state, truncated)?;
@@ -285,6 +286,7 @@ impl Partition {
             partition = %self.name, from = %log.log_end_offset(), to = %offset,
             "all records are given up: the leader's log starts beyond them"
         );
+        self.cleaning.disturb();
         let lower = &mut |offset| self.dir.lower_recovery_point(&self.name, offset);
         let truncated = log.truncate_fully_and_start_at(offset, lower);
         self.noting(&mut state, truncated)?;
@@ -312,6 +314,7 @@ impl Partition {
 
     /// Ends the replica and hands its log out; whoever waits is told that it is gone.
     pub fn retire(&self) -> Option<Log> {
+        self.cleaning.end();
         let mut state = self.state();
         let gone: Arc<str> = "the replica is not on this broker any more".into();
         state.role = Role::Unassigned;
@@ -325,6 +328,7 @@ impl Partition {
 
     /// Replaces the log of a replica that is offline by another one.
     pub fn replace_log(&self, log: Log) {
+        self.cleaning.forget_failure();
         let mut state = self.state();
         state.note_truncation(log.log_end_offset());
         state.high_watermark = log.log_start_offset();

@@ -83,6 +83,12 @@ impl Room {
         has_room
     }
 
+    /// Whether there is room for so many bytes; none of it is taken.
+    pub fn could_take(&self, bytes: u64) -> bool {
+        let headroom = |total| self.headroom.min(total / HEADROOM_SHARE);
+        self.space().is_none_or(|it| it.free.saturating_sub(headroom(it.total)) >= bytes)
+    }
+
     /// Notes that a write found no room: the next append asks first.
     pub fn note_full(&self) {
         self.allowance.lock().bytes = 0;

@@ -41,10 +41,10 @@ pub struct Settings {
 impl Settings {
     /// The settings of a topic's partitions.
     ///
-    /// Retention never touches internal topics, nor what should be compacted: their records are
-    /// the only copy of what they say.
+    /// Retention never touches internal topics, nor what is compacted and not deleted, too: their
+    /// records are the only copy of what they say.
     pub fn of(topic: &str, config: &TopicConfig, values: &Values) -> Self {
-        let keeps_all = is_internal(topic) || config.cleanup_policy.compact;
+        let keeps_all = is_internal(topic) || !config.cleanup_policy.delete;
         let retention = |limit| if keeps_all { -1 } else { limit };
         let bytes = |number: i32| u32::try_from(number).unwrap_or(0);
         let log = LogConfig {
@@ -61,6 +61,11 @@ impl Settings {
             timestamp_after_max_ms: config.message_timestamp_after_max_ms,
             retention_ms: retention(config.retention_ms),
             retention_bytes: retention(config.retention_bytes),
+            compact: config.cleanup_policy.compact,
+            min_cleanable_dirty_ratio: config.min_cleanable_dirty_ratio,
+            min_compaction_lag_ms: config.min_compaction_lag_ms,
+            max_compaction_lag_ms: config.max_compaction_lag_ms,
+            delete_retention_ms: config.delete_retention_ms,
             producer_id_expiration_ms: values.get(keys::PRODUCER_ID_EXPIRATION_MS).into(),
             ..LogConfig::default()
         };

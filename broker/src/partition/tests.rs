@@ -2,6 +2,7 @@
 //! and a disk that loses what was not synced.
 
 mod commit;
+mod compaction;
 mod elections;
 mod faults;
 mod throttling;

@@ -1,5 +1,5 @@
-//! What goes on beside requests: fetchers, proposals to the coordinator, checkpoints, retention;
-//! and the end, when all logs are closed in order.
+//! What goes on beside requests: fetchers, proposals to the coordinator, checkpoints, retention,
+//! compaction; and the end, when all logs are closed in order.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -79,6 +79,7 @@ impl Partitions {
         self.every(milliseconds(interval), shutdown, Self::checkpoint);
         let interval = self.config.get(keys::LOG_RETENTION_CHECK_INTERVAL_MS);
         self.every(milliseconds(interval), shutdown, Self::apply_retention);
+        self.cleaner.start(self);
     }
 
     fn fetch_timeout(&self) -> Duration {
@@ -187,6 +188,7 @@ impl Partitions {
     /// each directory whose logs all closed is marked as cleanly shut down. Blocks until then.
     pub fn close(&self, broker_epoch: i64) {
         self.fetchers.stop();
+        self.cleaner.stop();
         drop(self.flushers.lock().take());
         let hosted = self.all();
         // What was found and never assigned is closed as it was, or recovered next time.

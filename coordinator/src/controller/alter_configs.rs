@@ -240,7 +240,7 @@ impl Active {
     ) -> Result<Vec<MetadataRecord>, Failure> {
         let set = wanted.iter().filter(|(name, value)| present.get(*name) != Some(*value));
         if resource.kind == ResourceType::TOPIC {
-            check_topic_configs(&resource.name, wanted)?;
+            check_topic_configs(wanted)?;
         } else {
             for (name, value) in set.clone() {
                 // Kafka's brokers answer this code, too (KAFKA-13609).

@@ -15,10 +15,6 @@ use super::placement::Placement;
 use super::random::Random;
 use super::{Active, Controller, Decision, Failure, Happening};
 
-/// Topics that brokers keep for themselves.
-pub(super) const INTERNAL_TOPICS: [&str; 3] =
-    ["__consumer_offsets", "__transaction_state", "__share_group_state"];
-
 /// The topic of the metadata log, which nobody may create.
 const METADATA_TOPIC: &str = "__cluster_metadata";
 
@@ -359,13 +355,13 @@ fn new_configs(topic: &CreatableTopic) -> Result<ConfigMap, Failure> {
         };
         configs.insert(config.name.detach(), value.detach());
     }
-    check_topic_configs(&topic.name, &configs)?;
+    check_topic_configs(&configs)?;
     Ok(configs)
 }
 
 /// Checks all that is set for a topic.
-pub(super) fn check_topic_configs(name: &str, configs: &ConfigMap) -> Result<(), Failure> {
+pub(super) fn check_topic_configs(configs: &ConfigMap) -> Result<(), Failure> {
     let pairs = configs.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-    vltava_config::topic::validate(pairs, INTERNAL_TOPICS.contains(&name))
+    vltava_config::topic::validate(pairs)
         .map_err(|error| Failure::new(ErrorCode::INVALID_CONFIG, error.to_string()))
 }

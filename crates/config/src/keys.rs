@@ -38,6 +38,7 @@ macro_rules! keys {
 }
 pub(crate) use keys;
 
+mod cleaner;
 mod groups;
 mod log;
 mod network;
@@ -48,6 +49,7 @@ mod topics;
 mod transactions;
 mod vltava;
 
+pub use cleaner::*;
 pub use groups::*;
 pub use log::*;
 pub use network::*;
@@ -65,6 +67,7 @@ pub(crate) const PARTS: &[(&str, &[&Spec])] = &[
     ("The metadata quorum", quorum::ROWS),
     ("Topics", topics::ROWS),
     ("Logs", log::ROWS),
+    ("Compaction", cleaner::ROWS),
     ("Replication", replication::ROWS),
     ("Groups and producers", groups::ROWS),
     ("Transactions", transactions::ROWS),

@@ -17,14 +17,11 @@ pub(crate) const COMPRESSIONS: &[&str] =
     &["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"];
 
 /// What `log.cleanup.policy` allows, for a person.
-pub(crate) const CLEANUP_POLICY_FORM: &str = "delete";
+pub(crate) const CLEANUP_POLICY_FORM: &str = "delete, compact, or both separated by a comma";
 
 /// The longest name of a topic, in bytes: with `-` and a partition's number it must fit a file
 /// name.
 pub const MAX_NAME_BYTES: usize = 249;
-
-const NO_COMPACTION: &str =
-    "there is no compaction yet; use `delete`, with retention.ms or retention.bytes";
 
 /// What happens to old records (`cleanup.policy`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -229,14 +226,12 @@ pub struct TopicConfigError {
     pub what: String,
 }
 
-/// Checks what a topic would set for itself. `internal` topics (committed offsets) may be compacted
-/// in name, since their log is read as if it were.
+/// Checks what a topic would set for itself.
 ///
 /// # Errors
 /// [`TopicConfigError`] with the first setting that is unknown or not allowed.
 pub fn validate<K: AsRef<str>, V: AsRef<str>>(
     overrides: impl IntoIterator<Item = (K, V)>,
-    internal: bool,
 ) -> Result<(), TopicConfigError> {
     let mut lags = (0, i64::MAX);
     for (name, text) in overrides {
@@ -251,9 +246,6 @@ pub fn validate<K: AsRef<str>, V: AsRef<str>>(
         let value =
             spec.parse(text).map_err(|bad| refused(format!("`{text}` cannot be used: {bad}")))?;
         match spec.name {
-            "cleanup.policy" if !internal => {
-                check_cleanup_policy(text).map_err(refused)?;
-            }
             "min.compaction.lag.ms" => lags.0 = value.as_integer().unwrap_or(lags.0),
             "max.compaction.lag.ms" => lags.1 = value.as_integer().unwrap_or(lags.1),
             _ => {}
@@ -266,17 +258,13 @@ pub fn validate<K: AsRef<str>, V: AsRef<str>>(
     Ok(())
 }
 
-/// Checks a cleanup policy: Kafka's names, and no compaction.
+/// Checks a cleanup policy: Kafka's names.
 pub(crate) fn check_cleanup_policy(text: &str) -> Result<(), String> {
-    let policy = text.split(',').map(str::trim).filter(|name| !name.is_empty());
-    for name in policy {
-        match name {
-            "delete" => {}
-            "compact" => return Err(NO_COMPACTION.to_owned()),
-            other => return Err(format!("`{other}` is no cleanup policy")),
-        }
+    let mut policy = text.split(',').map(str::trim).filter(|name| !name.is_empty());
+    match policy.find(|name| !matches!(*name, "delete" | "compact")) {
+        Some(other) => Err(format!("`{other}` is no cleanup policy")),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// Checks a list of throttled replicas (KIP-73).

@@ -52,7 +52,7 @@ fn every_key_of_kafka_is_known() {
         let default = if row.default == "\"\"" || row.default == "\\N" { "" } else { row.default };
         if row.scope == "topic" {
             if row.name != "internal.segment.bytes" {
-                let known = topic::validate([(row.name, default)], false);
+                let known = topic::validate([(row.name, default)]);
                 assert!(known.is_ok(), "{}: {known:?}", row.name);
             }
         } else {

@@ -344,7 +344,7 @@ fn one_topic(path: &str, topic: &Topic, spec: &KafkaClusterSpec, findings: &mut 
         findings.problem(format!("{path}.replicationFactor"), what);
     }
     for (key, value) in &topic.config {
-        if let Err(error) = topic::validate([(key, value)], false) {
+        if let Err(error) = topic::validate([(key, value)]) {
             findings.problem(format!("{path}.config.{key}"), format!("{name}: {}", error.what));
         }
     }

@@ -122,8 +122,8 @@ fn topics_are_checked_by_the_brokers_own_rules() {
         problem("topics: [{name: a, config: {retention.sm: \"1\"}}]"),
         "spec.topics[0].config.retention.sm: a: is unknown; did you mean `retention.ms`?"
     );
-    let text = problem("topics: [{name: a, config: {cleanup.policy: compact}}]");
-    assert!(text.contains("there is no compaction yet"), "{text}");
+    let text = problem("topics: [{name: a, config: {cleanup.policy: compress}}]");
+    assert!(text.contains("any of compact, delete"), "{text}");
     let text =
         problem("topics: [{name: a, replicationFactor: 2, config: {min.insync.replicas: \"3\"}}]");
     assert!(text.contains("3 is more than its 2 replicas"), "{text}");

@@ -55,7 +55,7 @@ fn topics_are_refused_for_kafkas_reasons() {
         (wanted("none", 1, 4), ErrorCode::INVALID_REPLICATION_FACTOR),
         (with("none", "retention.ms", "soon"), ErrorCode::INVALID_CONFIG),
         (with("none", "no.such.key", "1"), ErrorCode::INVALID_CONFIG),
-        (with("none", "cleanup.policy", "compact"), ErrorCode::INVALID_CONFIG),
+        (with("none", "cleanup.policy", "compress"), ErrorCode::INVALID_CONFIG),
         (with("__consumer_offsets", "cleanup.policy", "compact"), ErrorCode::NONE),
         (with("kept", "retention.ms", "1000"), ErrorCode::NONE),
     ];

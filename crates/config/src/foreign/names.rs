@@ -160,16 +160,6 @@ const TIERED: &[&str] = &[
     "remote.log.storage.manager.impl.prefix",
 ];
 
-const COMPACTION: &[&str] = &[
-    "log.cleaner.backoff.ms",
-    "log.cleaner.dedupe.buffer.size",
-    "log.cleaner.enable",
-    "log.cleaner.io.buffer.load.factor",
-    "log.cleaner.io.buffer.size",
-    "log.cleaner.io.max.bytes.per.second",
-    "log.cleaner.threads",
-];
-
 const METRICS: &[&str] = &[
     "controller.performance.always.log.threshold.ms",
     "controller.performance.sample.period.ms",
@@ -303,7 +293,6 @@ pub(super) const ACCEPTED: &[(&str, &[&str])] = &[
         NEW_GROUPS,
     ),
     ("there is no tiered storage, so it changes nothing", TIERED),
-    ("there is no compaction yet, so it changes nothing", COMPACTION),
     ("metrics are served by HTTP at vltava.admin.listener, so it changes nothing", METRICS),
     ("there are no quotas yet, so it changes nothing", QUOTAS),
     ("threads and queues size themselves, so it changes nothing", THREADS),

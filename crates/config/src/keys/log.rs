@@ -38,21 +38,22 @@ keys! {
     /// How often logs are searched for segments to delete, in milliseconds.
     LOG_RETENTION_CHECK_INTERVAL_MS: i64 = "log.retention.check.interval.ms", Some("300000"),
         AtLeast(1), Broker, ReadOnly, Medium;
-    /// What happens to old records: `delete` deletes whole segments by age and size. (`compact` is
-    /// refused, as there is no compaction yet.)
+    /// What happens to old records: `delete` deletes whole segments by age and size, `compact`
+    /// keeps the last record of each key.
     LOG_CLEANUP_POLICY: Vec<String> = "log.cleanup.policy", Some("delete"),
         Form(topic::check_cleanup_policy, topic::CLEANUP_POLICY_FORM), Broker, ClusterWide, Medium;
-    /// How long a compacted log keeps the mark of a deleted key, in milliseconds. (It changes
-    /// nothing yet.)
+    /// How long a compacted log keeps the mark of a deleted key, in milliseconds, once that
+    /// mark is all that is left of the key.
     LOG_CLEANER_DELETE_RETENTION_MS: i64 = "log.cleaner.delete.retention.ms", Some("86400000"),
         AtLeast(0), Broker, ClusterWide, Medium;
-    /// How long a record stays uncompacted at least, in milliseconds. (It changes nothing yet.)
+    /// How long a record stays uncompacted at least, in milliseconds.
     LOG_CLEANER_MIN_COMPACTION_LAG_MS: i64 = "log.cleaner.min.compaction.lag.ms", Some("0"),
         AtLeast(0), Broker, ClusterWide, Medium;
-    /// How long a record stays uncompacted at most, in milliseconds. (It changes nothing yet.)
+    /// How long a record may wait to be compacted, in milliseconds: the log is compacted then
+    /// however clean it is, and begins a new segment in time.
     LOG_CLEANER_MAX_COMPACTION_LAG_MS: i64 = "log.cleaner.max.compaction.lag.ms",
         Some("9223372036854775807"), AtLeast(1), Broker, ClusterWide, Medium;
-    /// The share of uncompacted bytes at which a log is compacted. (It changes nothing yet.)
+    /// The share of uncompacted bytes beyond which a log is compacted, 0 to 1.
     LOG_CLEANER_MIN_CLEANABLE_RATIO: f64 = "log.cleaner.min.cleanable.ratio", Some("0.5"),
         Fraction(0.0, 1.0), Broker, ClusterWide, Medium;
     /// How large the index of a segment may become, in bytes.

@@ -9,8 +9,8 @@ use crate::spec::Check::{Any, AtLeast, Form, Fraction, OneOf, Within, WithinOr};
 use crate::spec::Spec;
 
 keys! {
-    /// What happens to old records: `delete` deletes whole segments by age and size. (`compact` is
-    /// refused, as there is no compaction yet.)
+    /// What happens to old records: `delete` deletes whole segments by age and size, `compact`
+    /// keeps the last record of each key. With both, what is compacted is deleted, too.
     CLEANUP_POLICY: Vec<String> = "cleanup.policy", None, OneOf(&["compact", "delete"]),
         Topic, ClusterWide, Medium, from "log.cleanup.policy" * 1;
     /// How batches are compressed on disk; `producer` keeps what the producer chose.
@@ -26,8 +26,8 @@ keys! {
     /// How hard Zstandard works where the broker compresses: −131072 to 22.
     COMPRESSION_ZSTD_LEVEL: i32 = "compression.zstd.level", None, Within(-131_072, 22),
         Topic, ClusterWide, Medium, from "compression.zstd.level" * 1;
-    /// How long a compacted log keeps the mark of a deleted key, in milliseconds. (It changes
-    /// nothing yet.)
+    /// How long a compacted log keeps the mark of a deleted key, in milliseconds, once that
+    /// mark is all that is left of the key.
     DELETE_RETENTION_MS: i64 = "delete.retention.ms", None, AtLeast(0),
         Topic, ClusterWide, Medium, from "log.cleaner.delete.retention.ms" * 1;
     /// How long the files of a deleted segment stay on disk, in milliseconds. (It changes nothing:
@@ -56,7 +56,8 @@ keys! {
         "leader.replication.throttled.replicas", Some(""),
         Form(check_throttled, "partition:broker, separated by commas, or *"),
         Topic, ClusterWide, Medium;
-    /// How long a record stays uncompacted at most, in milliseconds. (It changes nothing yet.)
+    /// How long a record may wait to be compacted, in milliseconds: the log is compacted then
+    /// however clean it is, and begins a new segment in time.
     MAX_COMPACTION_LAG_MS: i64 = "max.compaction.lag.ms", None, AtLeast(1),
         Topic, ClusterWide, Medium, from "log.cleaner.max.compaction.lag.ms" * 1;
     /// How large a batch of records may be, in bytes, as its producer compressed it.
@@ -73,10 +74,10 @@ keys! {
     MESSAGE_TIMESTAMP_TYPE: String = "message.timestamp.type", None,
         OneOf(&["CreateTime", "LogAppendTime"]), Topic, ClusterWide, Medium,
         from "log.message.timestamp.type" * 1;
-    /// The share of uncompacted bytes at which a log is compacted. (It changes nothing yet.)
+    /// The share of uncompacted bytes beyond which a log is compacted, 0 to 1.
     MIN_CLEANABLE_DIRTY_RATIO: f64 = "min.cleanable.dirty.ratio", None, Fraction(0.0, 1.0),
         Topic, ClusterWide, Medium, from "log.cleaner.min.cleanable.ratio" * 1;
-    /// How long a record stays uncompacted at least, in milliseconds. (It changes nothing yet.)
+    /// How long a record stays uncompacted at least, in milliseconds.
     MIN_COMPACTION_LAG_MS: i64 = "min.compaction.lag.ms", None, AtLeast(0),
         Topic, ClusterWide, Medium, from "log.cleaner.min.compaction.lag.ms" * 1;
     /// How many replicas must have a record before a producer with `acks=all` hears that it was

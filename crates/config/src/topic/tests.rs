@@ -1,10 +1,10 @@
 //! What a topic gets from its brokers, and what it may not set.
 
-use super::{CompressionType, TopicConfig, check_name, validate};
+use super::{CleanupPolicy, CompressionType, TopicConfig, check_name, validate};
 use crate::values::Values;
 
 fn refused(overrides: &[(&str, &str)]) -> String {
-    validate(overrides.iter().copied(), false).expect_err("this is not allowed").to_string()
+    validate(overrides.iter().copied()).expect_err("this is not allowed").to_string()
 }
 
 #[test]
@@ -56,11 +56,16 @@ fn what_changes_at_run_time_reaches_topics() {
 }
 
 #[test]
-fn compaction_is_refused_with_what_to_do_except_for_internal_topics() {
-    let text = refused(&[("cleanup.policy", "compact,delete")]);
-    assert!(text.starts_with("cleanup.policy: there is no compaction yet"), "{text}");
-    assert!(validate([("cleanup.policy", "compact")], true).is_ok());
-    assert!(validate([("cleanup.policy", "delete")], false).is_ok());
+fn a_log_is_compacted_or_deleted_or_both() {
+    for policy in ["compact", "delete", "compact,delete", "delete, compact"] {
+        assert!(validate([("cleanup.policy", policy)]).is_ok(), "{policy}");
+        let has = |name| policy.contains(name);
+        let config = TopicConfig::resolve(&Values::default(), [("cleanup.policy", policy)]);
+        let CleanupPolicy { delete, compact } = config.cleanup_policy;
+        assert_eq!((delete, compact), (has("delete"), has("compact")), "{policy}");
+    }
+    let text = refused(&[("cleanup.policy", "compress")]);
+    assert!(text.contains("a list of any of compact, delete"), "{text}");
 }
 
 #[test]
@@ -68,7 +73,7 @@ fn unknown_keys_are_refused_with_the_nearest() {
     assert!(refused(&[("retention.sm", "1")]).contains("did you mean `retention.ms`"));
     assert!(refused(&[("log.retention.ms", "1")]).contains("a topic's is `retention.ms`"));
     assert!(refused(&[("remote.storage.enable", "true")]).contains("tiered storage"));
-    assert!(validate([("remote.storage.enable", "false")], false).is_ok());
+    assert!(validate([("remote.storage.enable", "false")]).is_ok());
 }
 
 #[test]
