@@ -19,7 +19,7 @@ use vltava_e2e::cluster::{Cluster, Shape};
 use vltava_e2e::consumers::Group;
 use vltava_e2e::power::{self, DiskKind, Settings};
 use vltava_e2e::producers::{Load, Options, Report};
-use vltava_e2e::{Outcome, check, faults};
+use vltava_e2e::{Outcome, check, faults, until};
 
 #[derive(Parser)]
 #[command(bin_name = "cargo xtask chaos", about = "Kills and pauses nodes under load")]
@@ -173,6 +173,8 @@ fn rounds(
         is_whole = random.random_bool(0.7);
         if is_whole {
             check::isr_whole(cluster, BROKERS, Duration::from_secs(60))?;
+            // A gap counts where its fault is, and not with the next one.
+            loads.iter().try_for_each(flows)?;
         }
         let of_each: Vec<Duration> = loads.iter().map(Load::longest_gap).collect();
         let gap = of_each.iter().copied().max().unwrap_or_default();
@@ -182,6 +184,15 @@ fn rounds(
         println!("{at:7.1} s    longest gaps {of_each:.1?} of {allowed:.1?}, {acked} acknowledged");
     }
     Ok(())
+}
+
+/// Waits for another acknowledgement.
+fn flows(load: &Load) -> Outcome {
+    let before = load.acked();
+    until("an acknowledgement", RECONNECT_MAX * 3, || match load.acked() {
+        now if now > before => Ok(()),
+        now => Err(format!("{now} so far")),
+    })
 }
 
 /// How long a stock librdkafka waits at most before it connects again to a broker that has refused
