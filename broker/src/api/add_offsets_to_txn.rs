@@ -27,10 +27,8 @@ pub async fn handle(broker: &Arc<Broker>, call: Call<AddOffsetsToTxnRequest>) ->
     if request.transactional_id.is_empty() {
         return call.reply(&answered(ErrorCode::INVALID_REQUEST));
     }
-    if broker.cluster.image().topic(GROUP_OFFSETS).is_none() {
-        // Whoever coordinates the group is asked for first, and that makes the topic.
-        return call.reply(&answered(ErrorCode::COORDINATOR_NOT_AVAILABLE));
-    }
+    // The topic may not be there yet: clients ask for the group's coordinator, which makes it, only
+    // afterwards. How many partitions it will have is known.
     let partition = broker.groups.partition_of(&request.group_id).get();
     let added = broker.transactions.add(PartitionsCall {
         id: request.transactional_id.clone(),
