@@ -28,8 +28,10 @@ mod incremental_alter_configs;
 mod list_partition_reassignments;
 mod remove_raft_voter;
 mod unregister_broker;
+mod update_features;
 mod update_raft_voter;
 mod vote;
 
 pub(crate) use context::{Call, Context};
 pub(crate) use dispatch::Service;
+pub use dispatch::served;

@@ -33,11 +33,12 @@ mod register_controller;
 mod sessions;
 mod settings;
 mod unregister_broker;
+mod update_features;
 
 use std::time::Duration;
 
 use vltava_config::{Values, keys};
-use vltava_metadata::{ApplyError, Changes, Image, METADATA_VERSION, MetadataRecord, ResourceType};
+use vltava_metadata::{ApplyError, Changes, Image, MetadataRecord, ResourceType};
 use vltava_net::ConnectionId;
 use vltava_quorum::Instant;
 use vltava_wire::records::metadata::{FeatureLevelRecord, NoOpRecord};
@@ -45,6 +46,7 @@ use vltava_wire::{BrokerEpoch, ErrorCode, NodeId, Offset};
 
 pub use decision::{Decision, Failure, FenceReason, Happening};
 pub use settings::Settings;
+pub use update_features::{FeatureUpdate, UpgradeType};
 
 use random::Random;
 use sessions::Sessions;
@@ -190,14 +192,13 @@ impl Controller {
         Some(Decision::of(vec![NoOpRecord::default().into()], ()))
     }
 
-    /// The first record of a cluster: the bootstrap snapshot is on the founders' disks alone, but
+    /// The first records of a cluster: the bootstrap snapshot is on the founders' disks alone, but
     /// what it says must be in the log for everybody.
     fn found(&self) -> Decision<()> {
-        let record = FeatureLevelRecord {
-            name: METADATA_VERSION.into(),
-            feature_level: self.settings.founding_level,
-        };
-        Decision::of(vec![record.into()], ())
+        let records = self.settings.founding_features.iter().map(|(name, level)| {
+            FeatureLevelRecord { name: name.clone(), feature_level: *level }.into()
+        });
+        Decision::of(records.collect(), ())
     }
 
     /// When [`next_chore`](Self::next_chore) may have something; `None` while on standby.

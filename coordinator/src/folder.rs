@@ -11,9 +11,7 @@ use std::sync::Arc;
 use vltava_config::{Values, keys};
 use vltava_log::checkpoint::{CheckpointError, MetaProperties};
 use vltava_log::{Disk, DiskError, SmallFile, SyncKind, disk};
-use vltava_metadata::{
-    Changes, Image, METADATA_VERSION, METADATA_VERSION_MAX, SnapshotId, checkpoint,
-};
+use vltava_metadata::{Changes, Image, SnapshotId, checkpoint, founding_features};
 use vltava_quorum::{Endpoint, ReplicaKey, Voter, VoterSet, rpc};
 use vltava_wire::records::metadata::FeatureLevelRecord;
 use vltava_wire::{NodeId, Str, Uuid};
@@ -220,14 +218,15 @@ fn format(
     Ok(own)
 }
 
-/// What every founder starts from: the voters, `kraft.version` and `metadata.version`.
+/// What every founder starts from: the voters and the levels of all features.
 fn bootstrap_snapshot(cluster_id: &str, voters: VoterSet, wall_ms: i64) -> Vec<u8> {
     let mut image = Image::new(cluster_id.into());
-    let level =
-        FeatureLevelRecord { name: METADATA_VERSION.into(), feature_level: METADATA_VERSION_MAX };
-    image
-        .apply(&level.into(), &mut Changes::default())
-        .expect("a feature's level fits every image");
+    for (name, feature_level) in founding_features() {
+        let level = FeatureLevelRecord { name: name.into(), feature_level };
+        image
+            .apply(&level.into(), &mut Changes::default())
+            .expect("a feature's level fits every image");
+    }
     let voters = rpc::voters_to_wire(&voters);
     checkpoint::encode(SnapshotId::BOOTSTRAP, &image, Some(&voters), wall_ms)
 }

@@ -21,6 +21,7 @@ mod server;
 mod status;
 mod store;
 
+pub use api::served;
 pub use driver::DriverError;
 pub use folder::FolderError;
 pub use server::{Coordinator, RunError, run};

@@ -3,8 +3,11 @@
 use std::sync::Arc;
 
 use vltava_net::Reply;
+use vltava_wire::ErrorCode;
+use vltava_wire::messages::consumer_group_describe::DescribedGroup;
 use vltava_wire::messages::{ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse};
 
+use crate::api::consumer_group_heartbeat;
 use crate::api::context::Call;
 use crate::api::describe_groups::GROUP_OPERATIONS;
 use crate::server::Broker;
@@ -12,6 +15,15 @@ use crate::server::Broker;
 /// Answers at once.
 pub async fn handle(broker: &Arc<Broker>, call: Call<ConsumerGroupDescribeRequest>) -> Reply {
     let request = &call.request;
+    if !consumer_group_heartbeat::is_served(broker) {
+        let refused = request.group_ids.iter().map(|group_id| DescribedGroup {
+            error_code: ErrorCode::UNSUPPORTED_VERSION,
+            group_id: group_id.clone(),
+            ..Default::default()
+        });
+        let groups = refused.collect();
+        return call.reply(&ConsumerGroupDescribeResponse { groups, ..Default::default() });
+    }
     let mut groups = broker.groups.describe_consumer_groups(&request.group_ids);
     if request.include_authorized_operations {
         let described = groups.iter_mut().filter(|group| group.error_code.is_ok());

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use vltava_metadata::{GROUP_VERSION, GROUP_VERSION_CONSUMER};
 use vltava_net::Reply;
-use vltava_wire::messages::ConsumerGroupHeartbeatRequest;
+use vltava_wire::ErrorCode;
+use vltava_wire::messages::{ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse};
 
 use crate::api::context::Call;
 use crate::group::calls::ConsumerHeartbeatCall;
@@ -11,6 +13,15 @@ use crate::server::Broker;
 
 /// Answers when what the heartbeat changes is stored on all replicas in sync.
 pub async fn handle(broker: &Arc<Broker>, call: Call<ConsumerGroupHeartbeatRequest>) -> Reply {
+    if !is_served(broker) {
+        let error_code = ErrorCode::UNSUPPORTED_VERSION;
+        let error_message = None;
+        return call.reply(&ConsumerGroupHeartbeatResponse {
+            error_code,
+            error_message,
+            ..Default::default()
+        });
+    }
     let beaten = broker.groups.consumer_heartbeat(ConsumerHeartbeatCall {
         request: call.request.clone(),
         version: call.version(),
@@ -19,4 +30,10 @@ pub async fn handle(broker: &Arc<Broker>, call: Call<ConsumerGroupHeartbeatReque
         random: rand::random(),
     });
     beaten.reply(&call)
+}
+
+/// Whether the cluster's features have groups of the new protocol; where they have not, clients are
+/// told to use the classic one.
+pub fn is_served(broker: &Broker) -> bool {
+    broker.cluster.image().feature_level(GROUP_VERSION) >= GROUP_VERSION_CONSUMER
 }

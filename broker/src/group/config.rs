@@ -1,6 +1,10 @@
 //! The keys of the configuration that groups obey.
 
-use vltava_config::{Values, keys};
+use std::collections::BTreeMap;
+
+use vltava_config::{Values, group, keys};
+use vltava_metadata::{Image, ResourceType};
+use vltava_wire::Str;
 use vltava_wire::compression::Compression;
 
 use super::consumer::assignor::{RANGE, UNIFORM};
@@ -34,10 +38,44 @@ pub struct ConsumerConfig {
     pub session_timeout_ms: i32,
     /// `group.consumer.heartbeat.interval.ms`.
     pub heartbeat_interval_ms: i32,
+    /// `group.consumer.min.session.timeout.ms` and its opposite.
+    pub session_bounds: (i32, i32),
+    /// `group.consumer.min.heartbeat.interval.ms` and its opposite.
+    pub heartbeat_bounds: (i32, i32),
     /// `group.consumer.max.size`: members in a group.
     pub max_size: i32,
     /// `group.consumer.assignors`: by name; the first is that of groups that ask for none.
     pub assignors: Vec<String>,
+}
+
+/// What one group of the new protocol sets for itself (KIP-848's group configuration); what it
+/// leaves out is what [`ConsumerConfig`] says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OwnConfig {
+    /// `consumer.session.timeout.ms`.
+    pub session_timeout_ms: Option<i32>,
+    /// `consumer.heartbeat.interval.ms`.
+    pub heartbeat_interval_ms: Option<i32>,
+}
+
+impl OwnConfig {
+    /// What every group sets, by name. The bounds of the brokers' keys hold here, too: those of
+    /// the coordinators, which checked it, may have been others.
+    pub fn of_all(image: &Image, bounds: &ConsumerConfig) -> BTreeMap<Str, Self> {
+        let groups = image.configs().filter(|(key, _)| key.kind == ResourceType::GROUP);
+        let within = |value: i32, (min, max): (i32, i32)| value.max(min).min(max);
+        groups
+            .map(|(key, set)| {
+                let session = group::own(group::CONSUMER_SESSION_TIMEOUT_MS, set);
+                let heartbeat = group::own(group::CONSUMER_HEARTBEAT_INTERVAL_MS, set);
+                let own = Self {
+                    session_timeout_ms: session.map(|it| within(it, bounds.session_bounds)),
+                    heartbeat_interval_ms: heartbeat.map(|it| within(it, bounds.heartbeat_bounds)),
+                };
+                (key.name.clone(), own)
+            })
+            .collect()
+    }
 }
 
 impl Default for ConsumerConfig {
@@ -45,6 +83,8 @@ impl Default for ConsumerConfig {
         Self {
             session_timeout_ms: 45_000,
             heartbeat_interval_ms: 5_000,
+            session_bounds: (45_000, 60_000),
+            heartbeat_bounds: (5_000, 15_000),
             max_size: i32::MAX,
             assignors: vec![UNIFORM.to_owned(), RANGE.to_owned()],
         }
@@ -53,18 +93,22 @@ impl Default for ConsumerConfig {
 
 impl ConsumerConfig {
     fn of(values: &Values) -> Self {
-        let within = |value: i32, min: i32, max: i32| value.max(min).min(max);
+        let within = |value: i32, (min, max): (i32, i32)| value.max(min).min(max);
+        let session_bounds = (
+            values.get(keys::GROUP_CONSUMER_MIN_SESSION_TIMEOUT_MS),
+            values.get(keys::GROUP_CONSUMER_MAX_SESSION_TIMEOUT_MS),
+        );
+        let heartbeat_bounds = (
+            values.get(keys::GROUP_CONSUMER_MIN_HEARTBEAT_INTERVAL_MS),
+            values.get(keys::GROUP_CONSUMER_MAX_HEARTBEAT_INTERVAL_MS),
+        );
+        let session = values.get(keys::GROUP_CONSUMER_SESSION_TIMEOUT_MS);
+        let heartbeat = values.get(keys::GROUP_CONSUMER_HEARTBEAT_INTERVAL_MS);
         Self {
-            session_timeout_ms: within(
-                values.get(keys::GROUP_CONSUMER_SESSION_TIMEOUT_MS),
-                values.get(keys::GROUP_CONSUMER_MIN_SESSION_TIMEOUT_MS),
-                values.get(keys::GROUP_CONSUMER_MAX_SESSION_TIMEOUT_MS),
-            ),
-            heartbeat_interval_ms: within(
-                values.get(keys::GROUP_CONSUMER_HEARTBEAT_INTERVAL_MS),
-                values.get(keys::GROUP_CONSUMER_MIN_HEARTBEAT_INTERVAL_MS),
-                values.get(keys::GROUP_CONSUMER_MAX_HEARTBEAT_INTERVAL_MS),
-            ),
+            session_timeout_ms: within(session, session_bounds),
+            heartbeat_interval_ms: within(heartbeat, heartbeat_bounds),
+            session_bounds,
+            heartbeat_bounds,
             max_size: values.get(keys::GROUP_CONSUMER_MAX_SIZE),
             assignors: values.get(keys::GROUP_CONSUMER_ASSIGNORS),
         }

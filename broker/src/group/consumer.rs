@@ -230,7 +230,7 @@ impl ConsumerGroup {
         let Some(member) = self.members.get(member_id) else { return };
         let classic = member.about.classic_member_metadata.as_ref();
         let timeout =
-            classic.map_or(desk.config.consumer.session_timeout_ms, |own| own.session_timeout_ms);
+            classic.map_or(desk.session_timeout_ms(&self.id), |own| own.session_timeout_ms);
         let due = || Due::Member { group: self.id.clone(), member: member_id.clone() };
         let clocks = self.clocks.entry(member_id.clone()).or_default();
         clocks.session.set(desk.now.after(timeout), &mut desk.timers, due);

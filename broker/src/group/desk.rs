@@ -1,6 +1,6 @@
 //! What all groups of a shard share: the time, the configuration, what goes out, what waits.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
 
 use bytes::Bytes;
@@ -12,7 +12,7 @@ use vltava_wire::messages::{ConsumerGroupHeartbeatResponse, JoinGroupResponse, S
 use vltava_wire::{ErrorCode, ProducerId, Str};
 
 use super::calls::{Deletions, FetchCall, Protocols};
-use super::config::GroupConfig;
+use super::config::{GroupConfig, OwnConfig};
 use super::membership::Undo;
 use super::record::{CommittedOffset, Record};
 use super::timer::{Now, Timers};
@@ -152,6 +152,8 @@ pub(super) struct Pending {
 #[derive(Debug)]
 pub(super) struct Desk {
     pub(super) config: GroupConfig,
+    /// What single groups set above that, by group.
+    pub(super) own: BTreeMap<Str, OwnConfig>,
     pub(super) now: Now,
     pub(super) timers: Timers,
     pub(super) out: Effects,
@@ -165,6 +167,7 @@ impl Desk {
     pub(super) fn new(config: GroupConfig) -> Self {
         Self {
             config,
+            own: BTreeMap::new(),
             now: Now::default(),
             timers: Timers::default(),
             out: Effects::default(),
@@ -172,6 +175,18 @@ impl Desk {
             timed_out: 0,
             tickets: 0,
         }
+    }
+
+    /// How long members of a group of the new protocol may be silent, in milliseconds.
+    pub(super) fn session_timeout_ms(&self, group: &str) -> i32 {
+        let own = self.own.get(group).and_then(|own| own.session_timeout_ms);
+        own.unwrap_or(self.config.consumer.session_timeout_ms)
+    }
+
+    /// How often they send heartbeats, in milliseconds.
+    pub(super) fn heartbeat_interval_ms(&self, group: &str) -> i32 {
+        let own = self.own.get(group).and_then(|own| own.heartbeat_interval_ms);
+        own.unwrap_or(self.config.consumer.heartbeat_interval_ms)
     }
 
     pub(super) fn reply(&mut self, token: Token, reply: Reply) {

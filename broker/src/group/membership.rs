@@ -8,6 +8,7 @@ use vltava_wire::messages::ConsumerGroupHeartbeatResponse;
 use vltava_wire::{ErrorCode, Str};
 
 use super::calls::ConsumerHeartbeatCall;
+use super::config::OwnConfig;
 use super::consumer::{self, Change, ConsumerGroup, Edit, JOIN_EPOCH, Refusal};
 use super::desk::{Reply, Then, Token};
 use super::machine::Shard;
@@ -37,6 +38,9 @@ fn refused(refusal: Refusal) -> ConsumerGroupHeartbeatResponse {
 impl Shard {
     /// The cluster's topics are others by now: groups look at theirs with the next heartbeat.
     pub(super) fn note_image(&mut self, image: Arc<Image>, topics_changed: bool) {
+        if !image.has_configs_of(&self.image) {
+            self.desk.own = OwnConfig::of_all(&image, &self.desk.config.consumer);
+        }
         self.image = image;
         if topics_changed {
             self.consumers.values_mut().for_each(|group| group.metadata_stale = true);

@@ -11,7 +11,8 @@ use super::{
     broker_heartbeat, broker_registration, controller_registration, create_partitions,
     create_topics, delete_topics, describe_cluster, describe_configs, describe_quorum,
     elect_leaders, end_quorum_epoch, envelope, fetch, fetch_snapshot, incremental_alter_configs,
-    list_partition_reassignments, remove_raft_voter, unregister_broker, update_raft_voter, vote,
+    list_partition_reassignments, remove_raft_voter, unregister_broker, update_features,
+    update_raft_voter, vote,
 };
 use crate::driver::Message;
 
@@ -50,6 +51,7 @@ pub(super) const TABLE: &[Row] = &[
     row(ApiKey::EndQuorumEpoch, "0-1", false, end_quorum_epoch::handle),
     row(ApiKey::DescribeQuorum, "0-2", true, describe_quorum::handle),
     row(ApiKey::AlterPartition, "2-3", false, alter_partition::handle),
+    row(ApiKey::UpdateFeatures, "0-2", true, update_features::handle),
     row(ApiKey::Envelope, "0", false, envelope::handle),
     row(ApiKey::FetchSnapshot, "0-1", false, fetch_snapshot::handle),
     row(ApiKey::DescribeCluster, "0-2", false, describe_cluster::handle),
@@ -63,6 +65,11 @@ pub(super) const TABLE: &[Row] = &[
     row(ApiKey::RemoveRaftVoter, "0", true, remove_raft_voter::handle),
     row(ApiKey::UpdateRaftVoter, "0", false, update_raft_voter::handle),
 ];
+
+/// What coordinators serve: each kind of request with its versions, and whether brokers forward it.
+pub fn served() -> impl Iterator<Item = (ApiKey, Versions, bool)> {
+    TABLE.iter().map(|row| (row.key, row.versions, row.forwarded))
+}
 
 /// Looks a request up and handles it.
 pub(super) fn dispatch(context: &Arc<Context>, call: Call) -> Reply {

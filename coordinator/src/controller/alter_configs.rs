@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use vltava_config::group;
 use vltava_config::spec::Kind;
+use vltava_config::subscription::{self, SubscriptionError};
+use vltava_metadata::configuration::pairs;
 use vltava_metadata::{ConfigMap, ConfigResource, MetadataRecord, ResourceType};
 use vltava_wire::messages::{
     AlterConfigsRequest, AlterConfigsResponse, IncrementalAlterConfigsRequest,
@@ -144,6 +147,15 @@ impl Active {
                 let message = format!("No node with id {name} found.");
                 Err(Failure::new(ErrorCode::BROKER_ID_NOT_REGISTERED, message))
             }
+            ResourceType::GROUP if name.is_empty() => {
+                let message = "Default group resources are not allowed.";
+                Err(Failure::new(ErrorCode::INVALID_REQUEST, message))
+            }
+            ResourceType::CLIENT_METRICS if name.is_empty() => {
+                let message = "Default client metrics resources are not allowed.";
+                Err(Failure::new(ErrorCode::INVALID_REQUEST, message))
+            }
+            ResourceType::GROUP | ResourceType::CLIENT_METRICS => Ok(()),
             other => {
                 let message = format!("Unexpected resource type {}", other.0);
                 Err(Failure::new(ErrorCode::INVALID_REQUEST, message))
@@ -220,6 +232,8 @@ impl Active {
     ) -> Result<Str, Failure> {
         let spec = match resource.kind {
             ResourceType::TOPIC => vltava_config::topic::keys::find(name),
+            ResourceType::GROUP => vltava_config::group::find(name),
+            ResourceType::CLIENT_METRICS => vltava_config::subscription::find(name),
             _ => vltava_config::keys::find(name),
         };
         let Some(spec) = spec.filter(|spec| spec.kind == Kind::List) else {
@@ -232,6 +246,32 @@ impl Active {
         Ok(Str::from(vltava_config::edit_list(base, operation == Change::Append, value)))
     }
 
+    /// Checks all that is wanted of a resource; `set` is what of it is new.
+    fn check_wanted<'a>(
+        &self,
+        resource: &ConfigResource,
+        wanted: &ConfigMap,
+        mut set: impl Iterator<Item = (&'a Str, &'a Str)>,
+    ) -> Result<(), Failure> {
+        let refused = |code, message: String| Failure::new(code, message);
+        match resource.kind {
+            ResourceType::TOPIC => check_topic_configs(wanted),
+            ResourceType::GROUP => group::validate(pairs(wanted), &self.values)
+                .map_err(|message| refused(ErrorCode::INVALID_CONFIG, message)),
+            ResourceType::CLIENT_METRICS => {
+                subscription::validate(pairs(wanted)).map_err(|error| match error {
+                    SubscriptionError::Request(it) => refused(ErrorCode::INVALID_REQUEST, it),
+                    SubscriptionError::Config(it) => refused(ErrorCode::INVALID_CONFIG, it),
+                })
+            }
+            _ => set.try_for_each(|(name, value)| {
+                // Kafka's brokers answer this code, too (KAFKA-13609).
+                vltava_config::check_dynamic(name, value, resource.name.is_empty())
+                    .map_err(|problem| refused(ErrorCode::INVALID_REQUEST, problem.to_string()))
+            }),
+        }
+    }
+
     fn differences(
         &self,
         resource: &ConfigResource,
@@ -239,16 +279,7 @@ impl Active {
         wanted: &ConfigMap,
     ) -> Result<Vec<MetadataRecord>, Failure> {
         let set = wanted.iter().filter(|(name, value)| present.get(*name) != Some(*value));
-        if resource.kind == ResourceType::TOPIC {
-            check_topic_configs(wanted)?;
-        } else {
-            for (name, value) in set.clone() {
-                // Kafka's brokers answer this code, too (KAFKA-13609).
-                vltava_config::check_dynamic(name, value, resource.name.is_empty()).map_err(
-                    |problem| Failure::new(ErrorCode::INVALID_REQUEST, problem.to_string()),
-                )?;
-            }
-        }
+        self.check_wanted(resource, wanted, set.clone())?;
         let record = |name: &Str, value: Option<Str>| {
             MetadataRecord::from(ConfigRecord {
                 resource_type: resource.kind.0,

@@ -13,7 +13,8 @@
 use std::collections::BTreeSet;
 
 use vltava_metadata::{
-    BrokerRegistration, METADATA_VERSION, MetadataRecord, PartitionRegistration, TopicImage,
+    BrokerRegistration, Image, KRAFT_VERSION, METADATA_VERSION, METADATA_VERSION_MIN,
+    MetadataRecord, PartitionRegistration, TopicImage,
 };
 use vltava_quorum::Instant;
 use vltava_wire::messages::{BrokerRegistrationRequest, BrokerRegistrationResponse};
@@ -123,19 +124,7 @@ impl Controller {
         if let Some(other) = taken {
             return Err(invalid(format!("broker {} has such a log directory already", other.id)));
         }
-        let level = image.metadata_version();
-        let supports = request.features.iter().find(|feature| feature.name == METADATA_VERSION);
-        match supports {
-            Some(feature)
-                if level != 0
-                    && (level < feature.min_supported_version
-                        || level > feature.max_supported_version) =>
-            {
-                let message = format!("the cluster has metadata.version {level}");
-                Err(Failure::new(ErrorCode::UNSUPPORTED_VERSION, message))
-            }
-            _ => Ok(()),
-        }
+        check_features(request, image)
     }
 
     /// Another process may only take the place of one that cannot run any more.
@@ -309,6 +298,29 @@ fn register_again(
     let unchanged = present.to_record() == canonical(sorted);
     let records: Vec<MetadataRecord> = if unchanged { Vec::new() } else { vec![record.into()] };
     Decision::of(records, response)
+}
+
+/// A broker must be able to do what the cluster's features say (KIP-584). Of a feature that it
+/// does not name it knows level 0 alone, of `metadata.version` the first one.
+fn check_features(request: &BrokerRegistrationRequest, image: &Image) -> Result<(), Failure> {
+    for (name, level) in image.features() {
+        let supported = request.features.iter().find(|feature| feature.name == *name);
+        let (min, max) = match supported {
+            Some(feature) => (feature.min_supported_version, feature.max_supported_version),
+            // Voters have it; brokers only observe.
+            None if *name == KRAFT_VERSION => continue,
+            None if *name == METADATA_VERSION => (METADATA_VERSION_MIN, METADATA_VERSION_MIN),
+            None => (0, 0),
+        };
+        if *level < min || *level > max {
+            let message = format!(
+                "Unable to register because the broker does not support finalized version {level} \
+                 of {name}. The broker wants a version between {min} and {max}, inclusive."
+            );
+            return Err(Failure::new(ErrorCode::UNSUPPORTED_VERSION, message));
+        }
+    }
+    Ok(())
 }
 
 /// The record with its lists in the order in which a registration gives them back.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use vltava_config::{Values, keys};
 use vltava_metadata::configuration::dynamic_values;
-use vltava_metadata::{Image, METADATA_VERSION_MAX};
+use vltava_metadata::{Image, founding_features};
 use vltava_wire::{NodeId, Str};
 
 /// The settings of a [`Controller`](super::Controller).
@@ -27,8 +27,8 @@ pub struct Settings {
     /// After how long without a record one is written that says nothing
     /// (`metadata.max.idle.interval.ms`); `None` for never.
     pub idle_interval: Option<Duration>,
-    /// The level of `metadata.version` that a new cluster gets.
-    pub founding_level: i16,
+    /// The features that a new cluster gets, with their levels; `metadata.version` comes first.
+    pub founding_features: Vec<(Str, i16)>,
     /// The node's own configuration: defaults of topics are taken from it.
     pub values: Values,
 }
@@ -47,7 +47,9 @@ impl Settings {
             balance_interval: Duration::from_secs(u64::try_from(balance).unwrap_or(1)),
             auto_balance: values.get(keys::AUTO_LEADER_REBALANCE_ENABLE),
             idle_interval: (idle > 0).then(|| millis(idle)),
-            founding_level: METADATA_VERSION_MAX,
+            founding_features: founding_features()
+                .map(|(name, level)| (Str::from_static(name), level))
+                .collect(),
             values: values.clone(),
         }
     }

@@ -2,6 +2,7 @@
 
 mod brokers;
 mod directories;
+mod features;
 mod fixture;
 mod partitions;
 mod requests;

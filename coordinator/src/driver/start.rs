@@ -8,8 +8,9 @@ use rand::Rng;
 use tokio::sync::{mpsc, watch};
 use vltava_config::{Values, keys};
 use vltava_log::{Disk, LogConfig};
-use vltava_metadata::{Image, SnapshotId};
+use vltava_metadata::{Image, KRAFT_VERSION, METADATA_VERSION, SnapshotId};
 use vltava_quorum::{Config, Endpoint, Machine};
+use vltava_wire::Str;
 
 use super::flusher::Flusher;
 use super::message::{Inbox, Message};
@@ -56,7 +57,7 @@ impl Plan<'_> {
         match latest {
             // What the founders' snapshot says is in the log as well, or will be.
             Some((SnapshotId::BOOTSTRAP, checkpoint)) => {
-                settings.founding_level = checkpoint.image.metadata_version();
+                settings.founding_features = levels(&checkpoint.image);
             }
             Some((id, checkpoint)) => (latest_id, committed) = (id, checkpoint.image),
             None => {}
@@ -99,6 +100,18 @@ impl Plan<'_> {
         };
         Ok((driver, receiver))
     }
+}
+
+/// The features that a snapshot sets, `metadata.version` first.
+fn levels(image: &Image) -> Vec<(Str, i16)> {
+    let mut levels: Vec<(Str, i16)> = image
+        .features()
+        .iter()
+        .filter(|(name, _)| *name != KRAFT_VERSION)
+        .map(|(name, level)| (name.clone(), *level))
+        .collect();
+    levels.sort_by_key(|(name, _)| *name != METADATA_VERSION);
+    levels
 }
 
 /// The metadata log keeps what no snapshot holds, whatever its age: it has no retention of its own.

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use vltava_client::{ConnectOptions, Connection};
-use vltava_wire::messages::broker_registration::Listener;
+use vltava_metadata::supported_features;
+use vltava_wire::messages::broker_registration::{Feature, Listener};
 use vltava_wire::messages::create_topics::CreatableTopic;
 use vltava_wire::messages::describe_quorum::{PartitionData, TopicData};
 use vltava_wire::messages::{
@@ -338,6 +339,14 @@ impl Broker {
                 port: 9092,
                 security_protocol: 0,
             }],
+            features: supported_features()
+                .iter()
+                .map(|feature| Feature {
+                    name: feature.name.into(),
+                    min_supported_version: feature.min,
+                    max_supported_version: feature.max,
+                })
+                .collect(),
             rack: None,
             log_dirs: vec![Uuid::from_random(200 + id as u128)],
             ..BrokerRegistrationRequest::default()

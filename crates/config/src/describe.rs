@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use crate::group;
 use crate::keys;
 use crate::spec::{Spec, Update};
+use crate::subscription;
 use crate::topic;
 use crate::value::Value;
 use crate::values::Values;
@@ -21,6 +23,10 @@ pub enum Source {
     StaticBroker,
     /// The table.
     Default,
+    /// The subscription's own configuration.
+    Subscription,
+    /// The group's own configuration.
+    Group,
 }
 
 impl Source {
@@ -32,6 +38,8 @@ impl Source {
             Self::DynamicDefaultBroker => 3,
             Self::StaticBroker => 4,
             Self::Default => 5,
+            Self::Subscription => 7,
+            Self::Group => 8,
         }
     }
 }
@@ -107,6 +115,36 @@ pub fn topic(values: &Values, overrides: &BTreeMap<String, String>) -> Vec<Descr
                 described.value = value.to_text();
             }
             described
+        })
+        .collect()
+}
+
+/// Describes every key of a group, by name.
+pub fn group(values: &Values, overrides: &BTreeMap<String, String>) -> Vec<Described> {
+    group::all()
+        .map(|spec| {
+            let synonym = |value, source| Synonym { name: spec.name, value, source };
+            let own =
+                overrides.get(spec.name).map(|text| synonym(Some(text.clone()), Source::Group));
+            // Kafka calls what the brokers say the default, wherever they have it from.
+            let inherited = synonym(values.inherited(spec).to_text(), Source::Default);
+            describe(spec, vec![own.unwrap_or(inherited)])
+        })
+        .collect()
+}
+
+/// Describes every key of a subscription to metrics, by name.
+pub fn subscription(overrides: &BTreeMap<String, String>) -> Vec<Described> {
+    subscription::all()
+        .map(|spec| match overrides.get(spec.name) {
+            Some(text) => {
+                let (value, source) = (Some(text.clone()), Source::Subscription);
+                describe(spec, vec![Synonym { name: spec.name, value, source }])
+            }
+            None => {
+                let value = spec.default_value().to_text();
+                Described { value, ..describe(spec, Vec::new()) }
+            }
         })
         .collect()
 }

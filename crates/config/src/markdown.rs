@@ -80,7 +80,7 @@ fn row(out: &mut String, spec: &Spec) {
     let mut facts = vec![format!("{}: {}", spec.kind.name(), spec.allowed())];
     facts.push(format!("default {}", default(spec)));
     match spec.scope {
-        Scope::Topic => {}
+        Scope::Topic | Scope::Group | Scope::Subscription => {}
         scope => {
             facts.push(reader(scope).to_owned());
             facts.push(spec.update.name().to_owned());
@@ -115,6 +115,8 @@ const fn reader(scope: Scope) -> &'static str {
         Scope::Coordinator => "coordinators",
         Scope::Node => "brokers and coordinators",
         Scope::Topic => "topics",
+        Scope::Group => "groups",
+        Scope::Subscription => "subscriptions",
     }
 }
 

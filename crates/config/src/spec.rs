@@ -85,6 +85,10 @@ pub enum Scope {
     Node,
     /// A topic's own configuration.
     Topic,
+    /// A group's own configuration.
+    Group,
+    /// A subscription to the metrics of clients.
+    Subscription,
 }
 
 impl Scope {
@@ -94,7 +98,7 @@ impl Scope {
             Self::Broker => broker,
             Self::Coordinator => coordinator,
             Self::Node => broker || coordinator,
-            Self::Topic => false,
+            Self::Topic | Self::Group | Self::Subscription => false,
         }
     }
 }

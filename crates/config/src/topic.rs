@@ -287,21 +287,21 @@ pub(crate) fn check_throttled(text: &str) -> Result<(), String> {
 /// Checks the name of a topic.
 ///
 /// # Errors
-/// A sentence that says what is wrong; Kafka answers INVALID_TOPIC_EXCEPTION.
+/// Kafka's sentence that says what is wrong; it answers INVALID_TOPIC_EXCEPTION.
 pub fn check_name(name: &str) -> Result<(), String> {
-    if name.is_empty() {
-        return Err("a topic's name is empty; name it".to_owned());
-    }
-    if name == "." || name == ".." {
-        return Err(format!("a topic cannot be named `{name}`"));
-    }
-    if name.len() > MAX_NAME_BYTES {
-        return Err(format!("`{name}` is longer than {MAX_NAME_BYTES} characters"));
-    }
-    if !name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c)) {
-        return Err(format!(
-            "`{name}` is no topic's name; letters, digits, `.`, `_`, `-` may be used"
-        ));
-    }
-    Ok(())
+    let what = if name.is_empty() {
+        "the empty string is not allowed".to_owned()
+    } else if name == "." || name == ".." {
+        format!("'{name}' is not allowed")
+    } else if name.len() > MAX_NAME_BYTES {
+        format!("the length of '{name}' is longer than the max allowed length {MAX_NAME_BYTES}")
+    } else if !name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c)) {
+        format!(
+            "'{name}' contains one or more characters other than ASCII alphanumerics, '.', '_' \
+             and '-'"
+        )
+    } else {
+        return Ok(());
+    };
+    Err(format!("Topic name is invalid: {what}"))
 }

@@ -12,7 +12,7 @@ use vltava_wire::messages::describe_configs::{
 use vltava_wire::messages::{DescribeConfigsRequest, DescribeConfigsResponse};
 use vltava_wire::{ErrorCode, NodeId, Str};
 
-use crate::image::{ConfigMap, Image, ResourceType};
+use crate::image::{ConfigMap, ConfigResource, Image, ResourceType};
 
 /// A node's configuration with what an image sets for all nodes and for this one, and what of that
 /// cannot be used.
@@ -54,17 +54,10 @@ impl Describer<'_> {
         let name = resource.resource_name.as_str();
         match ResourceType(resource.resource_type) {
             ResourceType::TOPIC => match self.image.topic(name) {
-                Some(_) => {
-                    let own = self.image.topic_config(name);
-                    let own: BTreeMap<String, String> =
-                        pairs(&own).map(|(key, text)| (key.into(), text.into())).collect();
-                    Ok(describe::topic(self.values, &own))
-                }
+                Some(_) => Ok(describe::topic(self.values, &self.own(resource))),
                 None => match topic::check_name(name) {
-                    Ok(()) => Err((
-                        ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
-                        format!("there is no topic {name}"),
-                    )),
+                    // Kafka has nothing to say of it, either.
+                    Ok(()) => Err((ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, String::new())),
                     Err(what) => Err((ErrorCode::INVALID_TOPIC_EXCEPTION, what)),
                 },
             },
@@ -76,13 +69,27 @@ impl Describer<'_> {
                 ErrorCode::INVALID_REQUEST,
                 format!("this is node {}; {name:?} is described by itself", self.node),
             )),
-            // There is nothing that a group or a metrics subscription could be set to.
-            ResourceType::GROUP | ResourceType::CLIENT_METRICS => Ok(Vec::new()),
+            ResourceType::GROUP | ResourceType::CLIENT_METRICS if name.is_empty() => {
+                let message = "the resource has no name".to_owned();
+                Err((ErrorCode::INVALID_REQUEST, message))
+            }
+            ResourceType::GROUP => Ok(describe::group(self.values, &self.own(resource))),
+            ResourceType::CLIENT_METRICS => Ok(describe::subscription(&self.own(resource))),
             ResourceType(kind) => Err((
                 ErrorCode::INVALID_REQUEST,
                 format!("resources of type {kind} have no configuration here"),
             )),
         }
+    }
+
+    /// What the resource sets itself.
+    fn own(&self, resource: &DescribeConfigsResource) -> BTreeMap<String, String> {
+        let key = ConfigResource {
+            kind: ResourceType(resource.resource_type),
+            name: resource.resource_name.clone(),
+        };
+        let set = self.image.config(&key).cloned().unwrap_or_default();
+        pairs(&set).map(|(key, text)| (key.into(), text.into())).collect()
     }
 }
 

@@ -12,6 +12,11 @@ pub const KRAFT_VERSION: &str = "kraft.version";
 /// The only level that is served: a quorum of level 0 would have voters without directory ids.
 pub const KRAFT_VERSION_LEVEL: i16 = 1;
 
+/// The protocols of groups: level 1 has consumer groups (KIP-848).
+pub const GROUP_VERSION: &str = "group.version";
+/// The level from which on there are consumer groups.
+pub const GROUP_VERSION_CONSUMER: i16 = 1;
+
 /// A feature with the levels that a node supports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SupportedFeature {
@@ -19,13 +24,34 @@ pub struct SupportedFeature {
     pub name: &'static str,
     /// The lowest level.
     pub min: i16,
-    /// The highest level.
+    /// The highest level, which is also what a new cluster gets.
     pub max: i16,
 }
 
-/// What every node of this build supports; told in ApiVersions and at registration.
+impl SupportedFeature {
+    /// The feature of that name, if this build knows one.
+    pub fn of_name(name: &str) -> Option<&'static Self> {
+        supported_features().iter().find(|feature| feature.name == name)
+    }
+}
+
+/// The records that a new cluster begins with: `metadata.version` first, which says how the others
+/// are to be read. (`kraft.version` is a control record of the quorum.)
+pub fn founding_features() -> impl Iterator<Item = (&'static str, i16)> {
+    let others = supported_features()
+        .iter()
+        .filter(|feature| ![KRAFT_VERSION, METADATA_VERSION].contains(&feature.name));
+    std::iter::once((METADATA_VERSION, METADATA_VERSION_MAX))
+        .chain(others.map(|feature| (feature.name, feature.max)))
+}
+
+/// What every node of this build supports, by name; told in ApiVersions and at registration.
+///
+/// None of them depends on another one's level (KIP-1022) but on some level of `metadata.version`,
+/// which every cluster has.
 pub fn supported_features() -> &'static [SupportedFeature] {
     &[
+        SupportedFeature { name: GROUP_VERSION, min: 0, max: GROUP_VERSION_CONSUMER },
         SupportedFeature {
             name: KRAFT_VERSION,
             min: KRAFT_VERSION_LEVEL,

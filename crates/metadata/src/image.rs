@@ -95,14 +95,19 @@ impl Image {
         &self.features
     }
 
+    /// The level of a feature, in force for the whole cluster; 0 if it has none.
+    pub fn feature_level(&self, name: &str) -> i16 {
+        self.features.get(name).copied().unwrap_or(0)
+    }
+
     /// The level of `metadata.version`; 0 before the first record.
     pub fn metadata_version(&self) -> i16 {
-        self.features.get(METADATA_VERSION).copied().unwrap_or(0)
+        self.feature_level(METADATA_VERSION)
     }
 
     /// The level of `kraft.version`; 0 before the first record.
     pub fn kraft_version(&self) -> i16 {
-        self.features.get(KRAFT_VERSION).copied().unwrap_or(0)
+        self.feature_level(KRAFT_VERSION)
     }
 
     /// Sets the level of `kraft.version`, which comes as a control record of the quorum.
@@ -221,6 +226,11 @@ impl Image {
     /// What was set on all brokers, by key.
     pub fn cluster_config(&self) -> Arc<ConfigMap> {
         self.config(&ConfigResource::all_brokers()).cloned().unwrap_or_default()
+    }
+
+    /// Whether nothing was set or removed on any resource between the two; may say no all the same.
+    pub fn has_configs_of(&self, other: &Self) -> bool {
+        self.configs.ptr_eq(&other.configs)
     }
 
     /// All resources of which something was set.

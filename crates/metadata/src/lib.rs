@@ -42,8 +42,9 @@ pub use batch::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX, ReplayError, decode_batch, e
 pub use changes::{Changes, PartitionRef};
 pub use checkpoint::{Checkpoint, CheckpointError, SnapshotId};
 pub use features::{
-    KRAFT_VERSION, KRAFT_VERSION_LEVEL, METADATA_VERSION, METADATA_VERSION_MAX,
-    METADATA_VERSION_MIN, SupportedFeature, supported_features,
+    GROUP_VERSION, GROUP_VERSION_CONSUMER, KRAFT_VERSION, KRAFT_VERSION_LEVEL, METADATA_VERSION,
+    METADATA_VERSION_MAX, METADATA_VERSION_MIN, SupportedFeature, founding_features,
+    supported_features,
 };
 pub use image::{
     ApplyError, BrokerRegistration, ConfigMap, ConfigResource, ControllerRegistration, Endpoint,

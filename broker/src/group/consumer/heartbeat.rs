@@ -139,7 +139,7 @@ impl ConsumerGroup {
         Ok(ConsumerGroupHeartbeatResponse {
             member_id: Some(id.clone()),
             member_epoch: current.epoch,
-            heartbeat_interval_ms: desk.config.consumer.heartbeat_interval_ms,
+            heartbeat_interval_ms: desk.heartbeat_interval_ms(&self.id),
             assignment: tells.then(|| answered(&current.assigned)),
             ..Default::default()
         })

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use vltava_config::Values;
-use vltava_metadata::{Changes, Image, MetadataRecord, PartitionRegistration};
+use vltava_metadata::{Changes, Image, MetadataRecord, PartitionRegistration, supported_features};
 use vltava_net::ConnectionId;
 use vltava_quorum::Instant;
-use vltava_wire::messages::broker_registration::Listener;
+use vltava_wire::messages::broker_registration::{Feature, Listener};
 use vltava_wire::messages::create_topics::{
     CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig,
 };
@@ -143,6 +143,7 @@ impl World {
                 port: 9092,
                 security_protocol: 0,
             }],
+            features: features(),
             rack: None,
             log_dirs: directories.iter().copied().map(Uuid).collect(),
             previous_broker_epoch,
@@ -241,4 +242,14 @@ impl World {
         let partition = self.partition(topic);
         (partition.leader.get(), partition.isr.iter().map(|member| member.get()).collect())
     }
+}
+
+/// What a broker of this build says that it supports.
+pub(super) fn features() -> Vec<Feature> {
+    let feature = supported_features().iter().map(|feature| Feature {
+        name: feature.name.into(),
+        min_supported_version: feature.min,
+        max_supported_version: feature.max,
+    });
+    feature.collect()
 }

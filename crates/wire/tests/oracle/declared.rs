@@ -19,15 +19,17 @@ macro_rules! requests {
                 DescribeLogDirsRequest DescribeProducersRequest DescribeQuorumRequest
                 DescribeTopicPartitionsRequest DescribeTransactionsRequest
                 ElectLeadersRequest EndQuorumEpochRequest EndTxnRequest EnvelopeRequest FetchRequest
-                FetchSnapshotRequest FindCoordinatorRequest HeartbeatRequest
+                FetchSnapshotRequest FindCoordinatorRequest GetTelemetrySubscriptionsRequest
+                HeartbeatRequest
                 IncrementalAlterConfigsRequest InitProducerIdRequest JoinGroupRequest
                 LeaveGroupRequest ListConfigResourcesRequest ListGroupsRequest
                 ListOffsetsRequest ListPartitionReassignmentsRequest ListTransactionsRequest
                 MetadataRequest
                 OffsetCommitRequest OffsetDeleteRequest OffsetFetchRequest
-                OffsetForLeaderEpochRequest ProduceRequest RemoveRaftVoterRequest
-                SyncGroupRequest TxnOffsetCommitRequest UnregisterBrokerRequest
-                UpdateRaftVoterRequest VoteRequest WriteTxnMarkersRequest
+                OffsetForLeaderEpochRequest ProduceRequest PushTelemetryRequest
+                RemoveRaftVoterRequest SyncGroupRequest TxnOffsetCommitRequest
+                UnregisterBrokerRequest UpdateFeaturesRequest UpdateRaftVoterRequest VoteRequest
+                WriteTxnMarkersRequest
             }
         }
     };
@@ -50,16 +52,17 @@ macro_rules! responses {
                 DescribeLogDirsResponse DescribeProducersResponse DescribeQuorumResponse
                 DescribeTopicPartitionsResponse DescribeTransactionsResponse
                 ElectLeadersResponse EndQuorumEpochResponse EndTxnResponse EnvelopeResponse
-                FetchResponse
-                FetchSnapshotResponse FindCoordinatorResponse HeartbeatResponse
+                FetchResponse FetchSnapshotResponse FindCoordinatorResponse
+                GetTelemetrySubscriptionsResponse HeartbeatResponse
                 IncrementalAlterConfigsResponse InitProducerIdResponse JoinGroupResponse
                 LeaveGroupResponse ListConfigResourcesResponse ListGroupsResponse
                 ListOffsetsResponse ListPartitionReassignmentsResponse ListTransactionsResponse
                 MetadataResponse
                 OffsetCommitResponse OffsetDeleteResponse OffsetFetchResponse
-                OffsetForLeaderEpochResponse ProduceResponse RemoveRaftVoterResponse
-                SyncGroupResponse TxnOffsetCommitResponse UnregisterBrokerResponse
-                UpdateRaftVoterResponse VoteResponse WriteTxnMarkersResponse
+                OffsetForLeaderEpochResponse ProduceResponse PushTelemetryResponse
+                RemoveRaftVoterResponse SyncGroupResponse TxnOffsetCommitResponse
+                UnregisterBrokerResponse UpdateFeaturesResponse UpdateRaftVoterResponse
+                VoteResponse WriteTxnMarkersResponse
             }
         }
     };
