@@ -24,6 +24,7 @@ pub mod partition;
 pub mod replication;
 pub mod server;
 pub mod shard;
+pub mod telemetry;
 pub mod txn;
 
 pub use server::{Broker, run};

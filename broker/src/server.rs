@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use vltava_config::Values;
-use vltava_net::{CancellationToken, Handler, Inbound, Reply};
+use vltava_net::{CancellationToken, ConnectionId, Handler, Inbound, Reply};
 use vltava_wire::{NodeId, Str};
 
 use crate::api::dispatch;
@@ -20,6 +20,7 @@ use crate::group::GroupService;
 use crate::lifecycle::{Coordinators, Life};
 use crate::metadata::ClusterView;
 use crate::partition::Partitions;
+use crate::telemetry::Telemetry;
 use crate::txn::TxnService;
 use crate::txn::gate::Gate;
 
@@ -41,6 +42,8 @@ pub struct Broker {
     pub transactions: Arc<TxnService>,
     /// What is asked before transactional batches are appended.
     pub gate: Gate,
+    /// The metrics that clients push, if a collector takes them.
+    pub telemetry: Option<Telemetry>,
     /// The active coordinator, for what partitions ask of it.
     pub controller: Arc<dyn Controller>,
     /// The active coordinator, for what clients ask of it.
@@ -61,5 +64,11 @@ struct Service {
 impl Handler for Service {
     async fn handle(&self, request: Inbound) -> Reply {
         dispatch::dispatch(Arc::clone(&self.broker), request).await
+    }
+
+    fn closed(&self, connection: ConnectionId) {
+        if let Some(telemetry) = &self.broker.telemetry {
+            telemetry.closed(connection);
+        }
     }
 }

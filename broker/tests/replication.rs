@@ -264,11 +264,11 @@ async fn answer(partitions: &Partitions, request: &FetchRequest) -> FetchRespons
     let state = &request.replica_state;
     let (node, broker_epoch) = (NodeId(state.replica_id), BrokerEpoch(state.replica_epoch));
     let reader = Reader::Follower { node, broker_epoch };
-    let limits = Limits { max_bytes: request.max_bytes as usize, min_bytes: 1 };
+    let limits = Limits { max_bytes: request.max_bytes as usize, min_bytes: 1, any_replica: false };
     let opening = Opening::of(request, 17, true);
     let cache = vltava_broker::api::fetch::session::SessionCache::new(0);
     let context = { cache }.open(opening, std::time::Instant::now()).expect("a full fetch");
-    let mut pass = Pass::first(partitions, &context.wanted, reader, limits);
+    let mut pass = Pass::first(partitions, &context.wanted, reader, limits, None);
     let over = tokio::time::sleep(Duration::from_millis(request.max_wait_ms as u64));
     tokio::pin!(over);
     let wake = Wake::default();

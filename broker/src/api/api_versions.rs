@@ -33,6 +33,10 @@ pub async fn handle(broker: &Arc<Broker>, call: Call<ApiVersionsRequest>) -> Rep
         let error_code = ErrorCode::INVALID_REQUEST;
         return call.reply(&ApiVersionsResponse { error_code, ..Default::default() });
     }
+    if let Some(telemetry) = &broker.telemetry {
+        let (name, version) = (&request.client_software_name, &request.client_software_version);
+        telemetry.introduced(call.connection, name.clone(), version.clone());
+    }
     let image = broker.cluster.image();
     let finalized = |(name, level): (&Str, &i16)| FinalizedFeatureKey {
         name: name.clone(),
@@ -40,7 +44,7 @@ pub async fn handle(broker: &Arc<Broker>, call: Call<ApiVersionsRequest>) -> Rep
         min_version_level: *level,
     };
     call.reply(&ApiVersionsResponse {
-        api_keys: api_keys(),
+        api_keys: api_keys(broker),
         supported_features: vltava_metadata::supported_features()
             .iter()
             .filter(|feature| call.version() >= ZERO_LEVELS_SINCE || feature.min > 0)
@@ -57,18 +61,18 @@ pub async fn handle(broker: &Arc<Broker>, call: Call<ApiVersionsRequest>) -> Rep
 }
 
 /// Answers a version that we do not know in version 0, which every client can read (KIP-511).
-pub fn unsupported(inbound: &Inbound) -> Reply {
+pub fn unsupported(broker: &Broker, inbound: &Inbound) -> Reply {
     let mut header = inbound.header.clone();
     header.api_version = 0;
     let response = ApiVersionsResponse {
         error_code: ErrorCode::UNSUPPORTED_VERSION,
-        api_keys: api_keys(),
+        api_keys: api_keys(broker),
         ..Default::default()
     };
     Reply::Ready(Answer::to::<ApiVersionsRequest>(&header, &response))
 }
 
-fn api_keys() -> Vec<ApiVersion> {
+fn api_keys(broker: &Broker) -> Vec<ApiVersion> {
     let row = |key: ApiKey, min, max| ApiVersion {
         api_key: key.code(),
         min_version: min,
@@ -76,6 +80,7 @@ fn api_keys() -> Vec<ApiVersion> {
     };
     TABLE
         .iter()
+        .filter(|entry| entry.is_served_by(broker))
         .map(|entry| match entry.key {
             // librdkafka before 2.x takes a broker without Produce 0 for one that it cannot
             // produce to; the versions below 3 are refused when used.

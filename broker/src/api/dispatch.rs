@@ -20,6 +20,15 @@ pub struct Row {
     handle: Handle,
 }
 
+impl Row {
+    /// Whether this broker serves the row: what clients push wants a collector that takes it.
+    pub fn is_served_by(&self, broker: &Broker) -> bool {
+        let is_telemetry =
+            matches!(self.key, ApiKey::GetTelemetrySubscriptions | ApiKey::PushTelemetry);
+        !is_telemetry || broker.telemetry.is_some()
+    }
+}
+
 macro_rules! rows {
     ($($key:ident $versions:literal => $($how:ident)::+;)*) => {
         &[$(Row {
@@ -80,6 +89,7 @@ pub const TABLE: &[Row] = rows! {
     ListPartitionReassignments "0" => forward;
     OffsetDelete "0" => offset_delete;
     DescribeQuorum "0-2" => forward;
+    UpdateFeatures "0-2" => forward;
     DescribeCluster "0-2" => describe_cluster;
     DescribeProducers "0" => describe_producers;
     UnregisterBroker "0" => forward;
@@ -87,6 +97,8 @@ pub const TABLE: &[Row] = rows! {
     ListTransactions "0-2" => list_transactions;
     ConsumerGroupHeartbeat "0-1" => consumer_group_heartbeat;
     ConsumerGroupDescribe "0-1" => consumer_group_describe;
+    GetTelemetrySubscriptions "0" => get_telemetry_subscriptions;
+    PushTelemetry "0" => push_telemetry;
     ListConfigResources "0-1" => list_config_resources;
     DescribeTopicPartitions "0" => describe_topic_partitions;
     AddRaftVoter "0-1" => forward;
@@ -96,9 +108,11 @@ pub const TABLE: &[Row] = rows! {
 /// Answers one request by the file of its key.
 pub async fn dispatch(broker: Arc<Broker>, inbound: Inbound) -> Reply {
     let version = inbound.header.api_version;
-    match TABLE.iter().find(|row| row.key == inbound.key) {
+    match TABLE.iter().find(|row| row.key == inbound.key && row.is_served_by(&broker)) {
         Some(row) if row.versions.contains(version) => (row.handle)(broker, inbound).await,
-        _ if inbound.key == ApiKey::ApiVersions => super::api_versions::unsupported(&inbound),
+        _ if inbound.key == ApiKey::ApiVersions => {
+            super::api_versions::unsupported(&broker, &inbound)
+        }
         _ => Answer::close(format!("{} version {version} is not served here", inbound.key)).into(),
     }
 }

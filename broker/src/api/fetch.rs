@@ -4,6 +4,7 @@
 //! finds what can be read. If that is not enough, the request waits until a partition wakes it or
 //! its time is over. Only then are bytes read from the files.
 
+pub mod nearest;
 pub mod pass;
 pub mod records;
 pub mod session;
@@ -17,6 +18,7 @@ use vltava_wire::messages::fetch::{FetchableTopicResponse, LeaderIdAndEpoch, Nod
 use vltava_wire::messages::{FetchRequest, FetchResponse};
 use vltava_wire::{BrokerEpoch, ErrorCode, LeaderEpoch, NodeId};
 
+use self::nearest::Nearest;
 use self::pass::{Limits, Pass};
 use self::session::{Context, Fetched, Opening, TopicKey};
 use crate::api::context::Call;
@@ -47,9 +49,10 @@ pub async fn handle(broker: &Arc<Broker>, call: Call<FetchRequest>) -> Reply {
             return call.reply(&FetchResponse { error_code, ..FetchResponse::default() });
         }
     };
-    let limits = limits(broker, request, is_follower);
+    let limits = limits(broker, request, call.version(), is_follower);
+    let nearest = nearest(broker, &call, reader);
     // A follower's fetch acknowledges what came before: that is noted in the connection's order.
-    let pass = Pass::first(&broker.partitions, &context.wanted, reader, limits);
+    let pass = Pass::first(&broker.partitions, &context.wanted, reader, limits, nearest.as_ref());
     let fetch = Fetch {
         broker: Arc::clone(broker),
         listener: Arc::clone(&call.listener),
@@ -81,12 +84,23 @@ fn reader(request: &FetchRequest, version: i16) -> Reader {
     }
 }
 
-fn limits(broker: &Broker, request: &FetchRequest, is_follower: bool) -> Limits {
+/// Whether somebody nearer to a consumer could serve it.
+fn nearest(broker: &Broker, call: &Call<FetchRequest>, reader: Reader) -> Option<Nearest> {
+    let class = broker.config.get(keys::REPLICA_SELECTOR_CLASS)?;
+    if !reader.is_consumer() || !nearest::reads_from_followers(call.version()) {
+        return None;
+    }
+    let (image, rack) = (broker.cluster.image(), call.request.rack_id.clone());
+    Nearest::of(Some(class.as_str()), image, Arc::clone(&call.listener), broker.id, rack)
+}
+
+fn limits(broker: &Broker, request: &FetchRequest, version: i16, is_follower: bool) -> Limits {
     let bytes = |number: i32| usize::try_from(number).unwrap_or(0);
     let own = bytes(broker.config.get(keys::FETCH_MAX_BYTES));
     let max_bytes = bytes(request.max_bytes);
     let max_bytes = if is_follower { max_bytes } else { max_bytes.min(own) };
-    Limits { max_bytes, min_bytes: bytes(request.min_bytes).min(max_bytes) }
+    let any_replica = nearest::reads_from_followers(version);
+    Limits { max_bytes, min_bytes: bytes(request.min_bytes).min(max_bytes), any_replica }
 }
 
 /// A request that is being answered.
@@ -127,7 +141,7 @@ impl Fetch {
         let after = budget.used().saturating_add(pass.bytes_in_memory());
         if is_consumer && after > shared {
             let max_bytes = SCARCE_BYTES.min(self.limits.max_bytes);
-            let pass = pass.again(self.reader, Limits { max_bytes, min_bytes: 0 });
+            let pass = pass.again(self.reader, Limits { max_bytes, min_bytes: 0, ..self.limits });
             let bytes = pass.bytes_in_memory();
             return (pass, budget.charge_always(bytes));
         }

@@ -24,8 +24,22 @@ const EARLIEST: i64 = -2;
 const MAX_TIMESTAMP: i64 = -3;
 /// The first offset on the broker's own disk (KIP-405); there is no other one.
 const EARLIEST_LOCAL: i64 = -4;
-/// The last offset in remote storage, of which there is none (KIP-1005, KIP-1023).
-const REMOTE: [i64; 2] = [-5, -6];
+/// The last offset in remote storage, of which there is none (KIP-1005).
+const LATEST_TIERED: i64 = -5;
+/// The first offset that is still to be copied there (KIP-1023).
+const EARLIEST_PENDING_UPLOAD: i64 = -6;
+
+/// Whether a version of the request knows a timestamp: the special ones came one by one.
+fn is_known(timestamp: i64, version: i16) -> bool {
+    match timestamp {
+        EARLIEST.. => true,
+        MAX_TIMESTAMP => version >= 7,
+        EARLIEST_LOCAL => version >= 8,
+        LATEST_TIERED => version >= 9,
+        EARLIEST_PENDING_UPLOAD => version >= 11,
+        _ => false,
+    }
+}
 
 /// From this version on a client knows the code for "the new leader does not know yet".
 const OFFSET_NOT_AVAILABLE_SINCE: i16 = 5;
@@ -70,18 +84,18 @@ fn find(
 ) -> ListOffsetsPartitionResponse {
     let index = wanted.partition_index;
     let answer = ListOffsetsPartitionResponse { partition_index: index, ..Default::default() };
-    let query = match wanted.timestamp {
+    let timestamp = wanted.timestamp;
+    if !is_known(timestamp, version) {
+        let error_code = ErrorCode::UNSUPPORTED_VERSION;
+        return ListOffsetsPartitionResponse { error_code, ..answer };
+    }
+    let is_remote = timestamp == LATEST_TIERED || timestamp == EARLIEST_PENDING_UPLOAD;
+    let query = match timestamp {
         LATEST => OffsetQuery::Latest,
         EARLIEST | EARLIEST_LOCAL => OffsetQuery::Earliest,
         MAX_TIMESTAMP => OffsetQuery::MaxTimestamp,
-        timestamp if REMOTE.contains(&timestamp) => {
-            let error_code = match partitions.by_name(topic, index) {
-                Ok(partition) if partition.is_led_here() => ErrorCode::NONE,
-                Ok(_) => ErrorCode::NOT_LEADER_OR_FOLLOWER,
-                Err(error) => error.code(),
-            };
-            return ListOffsetsPartitionResponse { error_code, ..answer };
-        }
+        // That this broker leads is checked all the same.
+        _ if is_remote => OffsetQuery::Earliest,
         timestamp => OffsetQuery::At(timestamp),
     };
     let epoch = LeaderEpoch(wanted.current_leader_epoch);
@@ -91,6 +105,7 @@ fn find(
         .and_then(|it| it.find_offset(query, reader, epoch).map_err(|error| error.code()));
     match found {
         Ok(None) => answer,
+        Ok(Some(_)) if is_remote => answer,
         Ok(Some(found)) => ListOffsetsPartitionResponse {
             timestamp: found.timestamp,
             offset: found.offset.get(),
@@ -102,5 +117,29 @@ fn find(
             ListOffsetsPartitionResponse { error_code, ..answer }
         }
         Err(error_code) => ListOffsetsPartitionResponse { error_code, ..answer },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_knows_the_special_timestamps_of_its_time() {
+        let first = |timestamp| (1..=11).find(|version| is_known(timestamp, *version));
+        let table = [
+            (0, Some(1)),
+            (LATEST, Some(1)),
+            (EARLIEST, Some(1)),
+            (MAX_TIMESTAMP, Some(7)),
+            (EARLIEST_LOCAL, Some(8)),
+            (LATEST_TIERED, Some(9)),
+            (EARLIEST_PENDING_UPLOAD, Some(11)),
+            (-7, None),
+            (i64::MIN, None),
+        ];
+        for (timestamp, version) in table {
+            assert_eq!(first(timestamp), version, "{timestamp}");
+        }
     }
 }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use vltava_log::{AppendInfo, AppendOptions, AppendOrigin, Verification};
+use vltava_log::{AppendInfo, AppendOptions, AppendOrigin, Log, Verification};
+use vltava_wire::batch::BatchHeader;
 use vltava_wire::{LeaderEpoch, NodeId, Offset};
 
 use super::failure::PartitionError;
@@ -94,6 +95,15 @@ pub struct FromLeader {
     pub high_watermark: Offset,
     /// The leader's first offset.
     pub log_start: Offset,
+}
+
+/// Where the leader's first batch begins, if an empty log starts inside of it: records were deleted
+/// (DeleteRecords) up to an offset in the middle of the batch.
+fn begins_inside_batch(log: &Log, records: &[u8]) -> Option<Offset> {
+    let (start, end) = (log.log_start_offset(), log.log_end_offset());
+    let first = BatchHeader::parse(records).ok()?;
+    let holds = first.base_offset < end && first.last_offset() >= end;
+    (start == end && holds).then_some(first.base_offset)
 }
 
 impl Partition {
@@ -249,7 +259,11 @@ impl Partition {
         if log.log_end_offset() != from.fetch_offset {
             return Err(PartitionError::NotFollower);
         }
+        if let Some(base) = begins_inside_batch(log, &from.records) {
+            self.restart_with_batch(&mut state, base)?;
+        }
         if !from.records.is_empty() {
+            let log = state.log()?;
             let appended =
                 log.append_as_follower(&from.records, from.leader_epoch, wall_clock_ms());
             let info = self.noting_full(&mut state, appended)?;
@@ -266,6 +280,18 @@ impl Partition {
             self.noting(&mut state, advanced)?;
         }
         self.raise_high_watermark(&mut state, high_watermark);
+        Ok(())
+    }
+
+    /// Begins an empty log anew where the first batch from the leader begins. Its own first offset
+    /// lies inside that batch; what is before it goes once the batch was appended.
+    fn restart_with_batch(&self, state: &mut State, base: Offset) -> Result<(), PartitionError> {
+        tracing::info!(partition = %self.name, %base, "begins with the batch that it starts in");
+        let lower = &mut |offset| self.dir.lower_recovery_point(&self.name, offset);
+        let restarted = state.log()?.truncate_fully_and_start_at(base, lower);
+        self.noting(state, restarted)?;
+        state.note_truncation(base);
+        state.high_watermark = base;
         Ok(())
     }
 

@@ -52,6 +52,8 @@ pub struct ReadAt {
     pub last_epoch: LeaderEpoch,
     /// Where the reader's own log starts, if it is a follower.
     pub log_start: Offset,
+    /// Whether a consumer may be served by a follower, too (KIP-392).
+    pub any_replica: bool,
 }
 
 /// What can be read.
@@ -127,12 +129,18 @@ impl Partition {
     ) -> Result<Readable, PartitionError> {
         let mut state = self.state();
         state.check_epoch(at.leader_epoch)?;
-        let (leading, log) = state.leading()?;
-        if let Reader::Follower { node, .. } = reader
-            && !leading.isr.is_replica(node)
-        {
-            return Err(PartitionError::UnknownReplica(node));
-        }
+        let follows = matches!(state.role, Role::Follower { .. });
+        let log = if reader.is_consumer() && at.any_replica && follows {
+            state.log()?
+        } else {
+            let (leading, log) = state.leading()?;
+            if let Reader::Follower { node, .. } = reader
+                && !leading.isr.is_replica(node)
+            {
+                return Err(PartitionError::UnknownReplica(node));
+            }
+            log
+        };
         let (log_start, log_end) = (log.log_start_offset(), log.log_end_offset());
         let high_watermark = state.high_watermark;
         let last_stable = state.log()?.last_stable_offset(high_watermark);
@@ -255,6 +263,20 @@ impl Partition {
             Reader::Follower { .. } => Mark::LogEnd,
         };
         self.waiters.register(mark, at.offset.next(), wake)
+    }
+
+    /// As [`watch`](Self::watch), for a follower that knows so far how much is committed.
+    pub fn watch_high_watermark(&self, known: Offset, wake: &Wake) -> Registration {
+        self.waiters.register(Mark::HighWatermark, known.next(), wake)
+    }
+
+    /// The followers that a consumer could read from at an offset, each with the end of its log;
+    /// none if this broker does not lead.
+    pub fn followers_at(&self, offset: Offset) -> Vec<(NodeId, Offset)> {
+        match &self.state().role {
+            Role::Leader(leading) => leading.isr.followers_at(offset),
+            _ => Vec::new(),
+        }
     }
 
     /// Looks an offset up. Searching by time reads the log: call it where that does not stall

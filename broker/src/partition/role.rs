@@ -24,6 +24,8 @@ pub struct FetchFrom {
     pub last_epoch: LeaderEpoch,
     /// The log's first offset.
     pub log_start: Offset,
+    /// The high watermark as it is known here.
+    pub high_watermark: Offset,
     /// Whether all that is in the log may be acknowledged: it is as durable as the topic wants.
     pub is_durable: bool,
 }
@@ -222,7 +224,7 @@ impl Partition {
     ) -> Result<FetchFrom, PartitionError> {
         let mut state = self.state();
         self.check_follows(&state, leader, epoch)?;
-        let is_durable = state.durable();
+        let (is_durable, high_watermark) = (state.durable(), state.high_watermark);
         let log = state.log()?;
         let (start, offset) = (log.log_start_offset(), log.log_end_offset());
         let last = if offset > start { log.epoch_at(offset + -1) } else { None };
@@ -230,6 +232,7 @@ impl Partition {
             offset,
             last_epoch: last.unwrap_or(LeaderEpoch::UNKNOWN),
             log_start: start,
+            high_watermark,
             is_durable: is_durable == Some(offset),
         })
     }

@@ -172,6 +172,7 @@ impl Node {
             leader_epoch: LeaderEpoch::UNKNOWN,
             last_epoch: LeaderEpoch::UNKNOWN,
             log_start: Offset(0),
+            any_replica: false,
         };
         let readable = self.partition.read(&at, reader, false)?;
         let bytes = readable.slice.map(|slice| slice.read().expect("readable"));
@@ -288,6 +289,7 @@ impl World {
             leader_epoch: epoch,
             last_epoch: from.last_epoch,
             log_start: from.log_start,
+            any_replica: false,
         };
         let broker_epoch = self.registered.lock()[&follower.id];
         let reader = Reader::Follower { node: follower.id, broker_epoch };

@@ -97,6 +97,7 @@ impl Partitions {
             min_bytes: self.config.get(keys::REPLICA_FETCH_MIN_BYTES),
             max_bytes: self.config.get(keys::REPLICA_FETCH_RESPONSE_MAX_BYTES),
             partition_max_bytes: self.config.get(keys::REPLICA_FETCH_MAX_BYTES),
+            tells_high_watermark: self.config.get(keys::REPLICA_SELECTOR_CLASS).is_some(),
             pause_max: milliseconds(self.config.get(keys::REPLICA_FETCH_BACKOFF_MS)),
         }
     }

@@ -50,6 +50,9 @@ pub struct FetchOptions {
     pub max_bytes: i32,
     /// `replica.fetch.max.bytes`.
     pub partition_max_bytes: i32,
+    /// Whether leaders are to say at once how far records are committed, as consumers may read here
+    /// (`replica.selector.class`).
+    pub tells_high_watermark: bool,
     /// `replica.fetch.backoff.ms`: the longest pause.
     pub pause_max: Duration,
 }
@@ -407,6 +410,10 @@ fn fetch_partition(
         fetch_offset: from.offset.get(),
         last_fetched_epoch: from.last_epoch.get(),
         log_start_offset: from.log_start.get(),
+        high_watermark: match options.tells_high_watermark {
+            true => from.high_watermark.get(),
+            false => i64::MAX,
+        },
         partition_max_bytes: options.partition_max_bytes,
         ..FetchPartition::default()
     })

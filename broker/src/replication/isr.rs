@@ -271,6 +271,19 @@ impl Isr {
         &self.committed.isr
     }
 
+    /// The committed followers that have the record of that offset, or are the next to have it,
+    /// each with the end of its log. Who is not in sync may lag for ever, and is none.
+    pub fn followers_at(&self, offset: Offset) -> Vec<(NodeId, Offset)> {
+        let members = self.members().iter();
+        members
+            .filter_map(|node| {
+                let follower = self.followers.get(node)?;
+                let (end, start) = (follower.offset?, follower.log_start?);
+                (start <= offset && offset <= end).then_some((*node, end))
+            })
+            .collect()
+    }
+
     /// The partition epoch of the committed members.
     pub fn partition_epoch(&self) -> i32 {
         self.committed.partition_epoch

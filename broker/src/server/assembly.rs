@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use vltava_config::{Loaded, Values, keys};
 use vltava_log::checkpoint::{CheckpointError, MetaProperties};
 use vltava_log::{Disk, RealDisk};
-use vltava_metadata::{Changes, Image};
+use vltava_metadata::{Changes, ConfigResource, Image, ResourceType};
 use vltava_net::admin::Admin;
 use vltava_net::{
     BindError, BoundListener, CancellationToken, NetMetrics, ProcessMetrics, Reactors, logging,
@@ -31,6 +31,7 @@ use crate::lifecycle::{Control, ControlError, Identity, Life, Published, RackFil
 use crate::metadata::{ClusterView, topic};
 use crate::partition::state_log::StateTopic;
 use crate::partition::{OpenError, Partitions, Setup};
+use crate::telemetry::Telemetry;
 
 /// How long a broker that is told to stop waits until its leadership is moved away.
 const CONTROLLED_SHUTDOWN_LIMIT: Duration = Duration::from_secs(30);
@@ -153,9 +154,11 @@ async fn live(values: Values) -> Result<(), RunError> {
     let controller: Arc<dyn Controller> = Arc::new(Arc::clone(&coordinators));
     let (transactions, gate) =
         transactions::assemble(id, &config, &partitions, &cluster, &controller);
+    let telemetry = Telemetry::start(&config);
     let broker = Arc::new(Broker {
         id,
         gate,
+        telemetry,
         config,
         cluster,
         partitions,
@@ -283,6 +286,12 @@ fn take(broker: &Arc<Broker>, published: &Published, images: &watch::Sender<Arc<
     tokio::task::block_in_place(|| broker.partitions.settle(image, changes));
     broker.groups.follow(image, changes, broker.id);
     broker.transactions.follow(image, broker.id);
+    let watched = |it: &ConfigResource| it.kind == ResourceType::CLIENT_METRICS;
+    if let Some(telemetry) = &broker.telemetry
+        && changes.configs.iter().any(watched)
+    {
+        telemetry.configure(image);
+    }
 }
 
 fn merge(earlier: Option<Published>, later: Published) -> Published {

@@ -225,6 +225,13 @@ pub(crate) fn check_address(text: &str) -> Result<(), String> {
     HostPort::parse(text).map(|_| ())
 }
 
+/// `http://host:port`, with or without a path.
+pub(crate) fn check_http(text: &str) -> Result<(), String> {
+    let rest = text.strip_prefix("http://");
+    let rest = rest.ok_or_else(|| format!("`{text}` does not begin with http://"))?;
+    check_target(rest.split('/').next().unwrap_or_default())
+}
+
 fn check_target(text: &str) -> Result<(), String> {
     let address = HostPort::parse(text)?;
     if address.host.is_empty() {

@@ -9,8 +9,9 @@ use vltava_net::error_chain;
 use vltava_wire::messages::fetch::{
     AbortedTransaction, EpochEndOffset, FetchPartition, PartitionData,
 };
-use vltava_wire::{ErrorCode, LeaderEpoch, Offset, RecordBytes};
+use vltava_wire::{ErrorCode, LeaderEpoch, NodeId, Offset, RecordBytes};
 
+use super::nearest::Nearest;
 use super::records;
 use super::session::{Fetched, PartitionKey, TopicKey, Wanted};
 use crate::error::ToErrorCode;
@@ -28,6 +29,8 @@ const READ_HERE_BYTES: usize = 256 << 10;
 pub struct Limits {
     /// Bytes at most; a first batch that is larger is read all the same.
     pub max_bytes: usize,
+    /// Whether a consumer may be served by a follower, too.
+    pub any_replica: bool,
     /// Bytes that are worth an answer before the time is over.
     pub min_bytes: usize,
 }
@@ -37,6 +40,8 @@ struct Entry {
     key: PartitionKey,
     fetch: FetchPartition,
     found: Found,
+    /// The replica that the consumer had better read from: then nothing is read here.
+    preferred: Option<NodeId>,
 }
 
 enum Found {
@@ -49,6 +54,7 @@ enum Found {
 pub struct Pass {
     entries: Vec<Entry>,
     bytes: usize,
+    limits: Limits,
 }
 
 impl Pass {
@@ -58,6 +64,7 @@ impl Pass {
         wanted: &[Wanted],
         reader: Reader,
         limits: Limits,
+        nearest: Option<&Nearest>,
     ) -> Self {
         let mut room = Room::new(limits);
         let mut entries = Vec::with_capacity(wanted.len());
@@ -66,27 +73,36 @@ impl Pass {
                 TopicKey::Id(id) => partitions.by_id(*id, key.partition),
                 TopicKey::Name(name) => partitions.by_name(name, key.partition),
             };
+            let mut preferred = None;
             let found = match found {
                 Ok(partition) => {
-                    let read = room.read(&partition, fetch, reader, true);
+                    preferred = nearest.and_then(|nearest| {
+                        nearest.choose(&partition.followers_at(Offset(fetch.fetch_offset)))
+                    });
+                    let read = match preferred {
+                        Some(_) => room.look(&partition, fetch, reader),
+                        None => room.read(&partition, fetch, reader, true),
+                    };
                     Found::Here(partition, read)
                 }
                 Err(error) => Found::Missing(error.code()),
             };
-            entries.push(Entry { key: key.clone(), fetch: fetch.clone(), found });
+            entries.push(Entry { key: key.clone(), fetch: fetch.clone(), found, preferred });
         }
-        Self { entries, bytes: room.bytes }
+        Self { entries, bytes: room.bytes, limits }
     }
 
     /// Looks again.
     pub fn again(mut self, reader: Reader, limits: Limits) -> Self {
         let mut room = Room::new(limits);
         for entry in &mut self.entries {
-            if let Found::Here(partition, read) = &mut entry.found {
+            if let Found::Here(partition, read) = &mut entry.found
+                && entry.preferred.is_none()
+            {
                 *read = room.read(partition, &entry.fetch, reader, false);
             }
         }
-        self.bytes = room.bytes;
+        (self.bytes, self.limits) = (room.bytes, limits);
         self
     }
 
@@ -114,20 +130,28 @@ impl Pass {
     pub fn is_enough(&self, limits: Limits) -> bool {
         let cannot_wait = |entry: &Entry| match &entry.found {
             Found::Missing(_) | Found::Here(_, Err(_)) => true,
-            Found::Here(_, Ok(readable)) => readable.diverging.is_some(),
+            Found::Here(_, Ok(readable)) => {
+                readable.diverging.is_some()
+                    || entry.preferred.is_some()
+                    || entry.has_news(readable)
+            }
         };
         self.bytes >= limits.min_bytes || self.entries.iter().any(cannot_wait)
     }
 
     /// Has `wake` woken when one of the partitions has more.
     pub fn watch(&self, reader: Reader, wake: &Wake) -> Vec<Registration> {
-        let watch = |entry: &Entry| match &entry.found {
-            Found::Here(partition, _) => {
-                Some(partition.watch(&read_at(&entry.fetch, 0, false), reader, wake))
+        let mut places = Vec::with_capacity(self.entries.len());
+        for entry in &self.entries {
+            let Found::Here(partition, _) = &entry.found else { continue };
+            let at = read_at(&entry.fetch, 0, false, self.limits.any_replica);
+            places.push(partition.watch(&at, reader, wake));
+            let known = entry.fetch.high_watermark;
+            if known < i64::MAX {
+                places.push(partition.watch_high_watermark(Offset(known), wake));
             }
-            Found::Missing(_) => None,
-        };
-        self.entries.iter().filter_map(watch).collect()
+        }
+        places
     }
 
     /// Reads the bytes, and says for each partition what became of it.
@@ -153,11 +177,22 @@ impl Pass {
 struct Room {
     left: usize,
     bytes: usize,
+    any_replica: bool,
 }
 
 impl Room {
     fn new(limits: Limits) -> Self {
-        Self { left: limits.max_bytes, bytes: 0 }
+        Self { left: limits.max_bytes, bytes: 0, any_replica: limits.any_replica }
+    }
+
+    /// Looks at a partition without reading.
+    fn look(
+        &self,
+        partition: &Partition,
+        fetch: &FetchPartition,
+        reader: Reader,
+    ) -> Result<Readable, PartitionError> {
+        partition.read(&read_at(fetch, 0, false, self.any_replica), reader, false)
     }
 
     fn read(
@@ -173,8 +208,8 @@ impl Room {
         };
         // What a throttled follower has is noted all the same.
         let at = match is_held_back {
-            true => read_at(fetch, 0, false),
-            false => read_at(fetch, self.left, self.bytes == 0),
+            true => read_at(fetch, 0, false, self.any_replica),
+            false => read_at(fetch, self.left, self.bytes == 0, self.any_replica),
         };
         let readable = partition.read(&at, reader, notes)?;
         let found = readable.slice.as_ref().map_or(0, Slice::len);
@@ -184,7 +219,7 @@ impl Room {
     }
 }
 
-fn read_at(fetch: &FetchPartition, left: usize, min_one_batch: bool) -> ReadAt {
+fn read_at(fetch: &FetchPartition, left: usize, min_one_batch: bool, any_replica: bool) -> ReadAt {
     ReadAt {
         offset: Offset(fetch.fetch_offset),
         max_bytes: usize::try_from(fetch.partition_max_bytes).unwrap_or(0).min(left),
@@ -192,10 +227,18 @@ fn read_at(fetch: &FetchPartition, left: usize, min_one_batch: bool) -> ReadAt {
         leader_epoch: LeaderEpoch(fetch.current_leader_epoch),
         last_epoch: LeaderEpoch(fetch.last_fetched_epoch),
         log_start: Offset(fetch.log_start_offset),
+        any_replica,
     }
 }
 
 impl Entry {
+    /// Whether a follower that consumers read from, and that has all that is committed, does not
+    /// know so yet (KIP-392).
+    fn has_news(&self, readable: &Readable) -> bool {
+        let high_watermark = readable.high_watermark.get();
+        high_watermark > self.fetch.high_watermark && self.fetch.fetch_offset >= high_watermark
+    }
+
     fn slice(&self) -> Option<&Slice> {
         match &self.found {
             Found::Here(_, Ok(readable)) => readable.slice.as_ref(),
@@ -213,7 +256,10 @@ impl Entry {
         let partition_index = self.key.partition;
         let region = self.slice().and_then(records::region);
         let data = match self.found {
-            Found::Missing(code) => refused(code),
+            // Kafka's answer has a list here, and none where a partition refuses.
+            Found::Missing(code) => {
+                PartitionData { aborted_transactions: Some(Vec::new()), ..refused(code) }
+            }
             Found::Here(partition, Err(error)) => failed(&partition, &error, reader),
             Found::Here(partition, Ok(readable)) => {
                 let records = match &region {
@@ -223,7 +269,9 @@ impl Entry {
                 answered(readable, records, reader)
             }
         };
-        Fetched { key: self.key, data: PartitionData { partition_index, ..data }, region }
+        let preferred_read_replica = self.preferred.map_or(-1, NodeId::get);
+        let data = PartitionData { partition_index, preferred_read_replica, ..data };
+        Fetched { key: self.key, data, region }
     }
 }
 

@@ -143,6 +143,7 @@ fn a_follower_of_an_old_registration_is_not_heard() {
         leader_epoch: LeaderEpoch(1),
         last_epoch: LeaderEpoch(1),
         log_start: Offset(0),
+        any_replica: false,
     };
     let stale = Reader::Follower { node: NodeId(3), broker_epoch: BrokerEpoch(5) };
     let refused = world.node(1).partition.read(&at, stale, true).unwrap_err();

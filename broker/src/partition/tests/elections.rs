@@ -212,3 +212,28 @@ fn cut(world: &mut World, node: i32) {
         world.tell(&[node]);
     }
 }
+
+#[test]
+fn a_new_follower_begins_with_the_batch_that_the_log_starts_in() {
+    let world = World::with(&[1], settings(&[("min.insync.replicas", "1")]));
+    let mut two = BatchBuilder::new(Offset(0));
+    for text in ["a", "b"] {
+        let now_ms = super::super::surroundings::wall_clock_ms();
+        two.append(now_ms, None, Some(text.as_bytes()), &[]);
+    }
+    world.node(1).append_bytes(&mut two.build().to_vec()).expect("appended");
+    world.node(1).append("c").expect("appended");
+    world.node(1).flush();
+    world.node(1).partition.delete_records(Some(Offset(1))).expect("deleted");
+
+    let refused = world.fetch(2);
+    let Err(PartitionError::OffsetOutOfRange { log_start, .. }) = refused else {
+        panic!("the follower asks for what is gone: {refused:?}");
+    };
+    let (leader, epoch) = (world.node(1).id, world.registration.leader_epoch);
+    world.node(2).partition.restart_at(leader, epoch, log_start).expect("it begins there");
+    world.replicate(&[2]);
+    let position = world.node(2).position();
+    assert_eq!((position.log_start, position.log_end), (Offset(1), Offset(3)));
+    assert_eq!(world.node(2).all(), world.node(1).all());
+}

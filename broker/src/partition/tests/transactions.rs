@@ -37,6 +37,7 @@ fn at(offset: i64) -> ReadAt {
         leader_epoch: LeaderEpoch::UNKNOWN,
         last_epoch: LeaderEpoch::UNKNOWN,
         log_start: Offset(0),
+        any_replica: false,
     }
 }
 

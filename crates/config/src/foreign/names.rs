@@ -169,7 +169,6 @@ const METRICS: &[&str] = &[
     "metrics.num.samples",
     "metrics.recording.level",
     "metrics.sample.window.ms",
-    "telemetry.max.bytes",
 ];
 
 const QUOTAS: &[&str] = &[
@@ -223,7 +222,6 @@ const OTHER: &[&str] = &[
     "max.connections.per.ip.overrides",
     "metadata.max.retention.ms",
     "producer.id.expiration.check.interval.ms",
-    "replica.selector.class",
     "request.timeout.ms",
     "server.max.startup.time.ms",
     "socket.connection.setup.timeout.max.ms",

@@ -41,4 +41,7 @@ keys! {
     /// number never closes one.
     CONNECTIONS_MAX_IDLE_MS: i64 = "connections.max.idle.ms", Some("600000"), Any,
         Node, ReadOnly, Medium;
+    /// The largest push of a client's metrics, in bytes as it comes (KIP-714).
+    TELEMETRY_MAX_BYTES: i32 = "telemetry.max.bytes", Some("1048576"), AtLeast(1),
+        Broker, ReadOnly, Low;
 }

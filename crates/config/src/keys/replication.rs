@@ -54,6 +54,15 @@ keys! {
     /// How many bytes one answer to a consumer or a follower may hold.
     FETCH_MAX_BYTES: i32 = "fetch.max.bytes", Some("57671680"), AtLeast(1024),
         Broker, ReadOnly, Medium;
+    /// Which replica consumers are sent to (KIP-392): with Kafka's `RackAwareReplicaSelector`
+    /// one in the rack that they name (`client.rack`); not set, the leader. Followers then hear at
+    /// once how far records are committed, which costs a fetch more.
+    REPLICA_SELECTOR_CLASS: Option<String> = "replica.selector.class", None,
+        OneOf(&[
+            "org.apache.kafka.common.replica.LeaderSelector",
+            "org.apache.kafka.common.replica.RackAwareReplicaSelector",
+        ]),
+        Broker, ReadOnly, Medium;
     /// How many fetch sessions a broker remembers (KIP-227).
     MAX_INCREMENTAL_FETCH_SESSION_CACHE_SLOTS: i32 = "max.incremental.fetch.session.cache.slots",
         Some("1000"), AtLeast(0), Broker, ReadOnly, Medium;

@@ -25,6 +25,11 @@ keys! {
     VLTAVA_ADMIN_LISTENER: Option<String> = "vltava.admin.listener", None,
         Form(listeners::check_address, "host:port, or :port for all addresses"),
         Node, ReadOnly, Medium;
+    /// Where a collector of OpenTelemetry takes metrics by OTLP/HTTP:
+    /// `http://host:port/v1/metrics`. Brokers carry to it what clients push (KIP-714); not set,
+    /// clients are not asked to push.
+    VLTAVA_CLIENT_TELEMETRY_ENDPOINT: Option<String> = "vltava.client.telemetry.endpoint", None,
+        Form(listeners::check_http, "http://host:port/path"), Broker, ReadOnly, Medium;
     /// A file that holds the broker's rack, once that is known, or `-` where it has none. The
     /// broker registers once the file says something; `broker.rack` counts where it never does.
     VLTAVA_RACK_FILE: Option<String> = "vltava.rack.file", None, Any, Broker, ReadOnly, Medium;
