@@ -6,7 +6,6 @@ mod client;
 mod consume;
 mod figure;
 mod ground;
-mod kafka;
 mod latency;
 mod machine;
 mod members;

@@ -6,8 +6,8 @@ use rustix::process::Signal;
 use vltava_e2e::cluster::{Cluster, Shape};
 use vltava_e2e::{Outcome, faults};
 
-use crate::kafka::Kafka;
 use crate::subject::Side;
+use vltava_e2e::kafka::Kafka;
 
 /// A cluster of either side. Dropping it ends its nodes.
 pub enum System {

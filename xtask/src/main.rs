@@ -36,7 +36,9 @@ enum Command {
     Bench(PassedOn),
     /// Runs one small program for each client library that this machine has the tools for.
     Clients(PassedOn),
-    /// Writes the generated documents anew: docs/configuration.md.
+    /// Runs suites that others wrote: librdkafka's tests, and Apache's tools on both systems.
+    Conformance(PassedOn),
+    /// Writes the generated documents anew: docs/configuration.md, docs/protocol.md.
     Docs,
     /// Writes crds/, the chart's copy of it and docs/reference.md anew, from the types.
     Crds,
@@ -69,8 +71,9 @@ fn main() -> ExitCode {
         Command::Chaos(passed) => chaos(&passed.rest),
         Command::Spine(passed) => e2e("spine", &passed.rest),
         Command::Clients(passed) => e2e("clients", &passed.rest),
+        Command::Conformance(passed) => conformance(&passed.rest),
         Command::Bench(passed) => bench(&passed.rest),
-        Command::Docs => process::cargo("run --quiet -p vltava-config --bin config-docs", &[]),
+        Command::Docs => docs(),
         Command::Crds => process::cargo("run --quiet -p vltava-crd --bin crds", &[])
             .and_then(|()| chart::write_definitions()),
         Command::Images(options) => images::run(&options),
@@ -114,6 +117,20 @@ fn e2e(program: &str, rest: &[String]) -> Result<(), String> {
     setup::packages()?;
     process::cargo("build --release --quiet -p vltava-cli", &[])?;
     process::cargo(&format!("run --release --quiet -p vltava-e2e --bin {program} --"), rest)
+}
+
+/// The page of the protocol is written by the test that holds it: both tables meet there.
+fn docs() -> Result<(), String> {
+    process::cargo("run --quiet -p vltava-config --bin config-docs", &[])?;
+    let mut protocol = process::cargo_command();
+    protocol.args(["test", "--quiet", "-p", "vltava-cli", "--test", "protocol"]);
+    process::run(protocol.env("VLTAVA_WRITE_DOCS", "1"))
+}
+
+/// librdkafka's tests want the headers of RapidJSON beside compilers and Java.
+fn conformance(rest: &[String]) -> Result<(), String> {
+    setup::rapidjson()?;
+    e2e("conformance", rest)
 }
 
 /// The bench works on the release binary, too.

@@ -18,6 +18,16 @@ pub fn packages() -> Result<(), String> {
     if missing.is_empty() {
         return Ok(());
     }
+    install(&missing)
+}
+
+/// Installs the headers of RapidJSON where they are missing.
+pub fn rapidjson() -> Result<(), String> {
+    let there = std::path::Path::new("/usr/include/rapidjson/document.h").is_file();
+    if there { Ok(()) } else { install(&["rapidjson-dev"]) }
+}
+
+fn install(missing: &[&str]) -> Result<(), String> {
     say(&format!("installing {}", missing.join(" ")));
     let apt = || {
         let mut command = Command::new(if is_root() { "apt-get" } else { "sudo" });
@@ -28,7 +38,7 @@ pub fn packages() -> Result<(), String> {
         command
     };
     process::run(apt().args(["update", "-q"]))?;
-    process::run(apt().args(["install", "-y", "-q"]).args(&missing)).map_err(|error| {
+    process::run(apt().args(["install", "-y", "-q"]).args(missing)).map_err(|error| {
         format!("{error}; the tests need {}: install them and try again", missing.join(", "))
     })
 }

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use crate::cluster::free_ports;
+use crate::{Outcome, faults, java, until};
 use rustix::process::Signal;
-use vltava_e2e::cluster::free_ports;
-use vltava_e2e::{Outcome, faults, java, until};
 
 /// What `kafka-server-start.sh` and `kafka-run-class.sh` give the JVM.
 const JVM_FLAGS: &[&str] = &[
@@ -56,6 +56,14 @@ impl Kafka {
     /// # Errors
     /// What kept it from starting.
     pub fn start(brokers: usize, folder: &Path) -> Outcome<Self> {
+        Self::start_with(brokers, folder, &[])
+    }
+
+    /// The same with keys of its configuration above what the stock file sets.
+    ///
+    /// # Errors
+    /// What kept it from starting.
+    pub fn start_with(brokers: usize, folder: &Path, config: &[(String, String)]) -> Outcome<Self> {
         let jars = jars()?;
         let ports = free_ports(2 * brokers)?;
         let (broker_ports, controller_ports) = ports.split_at(brokers);
@@ -67,8 +75,11 @@ impl Kafka {
         let mut kafka = Self { nodes: Vec::new() };
         for (at, port) in broker_ports.iter().enumerate() {
             let folder = folder.join(format!("kafka-{}", at + 1));
-            let properties =
+            let mut properties =
                 properties(at + 1, *port, controller_ports[at], &voters, brokers, &folder);
+            for (key, value) in config {
+                let _ = writeln!(properties, "{key}={value}");
+            }
             format(&jars, &folder, &properties)?;
             let process = launch(&jars, &folder)?;
             kafka.nodes.push(Node { folder, port: *port, process, jars: jars.clone() });
@@ -153,8 +164,17 @@ impl Drop for Kafka {
     }
 }
 
-fn jars() -> Outcome<PathBuf> {
-    let pom = Path::new(env!("CARGO_MANIFEST_DIR")).join("kafka/pom.xml");
+/// What tells Apache's tools to log warnings, and those on their standard error.
+pub fn tools_logger() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("kafka/peer/log4j2-tools.properties")
+}
+
+/// The folder with the jars of Apache Kafka, server and tools, which Maven fetches once.
+///
+/// # Errors
+/// If there is no Java or no Maven, or the jars cannot be had.
+pub fn jars() -> Outcome<PathBuf> {
+    let pom = Path::new(env!("CARGO_MANIFEST_DIR")).join("kafka/peer/pom.xml");
     java::fetch(&pom, "kafka-peer-4.2.1")
 }
 
@@ -183,7 +203,7 @@ fn properties(
 }
 
 fn java(jars: &Path, folder: &Path) -> Command {
-    let logger = Path::new(env!("CARGO_MANIFEST_DIR")).join("kafka/log4j2.properties");
+    let logger = Path::new(env!("CARGO_MANIFEST_DIR")).join("kafka/peer/log4j2.properties");
     let mut command = Command::new("java");
     command
         .arg(format!("-Dkafka.logs.dir={}", folder.join("logs").display()))
