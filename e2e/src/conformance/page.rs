@@ -76,7 +76,8 @@ fn is_security(name: &str) -> bool {
 fn counts(page: &mut String, columns: &[Results]) {
     let _ = writeln!(page, "| | passes | fails | skipped | of security: passes | other |");
     let _ = writeln!(page, "|---|---|---|---|---|---|");
-    for ((peer, protocol), results) in COLUMNS.iter().zip(columns) {
+    let columns = COLUMNS.iter().zip(columns).filter(|(_, results)| !results.is_empty());
+    for ((peer, protocol), results) in columns {
         let count = |state, security| {
             let of = |(name, result): &(&String, &results::Result)| {
                 result.state == state && is_security(name) == security
