@@ -107,8 +107,8 @@ pub fn run(
     };
     std::thread::scope(|scope| {
         let workers: Vec<_> = (0..jobs.max(1)).map(|_| scope.spawn(work)).collect();
-        let ended = workers.into_iter().map(|worker| worker.join());
-        ended.map(|it| it.unwrap_or_else(|_| Err("a worker died".into()))).collect::<Outcome>()
+        let mut ended = workers.into_iter().map(|worker| worker.join());
+        ended.try_for_each(|it| it.unwrap_or_else(|_| Err("a worker died".into())))
     })?;
     all.into_inner().map_err(|error| error.to_string())
 }
