@@ -149,16 +149,14 @@ async fn live(values: Values) -> Result<(), RunError> {
     let control =
         Control::start(settings, Arc::clone(&life), stop.clone()).map_err(RunError::Control)?;
     let coordinators = Arc::clone(&control.coordinators);
-    let offsets = StateTopic::new(Arc::clone(&partitions), topic::GROUP_OFFSETS);
-    let groups = GroupService::new(GroupConfig::of(&config), Arc::new(offsets));
+    let groups = groups(&config, &partitions);
     let controller: Arc<dyn Controller> = Arc::new(Arc::clone(&coordinators));
     let (transactions, gate) =
         transactions::assemble(id, &config, &partitions, &cluster, &controller);
-    let telemetry = Telemetry::start(&config);
     let broker = Arc::new(Broker {
         id,
         gate,
-        telemetry,
+        telemetry: Telemetry::start(&config),
         config,
         cluster,
         partitions,
@@ -175,6 +173,11 @@ async fn live(values: Values) -> Result<(), RunError> {
     let outcome = serve(&broker, control, images, gauges, doors, signal).await;
     end(&broker, outcome.is_ok(), stop).await;
     outcome
+}
+
+fn groups(config: &Values, partitions: &Arc<Partitions>) -> GroupService {
+    let offsets = StateTopic::new(Arc::clone(partitions), topic::GROUP_OFFSETS);
+    GroupService::new(GroupConfig::of(config), Arc::new(offsets))
 }
 
 /// Opens the logs; `None` if a signal comes meanwhile: what is not recovered yet is next time.

@@ -201,8 +201,8 @@ pub(super) fn section(page: &mut String) -> Outcome {
         "\n## Apache's command line tools\n\n\
          `cargo xtask conformance --suite tools`: each step below is run on a new cluster of ours \
          and on a new one of Apache Kafka, and what was printed is compared\nline by line, without \
-         regard to the order and number of lines and to what is another on every cluster (addresses, ids, \
-         times, paths). Left out: jmx (there is no JVM),\nacls, delegation-tokens, the \
+         regard to the order and number of lines and to what is another on every cluster \
+         (addresses, ids, times, paths). Left out: jmx (there is no JVM),\nacls, delegation-tokens, the \
          configuration of users, streams-groups. {same} of {} steps print the same.\n\n\
          | step | command | | what differs |\n|---|---|---|---|\n",
         verdicts.len()
