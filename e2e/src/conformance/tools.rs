@@ -202,7 +202,8 @@ pub(super) fn section(page: &mut String) -> Outcome {
          `cargo xtask conformance --suite tools`: each step below is run on a new cluster of ours \
          and on a new one of Apache Kafka, and what was printed is compared\nline by line, without \
          regard to the order and number of lines and to what is another on every cluster \
-         (addresses, ids, times, paths). Left out: jmx (there is no JVM),\nacls, delegation-tokens, the \
+         (addresses, ids, times, paths). Left out: jmx (there is no JVM),\nacls, \
+         delegation-tokens, the \
          configuration of users, streams-groups. {same} of {} steps print the same.\n\n\
          | step | command | | what differs |\n|---|---|---|---|\n",
         verdicts.len()
