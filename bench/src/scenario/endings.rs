@@ -70,6 +70,7 @@ pub(super) fn failover(ground: &mut Ground, subject: Subject, round: usize) -> O
         rate: 1000,
         partition: Some(0),
         settings: Vec::new(),
+        log: None,
     })?;
     std::thread::sleep(Duration::from_secs(2));
     load.reset_gap();
