@@ -74,20 +74,21 @@ fn run(cli: &Cli) -> Outcome<bool> {
     let (mut passed, mut failed) = (0, Vec::new());
     let start = Instant::now();
     for scenario in SCENARIOS.iter().filter(wanted) {
-        if try_one(scenario, &world, cli.keep) {
-            passed += 1;
-        } else {
-            failed.push(scenario.name);
+        match try_one(scenario, &world, cli.keep) {
+            Ok(()) => passed += 1,
+            Err(failure) => failed.push(failure),
         }
     }
     println!("{passed} passed, {} failed in {:.0?}", failed.len(), start.elapsed());
-    if !failed.is_empty() {
-        println!("failed: {}", failed.join(" "));
+    // Once more at the end: what there is to see of a failure is long, and buries its reason.
+    for failure in &failed {
+        println!("{failure}");
     }
     Ok(failed.is_empty())
 }
 
-fn try_one(scenario: &Scenario, world: &World, keep: bool) -> bool {
+/// Tries one; what it says if it fails is its name, its time and the reason.
+fn try_one(scenario: &Scenario, world: &World, keep: bool) -> Result<(), String> {
     println!("{}: {}", scenario.name, scenario.promise);
     let start = Instant::now();
     let outcome = (scenario.run)(world);
@@ -95,15 +96,15 @@ fn try_one(scenario: &Scenario, world: &World, keep: bool) -> bool {
     match outcome {
         Ok(found) => {
             println!("{}: ok in {took:.1?}: {found}", scenario.name);
-            true
+            Ok(())
         }
         Err(error) => {
-            println!("{}: FAILED in {took:.1?}: {error}", scenario.name);
-            println!("{}", world.evidence(scenario.name));
+            let failure = format!("{}: FAILED in {took:.1?}: {error}", scenario.name);
+            println!("{failure}\n{}", world.evidence(scenario.name));
             if !keep {
                 world.tidy_up(scenario.name);
             }
-            false
+            Err(failure)
         }
     }
 }

@@ -28,6 +28,8 @@ pub(super) enum Scene {
     /// A new cluster, a topic made and deleted, a restart: little, so that no other sync brings
     /// along what was left out.
     Quiet,
+    /// None: what it guards lasts for so short a time, and so seldom, that no cut would hit it.
+    Unseen,
 }
 
 /// A node's role and the kind of fsync, as `VLTAVA_SKIP_SYNC` takes them, and where it is missed.
@@ -52,6 +54,11 @@ const OMISSIONS: &[(&str, Scene)] = &[
     ("broker:CleanShutdownFolder", Scene::Quiet),
     ("broker:AsideFolder", Scene::Quiet),
     ("broker:DataFolder", Scene::Quiet),
+    ("broker:CleanedLog", Scene::Unseen),
+    ("broker:CleanedIndex", Scene::Unseen),
+    ("broker:SwapFolder", Scene::Unseen),
+    ("broker:SwapRetired", Scene::Unseen),
+    ("broker:SwapNames", Scene::Unseen),
     ("coordinator:LogFlush", Scene::Busy),
     ("coordinator:SegmentRoll", Scene::Busy),
     ("coordinator:SegmentFolder", Scene::Busy),
@@ -70,6 +77,7 @@ const OMISSIONS: &[(&str, Scene)] = &[
 /// arguments of `cargo test`, and the test's name.
 const HISTORIES: &[(&str, &str, &str)] = &[
     ("vltava-log", "--test crash", "each_fsync_is_missed_when_it_is_left_out"),
+    ("vltava-log", "--test compaction", "each_fsync_of_a_round_is_missed_when_it_is_left_out"),
     ("vltava-coordinator", "--lib", "a_sync_that_is_left_out_is_found"),
 ];
 
@@ -90,6 +98,8 @@ enum Seen {
     Unmissed,
     /// The time was over.
     NotTried,
+    /// No process would come to it.
+    NoScene,
 }
 
 /// Leaves out the fsync of that name (or each in turn: `all`), expects that it is missed, and
@@ -163,6 +173,7 @@ fn among_processes(omission: &str, scene: Scene, settings: &Settings) -> Seen {
     let outcome = match scene {
         Scene::Busy => super::on_platter(CUTS_TO_MISS, seed, rate, Some(omission)),
         Scene::Quiet => super::quiet::run(CUTS_TO_MISS, seed, Some(omission)),
+        Scene::Unseen => return Seen::NoScene,
     };
     match outcome {
         Ok(()) => Seen::Unmissed,
@@ -179,6 +190,7 @@ fn told(seen: &Seen, took: Duration, history: Option<&str>) -> String {
             format!("not for sure: at cut {cut}, after {took:.0?}, a timeout: {}", short(what))
         }
         Seen::NotTried => "not tried by processes, as the time was over".to_owned(),
+        Seen::NoScene => "not tried by processes: a round of compaction is too short".to_owned(),
         Seen::Unmissed => format!("not within {CUTS_TO_MISS} cuts, {took:.0?}"),
     };
     match (seen, history) {

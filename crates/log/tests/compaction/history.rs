@@ -1,7 +1,7 @@
 //! One random history of a compacted log.
 
 use vltava_log::checkpoint::CLEANED;
-use vltava_log::{CleanError, LogError, SwapOutcome};
+use vltava_log::{CleanError, LogError, SwapOutcome, SyncKind};
 
 use crate::cleaning::{self, Round};
 use crate::world::{World, text};
@@ -9,9 +9,10 @@ use crate::world::{World, text};
 /// The steps of a history.
 const STEPS: usize = 150;
 
-/// Runs the history of that seed.
-pub fn run(seed: u64) -> Result<(), String> {
+/// Runs the history of that seed; `skipped` is the fsync that is left out.
+pub fn run(seed: u64, skipped: Option<SyncKind>) -> Result<(), String> {
     let mut world = World::new(seed)?;
+    world.faulty.skip_sync(skipped);
     let trace = std::env::var("VLTAVA_SEED").is_ok();
     for step in 0..STEPS {
         let what = world.step(trace);

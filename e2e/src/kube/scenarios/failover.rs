@@ -152,5 +152,7 @@ fn drain_both(
         Ok(Some(status)) => Err(format!("kubectl drain {second} ended with {status}")),
         Ok(None) => Err("it still waits".to_owned()),
         Err(error) => Err(error.to_string()),
-    })
+    })?;
+    // What lies on the second machine's disk comes back with it, and not before.
+    world.shell.kubectl(&["uncordon", second]).map(|_| ())
 }
