@@ -6,6 +6,7 @@
 #![allow(clippy::print_stdout, reason = "these are commands that report to a person")]
 
 pub mod admin;
+pub mod ask;
 pub mod check;
 pub mod clients;
 pub mod cluster;
@@ -19,6 +20,7 @@ pub mod kube;
 pub mod power;
 pub mod producers;
 pub mod spine;
+pub mod transactions;
 
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};

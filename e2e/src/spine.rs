@@ -9,6 +9,7 @@ mod groups;
 mod java_tools;
 mod resources;
 mod saturation;
+mod transactions;
 mod walkthrough;
 
 use std::process::Command;
@@ -60,6 +61,11 @@ pub const CHECKS: &[Check] = &[
         name: "groups",
         promise: "two members share six partitions; one leaves; each record comes once",
         run: |_| groups::run(),
+    },
+    Check {
+        name: "transactions",
+        promise: "while brokers die, committed is read once, aborted never, and nothing hangs",
+        run: |_| transactions::run(),
     },
     Check {
         name: "resources",
