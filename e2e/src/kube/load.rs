@@ -17,6 +17,10 @@ const PRODUCERS: [Option<i32>; 2] = [Some(0), None];
 static NEXT_ID: AtomicU32 = AtomicU32::new(1);
 /// How long the first record may take.
 const FIRST: Duration = Duration::from_secs(90);
+/// How long more records may take: librdkafka waits 30 s for an answer that does not come any more,
+/// as much for a connection to a pod that is gone, and up to 15 s before it connects anew. Scenarios
+/// that promise less hold the longest gap against it.
+const MORE: Duration = Duration::from_secs(120);
 
 /// Producers at work.
 pub struct Steady {
@@ -93,10 +97,10 @@ impl Steady {
     /// Waits until so many more records are acknowledged.
     ///
     /// # Errors
-    /// If they are not within a minute.
+    /// If they are not within two minutes.
     pub fn more(&self, records: usize) -> Outcome {
         let goal = self.acked() + records;
-        until("more records", Duration::from_secs(60), || match self.acked() {
+        until("more records", MORE, || match self.acked() {
             acked if acked >= goal => Ok(()),
             acked => Err(format!("{acked} of {goal} acknowledged")),
         })
