@@ -39,7 +39,9 @@ pub(super) fn by_kubectl(world: &World) -> Outcome<String> {
     let released = format!(":{}", env!("CARGO_PKG_VERSION"));
     let text = text.replace(&released, &format!(":{}", world.images.tag()));
     let start = Instant::now();
-    world.shell.run_with("kubectl", &["apply", "--server-side", "-f", "-"], &text)?;
+    // The definitions that Helm left behind, by intent, are taken over from it.
+    let apply = ["apply", "--server-side", "--force-conflicts", "-f", "-"];
+    world.shell.run_with("kubectl", &apply, &text)?;
     let found = first_record(world, &namespace, start);
     world.remove_namespace(&namespace)?;
     world.shell.run_with("kubectl", &["delete", "-f", "-"], &text)?;
