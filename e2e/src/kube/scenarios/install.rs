@@ -41,10 +41,11 @@ pub(super) fn by_kubectl(world: &World) -> Outcome<String> {
     let start = Instant::now();
     // The definitions that Helm left behind, by intent, are taken over from it.
     let apply = ["apply", "--server-side", "--force-conflicts", "-f", "-"];
-    world.shell.run_with("kubectl", &apply, &text)?;
-    let found = first_record(world, &namespace, start);
+    let applied = world.shell.run_with("kubectl", &apply, &text);
+    let found = applied.and_then(|_| first_record(world, &namespace, start));
+    // Other scenarios find the operator by Helm again, whatever came of this one.
     world.remove_namespace(&namespace)?;
-    world.shell.run_with("kubectl", &["delete", "-f", "-"], &text)?;
+    world.shell.run_with("kubectl", &["delete", "--ignore-not-found", "-f", "-"], &text)?;
     world.operator()?;
     found
 }
