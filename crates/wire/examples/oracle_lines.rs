@@ -12,7 +12,8 @@ use vltava_wire::arbitrary::{Generate, Source};
 use vltava_wire::batch::{BatchBuilder, ControlRecord};
 use vltava_wire::compression::Compression;
 use vltava_wire::records::{
-    consumer_group, group, metadata, principal, producer_snapshot, raft, transaction,
+    consumer_group, group, metadata, principal, producer_snapshot, raft, share_group, share_state,
+    transaction,
 };
 use vltava_wire::{
     LeaderEpoch, Message, Offset, ProducerEpoch, ProducerId, Uuid, Writer, messages,

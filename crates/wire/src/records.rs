@@ -6,4 +6,6 @@ pub mod metadata;
 pub mod principal;
 pub mod producer_snapshot;
 pub mod raft;
+pub mod share_group;
+pub mod share_state;
 pub mod transaction;

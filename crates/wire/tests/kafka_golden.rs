@@ -24,7 +24,8 @@ use vltava_wire::messages::{
     add_raft_voter, list_offsets, offset_commit, offset_fetch, write_txn_markers,
 };
 use vltava_wire::records::{
-    consumer_group, group, metadata, principal, producer_snapshot, raft, transaction,
+    consumer_group, group, metadata, principal, producer_snapshot, raft, share_group, share_state,
+    transaction,
 };
 use vltava_wire::{
     LeaderEpoch, Message, Offset, ProducerEpoch, ProducerId, Uuid, Writer, messages,

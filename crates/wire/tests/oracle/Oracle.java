@@ -51,6 +51,7 @@ public class Oracle {
         "org.apache.kafka.common.message.",
         "org.apache.kafka.common.metadata.",
         "org.apache.kafka.coordinator.group.generated.",
+        "org.apache.kafka.coordinator.share.generated.",
         "org.apache.kafka.coordinator.transaction.generated.",
         "org.apache.kafka.server.log.remote.metadata.storage.generated.",
     };

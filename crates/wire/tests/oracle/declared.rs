@@ -7,28 +7,31 @@ macro_rules! requests {
     ($then:ident) => {
         $then! {
             messages::{
-                AddOffsetsToTxnRequest AddPartitionsToTxnRequest
-                AddRaftVoterRequest AllocateProducerIdsRequest AlterConfigsRequest
-                AlterPartitionRequest AlterPartitionReassignmentsRequest ApiVersionsRequest
+                AddOffsetsToTxnRequest AddPartitionsToTxnRequest AddRaftVoterRequest
+                AllocateProducerIdsRequest AlterConfigsRequest AlterPartitionReassignmentsRequest
+                AlterPartitionRequest AlterShareGroupOffsetsRequest ApiVersionsRequest
                 AssignReplicasToDirsRequest BeginQuorumEpochRequest BrokerHeartbeatRequest
-                BrokerRegistrationRequest
-                ConsumerGroupDescribeRequest ConsumerGroupHeartbeatRequest
-                ControllerRegistrationRequest CreatePartitionsRequest CreateTopicsRequest
-                DeleteGroupsRequest DeleteRecordsRequest DeleteTopicsRequest
+                BrokerRegistrationRequest ConsumerGroupDescribeRequest
+                ConsumerGroupHeartbeatRequest ControllerRegistrationRequest CreatePartitionsRequest
+                CreateTopicsRequest DeleteGroupsRequest DeleteRecordsRequest
+                DeleteShareGroupOffsetsRequest DeleteShareGroupStateRequest DeleteTopicsRequest
                 DescribeClusterRequest DescribeConfigsRequest DescribeGroupsRequest
                 DescribeLogDirsRequest DescribeProducersRequest DescribeQuorumRequest
-                DescribeTopicPartitionsRequest DescribeTransactionsRequest
-                ElectLeadersRequest EndQuorumEpochRequest EndTxnRequest EnvelopeRequest FetchRequest
-                FetchSnapshotRequest FindCoordinatorRequest GetTelemetrySubscriptionsRequest
-                HeartbeatRequest
-                IncrementalAlterConfigsRequest InitProducerIdRequest JoinGroupRequest
-                LeaveGroupRequest ListConfigResourcesRequest ListGroupsRequest
-                ListOffsetsRequest ListPartitionReassignmentsRequest ListTransactionsRequest
-                MetadataRequest
+                DescribeShareGroupOffsetsRequest DescribeTopicPartitionsRequest
+                DescribeTransactionsRequest ElectLeadersRequest EndQuorumEpochRequest EndTxnRequest
+                EnvelopeRequest FetchRequest FetchSnapshotRequest FindCoordinatorRequest
+                GetTelemetrySubscriptionsRequest HeartbeatRequest IncrementalAlterConfigsRequest
+                InitProducerIdRequest
+                InitializeShareGroupStateRequest JoinGroupRequest LeaveGroupRequest
+                ListConfigResourcesRequest ListGroupsRequest ListOffsetsRequest
+                ListPartitionReassignmentsRequest ListTransactionsRequest MetadataRequest
                 OffsetCommitRequest OffsetDeleteRequest OffsetFetchRequest
                 OffsetForLeaderEpochRequest ProduceRequest PushTelemetryRequest
-                RemoveRaftVoterRequest SyncGroupRequest TxnOffsetCommitRequest
-                UnregisterBrokerRequest UpdateFeaturesRequest UpdateRaftVoterRequest VoteRequest
+                ReadShareGroupStateRequest
+                ReadShareGroupStateSummaryRequest RemoveRaftVoterRequest ShareAcknowledgeRequest
+                ShareFetchRequest ShareGroupDescribeRequest ShareGroupHeartbeatRequest
+                SyncGroupRequest TxnOffsetCommitRequest UnregisterBrokerRequest
+                UpdateFeaturesRequest UpdateRaftVoterRequest VoteRequest WriteShareGroupStateRequest
                 WriteTxnMarkersRequest
             }
         }
@@ -40,29 +43,34 @@ macro_rules! responses {
     ($then:ident) => {
         $then! {
             messages::{
-                AddOffsetsToTxnResponse AddPartitionsToTxnResponse
-                AddRaftVoterResponse AllocateProducerIdsResponse AlterConfigsResponse
-                AlterPartitionResponse AlterPartitionReassignmentsResponse ApiVersionsResponse
-                AssignReplicasToDirsResponse BeginQuorumEpochResponse BrokerHeartbeatResponse
-                BrokerRegistrationResponse
+                AddOffsetsToTxnResponse AddPartitionsToTxnResponse AddRaftVoterResponse
+                AllocateProducerIdsResponse AlterConfigsResponse
+                AlterPartitionReassignmentsResponse AlterPartitionResponse
+                AlterShareGroupOffsetsResponse ApiVersionsResponse AssignReplicasToDirsResponse
+                BeginQuorumEpochResponse BrokerHeartbeatResponse BrokerRegistrationResponse
                 ConsumerGroupDescribeResponse ConsumerGroupHeartbeatResponse
                 ControllerRegistrationResponse CreatePartitionsResponse CreateTopicsResponse
-                DeleteGroupsResponse DeleteRecordsResponse DeleteTopicsResponse
-                DescribeClusterResponse DescribeConfigsResponse DescribeGroupsResponse
-                DescribeLogDirsResponse DescribeProducersResponse DescribeQuorumResponse
-                DescribeTopicPartitionsResponse DescribeTransactionsResponse
-                ElectLeadersResponse EndQuorumEpochResponse EndTxnResponse EnvelopeResponse
-                FetchResponse FetchSnapshotResponse FindCoordinatorResponse
+                DeleteGroupsResponse DeleteRecordsResponse DeleteShareGroupOffsetsResponse
+                DeleteShareGroupStateResponse DeleteTopicsResponse DescribeClusterResponse
+                DescribeConfigsResponse DescribeGroupsResponse DescribeLogDirsResponse
+                DescribeProducersResponse DescribeQuorumResponse DescribeShareGroupOffsetsResponse
+                DescribeTopicPartitionsResponse DescribeTransactionsResponse ElectLeadersResponse
+                EndQuorumEpochResponse EndTxnResponse EnvelopeResponse FetchResponse
+                FetchSnapshotResponse FindCoordinatorResponse
                 GetTelemetrySubscriptionsResponse HeartbeatResponse
-                IncrementalAlterConfigsResponse InitProducerIdResponse JoinGroupResponse
-                LeaveGroupResponse ListConfigResourcesResponse ListGroupsResponse
-                ListOffsetsResponse ListPartitionReassignmentsResponse ListTransactionsResponse
-                MetadataResponse
+                IncrementalAlterConfigsResponse InitProducerIdResponse
+                InitializeShareGroupStateResponse JoinGroupResponse LeaveGroupResponse
+                ListConfigResourcesResponse ListGroupsResponse ListOffsetsResponse
+                ListPartitionReassignmentsResponse ListTransactionsResponse MetadataResponse
                 OffsetCommitResponse OffsetDeleteResponse OffsetFetchResponse
                 OffsetForLeaderEpochResponse ProduceResponse PushTelemetryResponse
-                RemoveRaftVoterResponse SyncGroupResponse TxnOffsetCommitResponse
-                UnregisterBrokerResponse UpdateFeaturesResponse UpdateRaftVoterResponse
-                VoteResponse WriteTxnMarkersResponse
+                ReadShareGroupStateResponse
+                ReadShareGroupStateSummaryResponse RemoveRaftVoterResponse ShareAcknowledgeResponse
+                ShareFetchResponse ShareGroupDescribeResponse ShareGroupHeartbeatResponse
+                SyncGroupResponse TxnOffsetCommitResponse UnregisterBrokerResponse
+                UpdateFeaturesResponse UpdateRaftVoterResponse VoteResponse
+                WriteShareGroupStateResponse
+                WriteTxnMarkersResponse
             }
         }
     };
@@ -108,6 +116,17 @@ macro_rules! own_records {
                 ConsumerGroupCurrentMemberAssignmentKey ConsumerGroupCurrentMemberAssignmentValue
                 ConsumerGroupRegularExpressionKey ConsumerGroupRegularExpressionValue
             }
+            share_group::{
+                ShareGroupMemberMetadataKey ShareGroupMemberMetadataValue
+                ShareGroupMetadataKey ShareGroupMetadataValue
+                ShareGroupTargetAssignmentMetadataKey ShareGroupTargetAssignmentMetadataValue
+                ShareGroupTargetAssignmentMemberKey ShareGroupTargetAssignmentMemberValue
+                ShareGroupCurrentMemberAssignmentKey ShareGroupCurrentMemberAssignmentValue
+                ShareGroupStatePartitionMetadataKey ShareGroupStatePartitionMetadataValue
+            }
+            share_state::{
+                ShareSnapshotKey ShareSnapshotValue ShareUpdateKey ShareUpdateValue
+            }
             producer_snapshot::{
                 ProducerSnapshot
             }
@@ -130,6 +149,16 @@ pub(crate) const LACKING: &[(&str, i16, i16, &str)] = &[
     ("OffsetFetchRequest", 10, 10, "the crate ends at version 9"),
     ("WriteTxnMarkersRequest", 2, 2, "the crate ends at version 1"),
     ("WriteTxnMarkersResponse", 2, 2, "the crate ends at version 1"),
+    ("DescribeShareGroupOffsetsRequest", 1, 1, "the crate ends at version 0"),
+    ("DescribeShareGroupOffsetsResponse", 1, 1, "the crate ends at version 0"),
+    ("ReadShareGroupStateSummaryRequest", 1, 1, "the crate ends at version 0"),
+    ("ReadShareGroupStateSummaryResponse", 1, 1, "the crate ends at version 0"),
+    ("ShareAcknowledgeRequest", 2, 2, "the crate ends at version 1"),
+    ("ShareAcknowledgeResponse", 2, 2, "the crate ends at version 1"),
+    ("ShareFetchRequest", 2, 2, "the crate ends at version 1"),
+    ("ShareFetchResponse", 2, 2, "the crate ends at version 1"),
+    ("WriteShareGroupStateRequest", 1, 1, "the crate ends at version 0"),
+    ("WriteShareGroupStateResponse", 1, 1, "the crate ends at version 0"),
     ("LeaderChangeMessage", 0, 1, SHADOWED),
     ("VotersRecord", 0, 0, SHADOWED),
 ];
