@@ -45,6 +45,7 @@ mod network;
 mod node;
 mod quorum;
 mod replication;
+mod share;
 mod topics;
 mod transactions;
 mod vltava;
@@ -56,6 +57,7 @@ pub use network::*;
 pub use node::*;
 pub use quorum::*;
 pub use replication::*;
+pub use share::*;
 pub use topics::*;
 pub use transactions::*;
 pub use vltava::*;
@@ -71,6 +73,7 @@ pub(crate) const PARTS: &[(&str, &[&Spec])] = &[
     ("Replication", replication::ROWS),
     ("Groups and producers", groups::ROWS),
     ("Transactions", transactions::ROWS),
+    ("Share groups", share::ROWS),
     ("Vltava's own", vltava::ROWS),
 ];
 

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::foreign;
+use crate::group;
 use crate::keys;
 use crate::spec::{Importance, Scope, Spec};
 use crate::topic;
@@ -64,6 +65,9 @@ pub fn markdown() -> String {
     out.push_str("Where a topic sets nothing, the brokers' key holds.\n\n");
     let rows: Vec<&Spec> = topic::keys::all().collect();
     rows.iter().for_each(|spec| row(&mut out, spec));
+    out.push_str("## What a group may set for itself\n\n");
+    out.push_str("Where a group sets nothing, the brokers' key holds.\n\n");
+    group::all().for_each(|spec| row(&mut out, spec));
     out.push_str(OLD_IMAGES);
     foreign_keys(&mut out);
     out

@@ -166,6 +166,7 @@ mod tests {
             config(ResourceType::TOPIC, "orders", "retention.ms", "1000").into(),
             config(ResourceType::BROKER, "", "message.max.bytes", "2000").into(),
             config(ResourceType::BROKER, "1", "message.max.bytes", "3000").into(),
+            config(ResourceType::GROUP, "g", "share.auto.offset.reset", "earliest").into(),
         ];
         for record in &records {
             image.apply(record, &mut Changes::default()).expect("a record that fits");
@@ -200,6 +201,10 @@ mod tests {
         assert_eq!(ask(broker, "1", "message.max.bytes"), ok("3000", 2));
         assert_eq!(ask(broker, "", "message.max.bytes"), ok("2000", 3));
         assert_eq!(ask(broker, "1", "num.partitions"), ok("1", 5));
+        let group = ResourceType::GROUP;
+        assert_eq!(ask(group, "g", "share.auto.offset.reset"), ok("earliest", 8));
+        assert_eq!(ask(group, "h", "share.auto.offset.reset"), ok("latest", 5));
+        assert_eq!(ask(group, "g", "share.session.timeout.ms"), ok("45000", 5));
     }
 
     #[test]

@@ -186,7 +186,7 @@ fn single_keys_are_set_and_removed() {
         let answer = world.operate(|controller, _| controller.incremental_alter_configs(&request));
         answer.expect("an answer").responses[0].error_code
     };
-    let (topic, broker) = (2, 4);
+    let (topic, broker, group) = (2, 4, 32);
     let (set, delete, append) = (0, 1, 2);
     let table = [
         (topic, "t", "retention.ms", set, Some("5"), ErrorCode::NONE),
@@ -199,6 +199,10 @@ fn single_keys_are_set_and_removed() {
         (broker, "9", "min.insync.replicas", set, Some("2"), ErrorCode::BROKER_ID_NOT_REGISTERED),
         (broker, "", "log.dirs", set, Some("/x"), ErrorCode::INVALID_REQUEST),
         (99, "t", "retention.ms", set, Some("5"), ErrorCode::INVALID_REQUEST),
+        (group, "g", "share.auto.offset.reset", set, Some("earliest"), ErrorCode::NONE),
+        (group, "g", "share.auto.offset.reset", set, Some("none"), ErrorCode::INVALID_CONFIG),
+        (group, "g", "share.record.lock.duration.ms", set, Some("1"), ErrorCode::INVALID_CONFIG),
+        (group, "", "share.auto.offset.reset", set, Some("latest"), ErrorCode::INVALID_REQUEST),
     ];
     for (kind, name, key, operation, value, expected) in table {
         let code = alter(&mut world, kind, name, key, operation, value);
