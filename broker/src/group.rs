@@ -24,12 +24,16 @@ mod pending;
 mod rebalance;
 pub mod record;
 pub mod service;
+mod share;
+mod share_service;
+mod sharing;
 mod state;
 mod sync;
 mod timer;
 
 pub use config::GroupConfig;
 pub use service::GroupService;
+pub use share::{ShareOrder, ShareOutcome, ShareTask};
 
 #[cfg(test)]
 mod tests;

@@ -8,7 +8,8 @@
 //!
 //! Beside that walk: [`metadata`] follows the metadata log and tells everybody what changed,
 //! [`lifecycle`] keeps the registration alive, [`controller`] calls the active coordinator, and
-//! [`group`] coordinates consumer groups and [`txn`] transactions, both standing on [`shard`].
+//! [`group`] coordinates groups and [`txn`] transactions, both standing on [`shard`], and [`share`]
+//! gives records to members of share groups.
 //!
 //! *Invariants:* [`api`] never opens a log; a partition has one owner of appends; files called
 //! `machine.rs` never await; errors become Kafka's codes in [`error`] and nowhere else.
@@ -24,6 +25,7 @@ pub mod partition;
 pub mod replication;
 pub mod server;
 pub mod shard;
+pub mod share;
 pub mod telemetry;
 pub mod txn;
 

@@ -2,6 +2,7 @@
 
 mod assembly;
 mod doors;
+mod groups;
 mod observability;
 mod topics;
 mod transactions;
@@ -20,6 +21,7 @@ use crate::group::GroupService;
 use crate::lifecycle::{Coordinators, Life};
 use crate::metadata::ClusterView;
 use crate::partition::Partitions;
+use crate::share::ShareService;
 use crate::telemetry::Telemetry;
 use crate::txn::TxnService;
 use crate::txn::gate::Gate;
@@ -44,6 +46,8 @@ pub struct Broker {
     pub gate: Gate,
     /// The metrics that clients push, if a collector takes them.
     pub telemetry: Option<Telemetry>,
+    /// The share-partitions that are led here, and the state of those that is kept here.
+    pub shares: Arc<ShareService>,
     /// The active coordinator, for what partitions ask of it.
     pub controller: Arc<dyn Controller>,
     /// The active coordinator, for what clients ask of it.
@@ -70,5 +74,6 @@ impl Handler for Service {
         if let Some(telemetry) = &self.broker.telemetry {
             telemetry.closed(connection);
         }
+        self.broker.shares.connection_closed(connection);
     }
 }

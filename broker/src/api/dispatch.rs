@@ -101,8 +101,20 @@ pub const TABLE: &[Row] = rows! {
     PushTelemetry "0" => push_telemetry;
     ListConfigResources "0-1" => list_config_resources;
     DescribeTopicPartitions "0" => describe_topic_partitions;
+    ShareGroupHeartbeat "1" => share_group_heartbeat;
+    ShareGroupDescribe "1" => share_group_describe;
+    ShareFetch "1-2" => share_fetch;
+    ShareAcknowledge "1-2" => share_acknowledge;
     AddRaftVoter "0-1" => forward;
     RemoveRaftVoter "0" => forward;
+    InitializeShareGroupState "0" => initialize_share_group_state;
+    ReadShareGroupState "0" => read_share_group_state;
+    WriteShareGroupState "0-1" => write_share_group_state;
+    DeleteShareGroupState "0" => delete_share_group_state;
+    ReadShareGroupStateSummary "0-1" => read_share_group_state_summary;
+    DescribeShareGroupOffsets "0-1" => describe_share_group_offsets;
+    AlterShareGroupOffsets "0" => alter_share_group_offsets;
+    DeleteShareGroupOffsets "0" => delete_share_group_offsets;
 };
 
 /// Answers one request by the file of its key.

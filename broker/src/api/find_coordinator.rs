@@ -1,4 +1,5 @@
-//! FindCoordinator (10): which broker coordinates a group, or the transactions of an id.
+//! FindCoordinator (10): which broker coordinates a group, or the transactions of an id, or keeps
+//! the state of a share-partition.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,12 +14,17 @@ use crate::api::context::Call;
 use crate::metadata::topic;
 use crate::server::Broker;
 use crate::shard::partition_of;
+use crate::share::coordinator::record::ShareKey;
+
+/// The kind of coordinator that keeps what became of a share-partition's records.
+const SHARE: i8 = 2;
 
 /// What kinds of coordinators keep their state in.
 fn topic_of(key_type: i8) -> Option<&'static str> {
     match key_type {
         0 => Some(topic::GROUP_OFFSETS),
         1 => Some(topic::TRANSACTION_STATE),
+        SHARE => Some(topic::SHARE_GROUP_STATE),
         _ => None,
     }
 }
@@ -85,9 +91,13 @@ fn find(
         error_message: Some(message.into()),
     };
     let Some(name) = topic_of(key_type) else {
-        let message = "only groups and transactions have coordinators in this version";
+        let message = "there are no coordinators of that kind";
         return refused(ErrorCode::INVALID_REQUEST, message.to_owned());
     };
+    if key_type == SHARE && ShareKey::parse(key).is_none() {
+        let message = "Share coordinator key is invalid";
+        return refused(ErrorCode::INVALID_REQUEST, message.to_owned());
+    }
     let Some(topic) = image.topic(name) else {
         broker.create_topics_in_background(BTreeSet::from([Str::from_static(name)]));
         let message = format!("{name} is being created");

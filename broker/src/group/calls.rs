@@ -1,10 +1,10 @@
 //! Requests as groups see them: without versions and frames, as far as these do not matter.
 
 use bytes::Bytes;
-use vltava_wire::messages::ConsumerGroupHeartbeatRequest;
 use vltava_wire::messages::offset_commit::OffsetCommitRequestTopic;
 use vltava_wire::messages::offset_delete::OffsetDeleteRequestTopic;
 use vltava_wire::messages::offset_fetch::OffsetFetchRequestTopics;
+use vltava_wire::messages::{ConsumerGroupHeartbeatRequest, ShareGroupHeartbeatRequest};
 use vltava_wire::{ErrorCode, Str};
 
 use crate::shard::TxnProducer;
@@ -87,6 +87,17 @@ pub struct ConsumerHeartbeatCall {
     pub client_host: Str,
     /// Randomness for the id of a member that brings none.
     pub random: u128,
+}
+
+/// A member of a share group joins, stays or leaves (KIP-932).
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ShareHeartbeatCall {
+    /// What it says.
+    pub request: ShareGroupHeartbeatRequest,
+    /// The client's name for itself.
+    pub client_id: Str,
+    /// The client's address, as Kafka shows it: `/127.0.0.1`.
+    pub client_host: Str,
 }
 
 /// One that is to leave.

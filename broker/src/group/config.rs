@@ -115,8 +115,17 @@ impl ConsumerConfig {
     }
 }
 
+/// What a share group is told and held to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ShareTerms {
+    /// How long a member may be silent.
+    pub(super) session_timeout_ms: i32,
+    /// How often it is to be heard of.
+    pub(super) heartbeat_interval_ms: i32,
+}
+
 /// The values in force.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct GroupConfig {
     /// `group.min.session.timeout.ms`.
     pub min_session_timeout_ms: i32,
@@ -130,6 +139,10 @@ pub struct GroupConfig {
     pub new_member_join_timeout_ms: i32,
     /// `group.consumer.*`.
     pub consumer: ConsumerConfig,
+    /// `group.share.max.size`: members in a share group.
+    pub share_max_size: i32,
+    /// All values, above which share groups set some for themselves.
+    pub values: Values,
     /// `offset.metadata.max.bytes`: of the text that goes with a committed offset, in UTF-16
     /// units as Kafka counts.
     pub offset_metadata_max: usize,
@@ -156,6 +169,8 @@ impl Default for GroupConfig {
             max_size: i32::MAX,
             new_member_join_timeout_ms: 5 * 60 * 1000,
             consumer: ConsumerConfig::default(),
+            share_max_size: 200,
+            values: Values::default(),
             offset_metadata_max: 4096,
             offsets_retention_ms: 7 * 24 * 60 * 60 * 1000,
             retention_check_interval_ms: 600_000,
@@ -179,6 +194,8 @@ impl GroupConfig {
             initial_rebalance_delay_ms: values.get(keys::GROUP_INITIAL_REBALANCE_DELAY_MS),
             max_size: values.get(keys::GROUP_MAX_SIZE),
             consumer: ConsumerConfig::of(values),
+            share_max_size: values.get(keys::GROUP_SHARE_MAX_SIZE),
+            values: values.clone(),
             offset_metadata_max: at_least_0(values.get(keys::OFFSET_METADATA_MAX_BYTES)),
             offsets_retention_ms: i64::from(values.get(keys::OFFSETS_RETENTION_MINUTES)) * 60_000,
             retention_check_interval_ms: values.get(keys::OFFSETS_RETENTION_CHECK_INTERVAL_MS),

@@ -29,6 +29,7 @@ use super::desk::Desk;
 use super::timer::{Deadline, Due};
 pub(super) use change::{Change, Edit};
 pub(super) use heartbeat::validate;
+pub(super) use subscription::hash_of;
 
 /// Partitions by their topic's id.
 pub(super) type Partitions = BTreeMap<Uuid, BTreeSet<i32>>;

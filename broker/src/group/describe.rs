@@ -61,7 +61,8 @@ impl Shard {
         };
         if version >= NOT_FOUND_SINCE {
             described.error_code = ErrorCode::GROUP_ID_NOT_FOUND;
-            let message = match self.consumers.contains_key(group) {
+            let other = self.consumers.contains_key(group) || self.shares.contains_key(group);
+            let message = match other {
                 true => format!("Group {group} is not a classic group."),
                 false => format!("Group {group} not found."),
             };
@@ -74,6 +75,7 @@ impl Shard {
     pub fn list(&self, filter: &ListFilter) -> Vec<ListedGroup> {
         let classic = self.groups.values().map(Group::list);
         let consumers = self.consumers.values().map(ConsumerGroup::list);
-        classic.chain(consumers).filter(|listed| passes(listed, filter)).collect()
+        let shares = self.shares.values().map(super::share::ShareGroup::list);
+        classic.chain(consumers).chain(shares).filter(|listed| passes(listed, filter)).collect()
     }
 }

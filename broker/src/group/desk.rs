@@ -1,20 +1,24 @@
 //! What all groups of a shard share: the time, the configuration, what goes out, what waits.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::convert::Infallible;
 
 use bytes::Bytes;
 use vltava_wire::messages::leave_group::LeaveGroupResponse;
 use vltava_wire::messages::offset_commit::OffsetCommitResponse;
 use vltava_wire::messages::offset_delete::OffsetDeleteResponse;
 use vltava_wire::messages::offset_fetch::OffsetFetchResponseGroup;
-use vltava_wire::messages::{ConsumerGroupHeartbeatResponse, JoinGroupResponse, SyncGroupResponse};
+use vltava_wire::messages::{
+    ConsumerGroupHeartbeatResponse, JoinGroupResponse, ShareGroupHeartbeatResponse,
+    SyncGroupResponse,
+};
 use vltava_wire::{ErrorCode, ProducerId, Str};
 
 use super::calls::{Deletions, FetchCall, Protocols};
 use super::config::{GroupConfig, OwnConfig};
 use super::membership::Undo;
 use super::record::{CommittedOffset, Record};
+use super::share::ShareOrder;
+use super::sharing::{ShareUndo, TaskReply};
 use super::timer::{Now, Timers};
 pub use crate::shard::{Append, InTransaction, Ticket, Token};
 
@@ -29,6 +33,10 @@ pub enum Reply {
     Heartbeat(ErrorCode),
     /// To ConsumerGroupHeartbeat.
     ConsumerHeartbeat(ConsumerGroupHeartbeatResponse),
+    /// To ShareGroupHeartbeat.
+    ShareHeartbeat(ShareGroupHeartbeatResponse),
+    /// To a task about the share-partitions of a group.
+    ShareTask(TaskReply),
     /// To LeaveGroup.
     Leave(LeaveGroupResponse),
     /// To OffsetCommit.
@@ -60,6 +68,11 @@ impl Reply {
                 error_code: code,
                 ..Default::default()
             }),
+            Self::ShareHeartbeat(_) => Self::ShareHeartbeat(ShareGroupHeartbeatResponse {
+                error_code: code,
+                ..Default::default()
+            }),
+            Self::ShareTask(_) => Self::ShareTask(Err((code, Str::from(code.to_string())))),
             Self::Leave(_) => {
                 Self::Leave(LeaveGroupResponse { error_code: code, ..Default::default() })
             }
@@ -87,7 +100,7 @@ impl Reply {
 }
 
 /// What a shard wants done.
-pub type Effects = crate::shard::Effects<Reply, Infallible>;
+pub type Effects = crate::shard::Effects<Reply, ShareOrder>;
 
 /// An offset that is stored or taken back.
 #[derive(Clone, Debug, PartialEq)]
@@ -133,6 +146,8 @@ pub(super) enum Then {
     /// The members of a group of the new protocol are others. That holds already, unless it was
     /// not even written.
     Members(Box<Undo>),
+    /// As [`Members`](Self::Members), of a share group.
+    Shares(Box<ShareUndo>),
     /// No append at all: an answer that waits for those before it.
     Barrier,
     /// No append at all: a read that waits for those before it.
@@ -191,6 +206,11 @@ impl Desk {
 
     pub(super) fn reply(&mut self, token: Token, reply: Reply) {
         self.out.replies.push((token, reply));
+    }
+
+    /// Has the share coordinator do something.
+    pub(super) fn order(&mut self, order: ShareOrder) {
+        self.out.orders.push(order);
     }
 
     /// Appends records; `reply` leaves when they are committed, and `then` happens.

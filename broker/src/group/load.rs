@@ -15,6 +15,8 @@ use super::consumer::ConsumerGroup;
 use super::desk::OffsetChange;
 use super::machine::Shard;
 use super::record::{self, CommittedOffset, ConsumerKey, Key};
+use super::share::ShareGroup;
+use super::share::record::ShareKind;
 use super::state::Group;
 use crate::shard::{LoadError, RecordError, Replay};
 
@@ -50,6 +52,28 @@ impl GroupReplay {
                 return Ok(());
             }
             groups.insert(Str::from(id), ConsumerGroup::new(Str::from(id)));
+        }
+        let group = groups.get_mut(id).expect("the group was just made");
+        group.apply(key.change(value)?);
+        Ok(())
+    }
+
+    fn take_share(
+        &mut self,
+        id: &str,
+        key: ShareKind<'_>,
+        value: Option<&[u8]>,
+    ) -> Result<(), RecordError> {
+        let groups = &mut self.shard.shares;
+        if value.is_none() && key == ShareKind::Group {
+            groups.remove(id);
+            return Ok(());
+        }
+        if !groups.contains_key(id) {
+            if value.is_none() {
+                return Ok(());
+            }
+            groups.insert(Str::from(id), ShareGroup::new(Str::from(id)));
         }
         let group = groups.get_mut(id).expect("the group was just made");
         group.apply(key.change(value)?);
@@ -99,6 +123,7 @@ impl Replay for GroupReplay {
                 }
             },
             Key::Consumer(group, key) => self.take_consumer(group, key, record.value)?,
+            Key::Share(group, key) => self.take_share(group, key, record.value)?,
             Key::Other(_) => self.skipped += 1,
         }
         Ok(())
@@ -117,6 +142,7 @@ impl Replay for GroupReplay {
         }
         // A group that was left without its epoch is what compaction has left of one that is gone.
         self.shard.consumers.retain(|_, group| group.epoch > 0 || !group.members.is_empty());
+        self.shard.shares.retain(|_, group| group.epoch > 0 || !group.members.is_empty());
         for (id, (at, stored)) in self.groups {
             let value = record::parse_group(Bytes::from(stored))
                 .map_err(|source| LoadError::Record { at, source })?;

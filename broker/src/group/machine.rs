@@ -8,7 +8,6 @@
 //! error and takes effect all the same, as its record stays in the log.
 
 use std::collections::HashMap;
-use std::convert::Infallible;
 use std::sync::Arc;
 
 use vltava_metadata::Image;
@@ -20,7 +19,7 @@ pub use super::timer::Now;
 
 use super::calls::{
     CommitCall, ConsumerHeartbeatCall, FetchCall, HeartbeatCall, JoinCall, LeaveCall,
-    OffsetDeleteCall, SyncCall,
+    OffsetDeleteCall, ShareHeartbeatCall, SyncCall,
 };
 use super::config::{GROUPS_MAX, GroupConfig, PENDING_APPENDS_MAX};
 use super::consumer::ConsumerGroup;
@@ -30,6 +29,7 @@ use super::leave;
 use super::load::GroupReplay;
 use super::offsets::Offsets;
 use super::service::GroupSetup;
+use super::share::{ShareGroup, ShareOrder, ShareOutcome, ShareTask};
 use super::state::{Group, join_error, sync_error};
 use super::timer::{Deadline, Due};
 use crate::partition::transactions::TransactionEnd;
@@ -46,6 +46,12 @@ pub enum Event {
     Heartbeat(Token, HeartbeatCall),
     /// ConsumerGroupHeartbeat.
     ConsumerHeartbeat(Token, ConsumerHeartbeatCall),
+    /// ShareGroupHeartbeat.
+    ShareHeartbeat(Token, ShareHeartbeatCall),
+    /// A person wants something of a share group's share-partitions.
+    ShareTask(Token, Str, ShareTask),
+    /// The share coordinator has done something.
+    ShareOutcome(ShareOutcome),
     /// LeaveGroup.
     Leave(Token, LeaveCall),
     /// OffsetCommit.
@@ -90,6 +96,8 @@ pub struct Shard {
     pub(super) groups: HashMap<Str, Group>,
     /// Groups of the new protocol (KIP-848).
     pub(super) consumers: HashMap<Str, ConsumerGroup>,
+    /// Share groups (KIP-932).
+    pub(super) shares: HashMap<Str, ShareGroup>,
     /// The cluster, as far as is known.
     pub(super) image: Arc<Image>,
     pub(super) offsets: Offsets,
@@ -103,6 +111,7 @@ impl Shard {
         Self {
             groups: HashMap::new(),
             consumers: HashMap::new(),
+            shares: HashMap::new(),
             image: Arc::new(Image::new(Str::default())),
             offsets: Offsets::default(),
             desk: Desk::new(config),
@@ -131,6 +140,9 @@ impl Shard {
                 self.desk.reply(token, Reply::Heartbeat(code));
             }
             Event::ConsumerHeartbeat(token, call) => self.consumer_heartbeat(token, &call),
+            Event::ShareHeartbeat(token, call) => self.share_heartbeat(token, &call),
+            Event::ShareTask(token, group, task) => self.begin_share_task(token, &group, &task),
+            Event::ShareOutcome(outcome) => self.note_share_outcome(&outcome),
             Event::Leave(token, call) => match self.groups.get_mut(&call.group_id) {
                 Some(group) => group.leave(token, &call, &mut self.desk),
                 None => self.desk.reply(token, Reply::Leave(leave::unknown(&call))),
@@ -141,7 +153,10 @@ impl Shard {
             Event::DeleteGroups(token, groups) => self.delete_groups(token, &groups),
             Event::EndTransaction(token, end) => self.end_transaction(token, end),
             Event::Image(image, topics) => self.note_image(image, topics),
-            Event::TopicsDeleted(topics) => self.delete_topics(&topics),
+            Event::TopicsDeleted(topics) => {
+                self.delete_topics(&topics);
+                self.forget_share_topics(&topics);
+            }
             Event::Written(ticket) => self.written(ticket),
             Event::Refused(ticket, code) => self.refused(ticket, code),
             Event::Committed(ticket) => self.committed(ticket),
@@ -163,7 +178,7 @@ impl Shard {
 
     /// How many groups there are.
     pub fn group_count(&self) -> usize {
-        self.groups.len() + self.consumers.len()
+        self.groups.len() + self.consumers.len() + self.shares.len()
     }
 
     pub(super) fn has_room(&self) -> bool {
@@ -186,7 +201,9 @@ impl Shard {
         let refusal = match call.member_id.is_empty() {
             // A group of the new protocol gives way once it has no members; before, the two kinds
             // are not mixed.
-            _ if self.has_consumers(&call.group_id) => Some(ErrorCode::INCONSISTENT_GROUP_PROTOCOL),
+            _ if self.has_consumers(&call.group_id) || self.shares.contains_key(&call.group_id) => {
+                Some(ErrorCode::INCONSISTENT_GROUP_PROTOCOL)
+            }
             false => Some(ErrorCode::UNKNOWN_MEMBER_ID),
             true if !self.has_room() => Some(ErrorCode::COORDINATOR_NOT_AVAILABLE),
             true => None,
@@ -233,6 +250,7 @@ impl Shard {
                     if change.value.is_some()
                         && !self.groups.contains_key(&change.group)
                         && !self.consumers.contains_key(&change.group)
+                        && !self.shares.contains_key(&change.group)
                     {
                         let id = change.group.detach();
                         let group = Group::new(id.clone(), self.desk.now.wall);
@@ -244,6 +262,7 @@ impl Shard {
                 groups.iter().for_each(|group| {
                     self.groups.remove(group);
                     self.consumers.remove(group);
+                    self.shares.remove(group);
                 });
             }
             _ => {}
@@ -272,6 +291,7 @@ impl Shard {
                 }
             }
             Then::Members(undo) => self.take_back(*undo),
+            Then::Shares(undo) => self.take_back_share(*undo),
             Then::Nothing
             | Then::Offsets(_)
             | Then::Pending(..)
@@ -321,7 +341,7 @@ impl Shard {
                     group.static_rejoin_stored(&rejoin, &mut self.desk);
                 }
             }
-            Then::Nothing | Then::Members(_) | Then::Barrier | Then::Read(_) => {}
+            Then::Nothing | Then::Members(_) | Then::Shares(_) | Then::Barrier | Then::Read(_) => {}
         }
     }
 
@@ -355,6 +375,11 @@ impl Shard {
             && self.consumers.contains_key(group)
         {
             return self.consumer_member_due(&group.clone(), entry, &due);
+        }
+        if let Due::Member { group, .. } = &due
+            && self.shares.contains_key(group)
+        {
+            return self.share_member_due(&group.clone(), entry, &due);
         }
         let desk = &mut self.desk;
         match due {
@@ -396,7 +421,7 @@ impl Shard {
         let orphans: Vec<Str> = self.offsets.groups().cloned().collect();
         for id in orphans {
             // Offsets without a group are those of one who manages partitions alone.
-            if !self.consumers.contains_key(&id) {
+            if !self.consumers.contains_key(&id) && !self.shares.contains_key(&id) {
                 self.groups.entry(id.clone()).or_insert_with(|| Group::new(id, now.wall));
             }
         }
@@ -409,6 +434,7 @@ impl Shard {
             }
         }
         self.consumers.values_mut().for_each(|group| group.start_clocks(&mut self.desk));
+        self.start_share_clocks();
         self.schedule_cleanup();
         std::mem::take(&mut self.desk.out)
     }
@@ -435,7 +461,7 @@ impl Shard {
 impl Machine for Shard {
     type Event = Event;
     type Reply = Reply;
-    type Order = Infallible;
+    type Order = ShareOrder;
     type Replay = GroupReplay;
     type Setup = GroupSetup;
 

@@ -44,6 +44,7 @@ impl Shard {
         self.image = image;
         if topics_changed {
             self.consumers.values_mut().for_each(|group| group.metadata_stale = true);
+            self.shares.values_mut().for_each(|group| group.metadata_stale = true);
         }
     }
 
@@ -91,6 +92,9 @@ impl Shard {
         }
         let classic = self.groups.get(id).map(|group| group.state);
         let not_found = |message| Err(Refusal::new(ErrorCode::GROUP_ID_NOT_FOUND, message));
+        if self.shares.contains_key(id) {
+            return not_found(format!("Group {id} is not a consumer group."));
+        }
         match classic {
             None if !joins => return not_found(format!("Consumer group {id} not found.")),
             Some(_) if !joins => return not_found(format!("Group {id} is not a consumer group.")),

@@ -17,7 +17,6 @@ use vltava_wire::{ErrorCode, ProducerId, Str, Uuid};
 
 use super::calls::{CommitCall, Deletions, FetchCall, OffsetDeleteCall};
 use super::config::APPEND_BYTES_MAX;
-use super::consumer::ConsumerGroup;
 use super::desk::{Desk, OffsetChange, Reply, Then, Token};
 use super::machine::Shard;
 use super::pending::Pending;
@@ -250,6 +249,9 @@ impl Shard {
         if let Some(group) = self.consumers.get(&call.group_id) {
             return group.validate_commit(call);
         }
+        if self.shares.contains_key(&call.group_id) {
+            return Err(ErrorCode::GROUP_ID_NOT_FOUND);
+        }
         let Some(group) = self.groups.get_mut(&call.group_id) else {
             return match call.generation {
                 ..0 if self.has_room() => Ok(()),
@@ -382,9 +384,12 @@ impl Shard {
                 continue;
             }
             let consumer = self.consumers.get(id);
+            let share = self.shares.get(id);
             let code = match self.groups.get(id).map(|group| group.state) {
                 None if consumer.is_some_and(|group| group.members.is_empty()) => ErrorCode::NONE,
                 None if consumer.is_some() => ErrorCode::NON_EMPTY_GROUP,
+                None if share.is_some_and(|group| group.members.is_empty()) => ErrorCode::NONE,
+                None if share.is_some() => ErrorCode::NON_EMPTY_GROUP,
                 None | Some(GroupState::Dead) => ErrorCode::GROUP_ID_NOT_FOUND,
                 Some(GroupState::Empty) => ErrorCode::NONE,
                 Some(_) => ErrorCode::NON_EMPTY_GROUP,
@@ -392,7 +397,7 @@ impl Shard {
             if code.is_ok() {
                 let changes = self.forget_all(id, |_, _| true);
                 changes.into_iter().for_each(|change| batch.forget(change, &mut self.desk));
-                batch.delete(id.detach(), self.consumers.get(id));
+                batch.delete(id.detach(), self.tombstones_of(id));
             }
             outcome.push((id.detach(), code));
         }
@@ -460,8 +465,8 @@ impl Shard {
                 && self.coming(&id).chain(pending.of_group(&id)).next().is_none();
             expired.into_iter().for_each(|change| batch.forget(change, &mut self.desk));
             if vanishes {
-                let consumer = self.consumers.get(&id);
-                batch.delete(id, consumer);
+                let tombstones = self.tombstones_of(&id);
+                batch.delete(id, tombstones);
             }
         }
         batch.append(&mut self.desk);
@@ -515,12 +520,9 @@ impl DeletionBatch {
         }
     }
 
-    /// Takes back a group without members; one of the new protocol has records of its own.
-    fn delete(&mut self, group: Str, consumer: Option<&ConsumerGroup>) {
-        match consumer {
-            Some(consumer) => consumer.tombstones().into_iter().for_each(|record| self.add(record)),
-            None => self.add(record::group_metadata(&group, None)),
-        }
+    /// Takes back a group without members.
+    fn delete(&mut self, group: Str, tombstones: Vec<Record>) {
+        tombstones.into_iter().for_each(|record| self.add(record));
         self.groups.push(group);
     }
 

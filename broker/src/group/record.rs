@@ -21,6 +21,7 @@ use vltava_wire::{Message, Str, Uuid, Writer};
 
 use super::consumer::change::from_stored;
 use super::consumer::{Change, Current};
+use super::share::record::{self as share, ShareKind};
 pub use crate::shard::{Record, RecordError};
 
 const OFFSET_COMMIT: i16 = 1;
@@ -146,7 +147,7 @@ pub fn regex(
 }
 
 /// A record of the new protocol: keys and values of the first version.
-fn of<K: Message, V: Message>(kind: i16, key: &K, value: Option<&V>) -> Record {
+pub(super) fn of<K: Message, V: Message>(kind: i16, key: &K, value: Option<&V>) -> Record {
     Record { key: prefixed(kind, key, 0), value: value.map(|value| prefixed(0, value, 0)) }
 }
 
@@ -173,6 +174,8 @@ pub enum Key<'a> {
     Group(&'a str),
     /// Something about a group of the new protocol: its id, and what.
     Consumer(&'a str, ConsumerKey<'a>),
+    /// Something about a share group: its id, and what.
+    Share(&'a str, ShareKind<'a>),
     /// A type that this broker does not use.
     Other(i16),
 }
@@ -225,7 +228,7 @@ impl ConsumerKey<'_> {
 }
 
 /// A value of the new protocol, of which there is one version.
-fn first<M: Message>(value: Option<&[u8]>) -> Result<Option<M>, RecordError> {
+pub(super) fn first<M: Message>(value: Option<&[u8]>) -> Result<Option<M>, RecordError> {
     let Some(value) = value else { return Ok(None) };
     let version = Slice(value).i16(M::NAME)?;
     if !M::VERSIONS.contains(version) {
@@ -261,6 +264,18 @@ impl<'a> Key<'a> {
                     _ => ConsumerKey::Regex(name),
                 };
                 Self::Consumer(group, what)
+            }
+            share::GROUP => Self::Share(slice.text("key")?, ShareKind::Group),
+            share::TARGET_EPOCH => Self::Share(slice.text("key")?, ShareKind::TargetEpoch),
+            share::STATES => Self::Share(slice.text("key")?, ShareKind::States),
+            kind @ (share::MEMBER | share::TARGET | share::CURRENT) => {
+                let (group, name) = (slice.text("key")?, slice.text("key")?);
+                let what = match kind {
+                    share::MEMBER => ShareKind::Member(name),
+                    share::TARGET => ShareKind::Target(name),
+                    _ => ShareKind::Current(name),
+                };
+                Self::Share(group, what)
             }
             other => return Ok(Self::Other(other)),
         };

@@ -1,8 +1,7 @@
 //! The groups that this broker coordinates: which shard a request belongs to, and its answer.
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::RwLock;
 use vltava_metadata::{Changes, Image};
@@ -28,6 +27,8 @@ use super::calls::{
 use super::config::GroupConfig;
 use super::load::GroupReplay;
 use super::machine::{Event, Reply, Shard};
+use super::share::ShareOrder;
+use super::share_service::AsksForShares;
 use super::state::{join_error, sync_error};
 use crate::metadata::topic;
 use crate::partition::transactions::TransactionEnd;
@@ -39,6 +40,8 @@ pub struct GroupSetup {
     config: GroupConfig,
     /// The cluster as it is now; shards are told of every newer one.
     image: RwLock<Arc<Image>>,
+    /// How the share coordinator is asked, once it is known.
+    pub(super) shares: OnceLock<AsksForShares>,
 }
 
 impl Setup<Shard> for GroupSetup {
@@ -58,14 +61,16 @@ impl Setup<Shard> for GroupSetup {
         Event::Image(self.image.read().clone(), true)
     }
 
-    fn carry_out(&self, order: Infallible, _: &Arc<Driver<Shard>>) {
-        match order {}
+    fn carry_out(&self, order: ShareOrder, driver: &Arc<Driver<Shard>>) {
+        if let Some(asks) = self.shares.get() {
+            asks.carry_out(order, driver);
+        }
     }
 }
 
 /// All groups of which this broker is the coordinator.
 pub struct GroupService {
-    shards: Shards<Shard>,
+    pub(super) shards: Shards<Shard>,
 }
 
 fn commit_error(call: &CommitCall, code: ErrorCode) -> OffsetCommitResponse {
@@ -99,7 +104,7 @@ impl GroupService {
     pub fn new(config: GroupConfig, log: Arc<dyn StateLog>) -> Self {
         let partitions = config.partitions;
         let image = RwLock::new(Arc::new(Image::new(Str::default())));
-        let setup = GroupSetup { config, image };
+        let setup = GroupSetup { config, image, shares: OnceLock::new() };
         Self { shards: Shards::new(setup, log, topic::GROUP_OFFSETS, partitions) }
     }
 
@@ -162,7 +167,7 @@ impl GroupService {
         self.shards.count()
     }
 
-    fn submit<R: Send + 'static>(
+    pub(super) fn submit<R: Send + 'static>(
         &self,
         group: &str,
         event: impl FnOnce(Token) -> Event,

@@ -9,13 +9,16 @@ pub const GROUP_OFFSETS: &str = "__consumer_offsets";
 /// The topic that keeps the transactions.
 pub const TRANSACTION_STATE: &str = "__transaction_state";
 
+/// The topic that keeps what became of the records of share groups.
+pub const SHARE_GROUP_STATE: &str = "__share_group_state";
+
 /// The longest name of a topic, in bytes, so that `NAME-PARTITION` fits into a file name.
 pub const NAME_LENGTH_MAX: usize = 249;
 
 /// Whether the brokers themselves write that topic: clients may not, and retention never
 /// touches it.
 pub fn is_internal(name: &str) -> bool {
-    matches!(name, GROUP_OFFSETS | TRANSACTION_STATE)
+    matches!(name, GROUP_OFFSETS | TRANSACTION_STATE | SHARE_GROUP_STATE)
 }
 
 /// Whether a topic may have that name: letters, digits, `.`, `_` and `-`; neither `.` nor `..`.

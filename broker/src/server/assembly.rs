@@ -24,12 +24,10 @@ use vltava_wire::{BrokerEpoch, NodeId, Str, Uuid};
 use super::Broker;
 use super::doors::{self, Doors};
 use super::observability::{self, MetadataGauges};
-use super::transactions;
+use super::{groups, transactions};
 use crate::controller::Controller;
-use crate::group::{GroupConfig, GroupService};
 use crate::lifecycle::{Control, ControlError, Identity, Life, Published, RackFile, Settings};
-use crate::metadata::{ClusterView, topic};
-use crate::partition::state_log::StateTopic;
+use crate::metadata::ClusterView;
 use crate::partition::{OpenError, Partitions, Setup};
 use crate::telemetry::Telemetry;
 
@@ -149,7 +147,7 @@ async fn live(values: Values) -> Result<(), RunError> {
     let control =
         Control::start(settings, Arc::clone(&life), stop.clone()).map_err(RunError::Control)?;
     let coordinators = Arc::clone(&control.coordinators);
-    let groups = groups(&config, &partitions);
+    let (groups, shares) = groups::assemble(id, &config, &partitions, &cluster);
     let controller: Arc<dyn Controller> = Arc::new(Arc::clone(&coordinators));
     let (transactions, gate) =
         transactions::assemble(id, &config, &partitions, &cluster, &controller);
@@ -163,6 +161,7 @@ async fn live(values: Values) -> Result<(), RunError> {
         groups: Arc::new(groups),
         transactions: Arc::new(transactions),
         controller,
+        shares,
         coordinators,
         life,
         creating: Default::default(),
@@ -173,11 +172,6 @@ async fn live(values: Values) -> Result<(), RunError> {
     let outcome = serve(&broker, control, images, gauges, doors, signal).await;
     end(&broker, outcome.is_ok(), stop).await;
     outcome
-}
-
-fn groups(config: &Values, partitions: &Arc<Partitions>) -> GroupService {
-    let offsets = StateTopic::new(Arc::clone(partitions), topic::GROUP_OFFSETS);
-    GroupService::new(GroupConfig::of(config), Arc::new(offsets))
 }
 
 /// Opens the logs; `None` if a signal comes meanwhile: what is not recovered yet is next time.
@@ -272,6 +266,8 @@ async fn follow(
             let open = doors.open(&broker).map_err(RunError::Bind)?;
             tokio::spawn(open.attend());
             tokio::spawn(Arc::clone(&broker).create_declared(broker.config.create_topics()));
+            tokio::spawn(Arc::clone(&broker).create_wanted());
+            tokio::spawn(Arc::clone(&broker).prune_shares());
         }
     }
     // The control thread is gone, and says why elsewhere.
@@ -295,6 +291,7 @@ fn take(broker: &Arc<Broker>, published: &Published, images: &watch::Sender<Arc<
     {
         telemetry.configure(image);
     }
+    broker.shares.follow(image, changes);
 }
 
 fn merge(earlier: Option<Published>, later: Published) -> Published {
@@ -313,6 +310,7 @@ async fn end(broker: &Arc<Broker>, orderly: bool, stop: CancellationToken) {
     stop.cancel();
     broker.groups.close();
     broker.transactions.close();
+    broker.shares.close();
     let epoch = life.epoch();
     let closing = Arc::clone(&broker.partitions);
     let closed = tokio::task::spawn_blocking(move || closing.close(epoch.get()));

@@ -99,7 +99,54 @@ impl Broker {
                 ],
                 ..base
             },
+            topic::SHARE_GROUP_STATE => self.share_state_topic(base),
             _ => base,
+        }
+    }
+
+    /// What became of the records of share groups. Updates go on from snapshots, so the log is not
+    /// compacted.
+    fn share_state_topic(&self, base: CreatableTopic) -> CreatableTopic {
+        let config = |name: &'static str, value: String| CreatableTopicConfig {
+            name: Str::from_static(name),
+            value: Some(value.into()),
+        };
+        let min_isr = self.config.get(keys::SHARE_COORDINATOR_STATE_TOPIC_MIN_ISR);
+        let segment_bytes = self.config.get(keys::SHARE_COORDINATOR_STATE_TOPIC_SEGMENT_BYTES);
+        CreatableTopic {
+            num_partitions: self.config.get(keys::SHARE_COORDINATOR_STATE_TOPIC_NUM_PARTITIONS),
+            replication_factor: self
+                .config
+                .get(keys::SHARE_COORDINATOR_STATE_TOPIC_REPLICATION_FACTOR),
+            configs: vec![
+                config("cleanup.policy", "delete".to_owned()),
+                config("compression.type", "producer".to_owned()),
+                config("min.insync.replicas", min_isr.to_string()),
+                config("retention.ms", "-1".to_owned()),
+                config("segment.bytes", segment_bytes.to_string()),
+            ],
+            ..base
+        }
+    }
+
+    /// Creates the topics that other parts of the broker find they need.
+    pub(super) async fn create_wanted(self: Arc<Self>) {
+        loop {
+            self.shares.persister.topic_wanted().await;
+            let name = Str::from_static(topic::SHARE_GROUP_STATE);
+            if self.cluster.image().topic(&name).is_none() {
+                self.create_topics_in_background(BTreeSet::from([name]));
+            }
+        }
+    }
+
+    /// Prunes the logs of share groups now and then.
+    pub(super) async fn prune_shares(self: Arc<Self>) {
+        let ms = self.config.get(keys::SHARE_COORDINATOR_STATE_TOPIC_PRUNE_INTERVAL_MS);
+        let pause = Duration::from_millis(ms.max(1).unsigned_abs().into());
+        loop {
+            tokio::time::sleep(pause).await;
+            self.shares.coordinator.prune(&self.partitions).await;
         }
     }
 

@@ -17,6 +17,11 @@ pub const GROUP_VERSION: &str = "group.version";
 /// The level from which on there are consumer groups.
 pub const GROUP_VERSION_CONSUMER: i16 = 1;
 
+/// Share groups: level 1 has them (KIP-932).
+pub const SHARE_VERSION: &str = "share.version";
+/// The level from which on there are share groups.
+pub const SHARE_VERSION_GROUPS: i16 = 1;
+
 /// A feature with the levels that a node supports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SupportedFeature {
@@ -62,5 +67,6 @@ pub fn supported_features() -> &'static [SupportedFeature] {
             min: METADATA_VERSION_MIN,
             max: METADATA_VERSION_MAX,
         },
+        SupportedFeature { name: SHARE_VERSION, min: 0, max: SHARE_VERSION_GROUPS },
     ]
 }

@@ -43,8 +43,8 @@ pub use changes::{Changes, PartitionRef};
 pub use checkpoint::{Checkpoint, CheckpointError, SnapshotId};
 pub use features::{
     GROUP_VERSION, GROUP_VERSION_CONSUMER, KRAFT_VERSION, KRAFT_VERSION_LEVEL, METADATA_VERSION,
-    METADATA_VERSION_MAX, METADATA_VERSION_MIN, SupportedFeature, founding_features,
-    supported_features,
+    METADATA_VERSION_MAX, METADATA_VERSION_MIN, SHARE_VERSION, SHARE_VERSION_GROUPS,
+    SupportedFeature, founding_features, supported_features,
 };
 pub use image::{
     ApplyError, BrokerRegistration, ConfigMap, ConfigResource, ControllerRegistration, Endpoint,

@@ -85,7 +85,7 @@ impl Shard {
         if let Some(group) = self.consumers.get(id) {
             return group.describe(&self.image, &self.desk.config.consumer.assignors);
         }
-        let message = match self.groups.contains_key(id) {
+        let message = match self.groups.contains_key(id) || self.shares.contains_key(id) {
             true => format!("Group {id} is not a consumer group."),
             false => format!("Group {id} not found."),
         };

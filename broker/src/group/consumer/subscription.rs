@@ -47,6 +47,21 @@ impl Fingerprint {
     }
 }
 
+/// The hash of topics, their ids and how many partitions they have; 0 where there are none.
+pub(in crate::group) fn hash_of(topics: &BTreeMap<Str, (Uuid, i32)>) -> i64 {
+    if topics.is_empty() {
+        return 0;
+    }
+    let mut hash = Fingerprint(0xcbf2_9ce4_8422_2325);
+    for (name, (id, partitions)) in topics {
+        hash.add(name.as_bytes());
+        hash.add(&[0]);
+        hash.add(&id.to_bytes());
+        hash.add(&partitions.to_be_bytes());
+    }
+    hash.0.cast_signed()
+}
+
 impl ConsumerGroup {
     /// Resolves the regular expressions that members use, forgets those that none uses any more,
     /// and says whether any of them stands for other topics than before.
@@ -96,20 +111,9 @@ impl ConsumerGroup {
         topics
     }
 
-    /// The hash of the topics that the group subscribes to; 0 where there are none.
+    /// The hash of the topics that the group subscribes to.
     pub(super) fn compute_hash(&self, image: &Image) -> i64 {
-        let topics = self.subscribed_topics(image);
-        if topics.is_empty() {
-            return 0;
-        }
-        let mut hash = Fingerprint(0xcbf2_9ce4_8422_2325);
-        for (name, (id, partitions)) in topics {
-            hash.add(name.as_bytes());
-            hash.add(&[0]);
-            hash.add(&id.to_bytes());
-            hash.add(&partitions.to_be_bytes());
-        }
-        hash.0.cast_signed()
+        hash_of(&self.subscribed_topics(image))
     }
 
     /// The assignor that most members ask for, or else the first one configured.

@@ -74,7 +74,9 @@ fn what_is_written_here_is_byte_for_byte_what_kafka_wrote() {
                         .map(|value| parse_group(Bytes::copy_from_slice(value)).expect("a group"));
                     group_metadata(&group.into(), value.as_ref())
                 }
-                Key::Consumer(group, _) => panic!("{group} is of the new protocol"),
+                Key::Consumer(group, _) | Key::Share(group, _) => {
+                    panic!("{group} is of another kind")
+                }
                 Key::Other(kind) => panic!("type {kind}"),
             };
             assert_eq!(again.key, key);

@@ -21,6 +21,7 @@ use crate::group::config::GroupConfig;
 use crate::group::load::GroupReplay;
 use crate::group::machine::{Effects, Event, Now, Reply, Shard, Ticket, Token};
 use crate::group::record::Record;
+use crate::group::share::ShareOrder;
 use crate::shard::{InTransaction, Loader, TxnProducer};
 
 /// The group that most scenarios are about.
@@ -52,6 +53,8 @@ pub(super) struct World {
     image: Arc<Image>,
     /// Whether appends are committed at once.
     pub(super) commits: bool,
+    /// What the share coordinator was asked for.
+    pub(super) orders: Vec<ShareOrder>,
     /// What appends are refused with, if they are.
     pub(super) refuses: Option<ErrorCode>,
 }
@@ -80,6 +83,7 @@ impl World {
             committed_batches: 0,
             image: Arc::new(Image::new(Str::default())),
             commits: true,
+            orders: Vec::new(),
             refuses: None,
         }
     }
@@ -90,6 +94,7 @@ impl World {
     }
 
     fn carry_out(&mut self, effects: Effects) {
+        self.orders.extend(effects.orders);
         for (token, reply) in effects.replies {
             let before = self.replies.insert(token, reply);
             assert!(before.is_none(), "{token:?} was answered twice");

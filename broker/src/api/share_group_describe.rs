@@ -1,0 +1,33 @@
+//! ShareGroupDescribe (77): the state and the members of share groups.
+
+use std::sync::Arc;
+
+use vltava_net::Reply;
+use vltava_wire::ErrorCode;
+use vltava_wire::messages::share_group_describe::DescribedGroup;
+use vltava_wire::messages::{ShareGroupDescribeRequest, ShareGroupDescribeResponse};
+
+use crate::api::context::Call;
+use crate::api::describe_groups::GROUP_OPERATIONS;
+use crate::api::share_group_heartbeat;
+use crate::server::Broker;
+
+/// Answers at once.
+pub async fn handle(broker: &Arc<Broker>, call: Call<ShareGroupDescribeRequest>) -> Reply {
+    let request = &call.request;
+    if !share_group_heartbeat::is_served(broker) {
+        let refused = request.group_ids.iter().map(|group_id| DescribedGroup {
+            error_code: ErrorCode::UNSUPPORTED_VERSION,
+            group_id: group_id.clone(),
+            ..Default::default()
+        });
+        let groups = refused.collect();
+        return call.reply(&ShareGroupDescribeResponse { groups, ..Default::default() });
+    }
+    let mut groups = broker.groups.describe_share_groups(&request.group_ids);
+    if request.include_authorized_operations {
+        let described = groups.iter_mut().filter(|group| group.error_code.is_ok());
+        described.for_each(|group| group.authorized_operations = GROUP_OPERATIONS);
+    }
+    call.reply(&ShareGroupDescribeResponse { groups, ..Default::default() })
+}
