@@ -121,7 +121,11 @@ fn e2e(program: &str, rest: &[String]) -> Result<(), String> {
 
 /// The page of the protocol is written by the test that holds it: both tables meet there.
 fn docs() -> Result<(), String> {
-    process::cargo("run --quiet -p vltava-config --bin config-docs", &[])?;
+    let mut keys = process::cargo_command();
+    keys.args(["run", "--quiet", "-p", "vltava-config", "--bin", "config-docs"]);
+    let path = process::root().join("docs/configuration.md");
+    std::fs::write(&path, process::output(&mut keys)?)
+        .map_err(|error| format!("{} cannot be written: {error}", path.display()))?;
     let mut protocol = process::cargo_command();
     protocol.args(["test", "--quiet", "-p", "vltava-cli", "--test", "protocol"]);
     process::run(protocol.env("VLTAVA_WRITE_DOCS", "1"))
