@@ -50,7 +50,7 @@ pub async fn handle(broker: &Arc<Broker>, call: Call<AlterShareGroupOffsetsReque
             Ok(state_epoch) => alter(&broker, &image, group, state_epoch, topics).await,
             Err((error_code, message)) => AlterShareGroupOffsetsResponse {
                 error_code,
-                error_message: Some(message),
+                error_message: message,
                 ..Default::default()
             },
         }
@@ -88,7 +88,7 @@ async fn alter(
             AlterShareGroupOffsetsResponsePartition {
                 partition_index: index,
                 error_code: refusal.map_or(ErrorCode::NONE, |refusal| refusal.code),
-                error_message: refusal.map(|refusal| refusal.text()),
+                error_message: refusal.and_then(|refusal| refusal.text()),
             }
         });
         AlterShareGroupOffsetsResponseTopic {

@@ -20,39 +20,33 @@ use crate::share::persister::{Ask, AskShareCoordinator};
 const NOTHING_TO_DELETE: &str = "There is no offset information to delete.";
 
 /// A topic that is to be forgotten: its name, and either its id and partitions or why not.
-type Asked = (Str, Result<(Uuid, BTreeSet<i32>), (ErrorCode, Str)>);
+type Asked = (Str, Result<(Uuid, BTreeSet<i32>), (ErrorCode, Option<Str>)>);
 
-fn refused(error_code: ErrorCode, message: Str) -> DeleteShareGroupOffsetsResponse {
-    DeleteShareGroupOffsetsResponse {
-        error_code,
-        error_message: Some(message),
-        ..Default::default()
-    }
+fn refused(error_code: ErrorCode, message: Option<Str>) -> DeleteShareGroupOffsetsResponse {
+    DeleteShareGroupOffsetsResponse { error_code, error_message: message, ..Default::default() }
 }
 
 /// Answers when the share coordinator has forgotten all of it.
 pub async fn handle(broker: &Arc<Broker>, call: Call<DeleteShareGroupOffsetsRequest>) -> Reply {
     let request = &call.request;
     if !share_group_heartbeat::is_served(broker) {
-        let code = ErrorCode::UNSUPPORTED_VERSION;
-        return call.reply(&refused(code, code.to_string().into()));
+        return call.reply(&refused(ErrorCode::UNSUPPORTED_VERSION, None));
     }
     let group = request.group_id.detach();
     if group.is_empty() {
-        let code = ErrorCode::INVALID_GROUP_ID;
-        return call.reply(&refused(code, code.to_string().into()));
+        return call.reply(&refused(ErrorCode::INVALID_GROUP_ID, None));
     }
     let known = match broker.groups.share_partitions(&group) {
         Ok(known) => known.map(|(known, _)| known).unwrap_or_default(),
-        Err(code) => return call.reply(&refused(code, code.to_string().into())),
+        Err(code) => return call.reply(&refused(code, None)),
     };
     let image = broker.cluster.image();
     let topic = |name: &Str| -> Asked {
         let unknown = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
         let found = match image.topic_id(name) {
-            None => Err((unknown, unknown.to_string().into())),
+            None => Err((unknown, None)),
             Some(id) => match known.get(&id) {
-                None => Err((unknown, Str::from_static(NOTHING_TO_DELETE))),
+                None => Err((unknown, Some(Str::from_static(NOTHING_TO_DELETE)))),
                 Some(partitions) => Ok((id, partitions.clone())),
             },
         };
@@ -105,7 +99,7 @@ async fn delete(
             }
         };
         let (error_code, error_message) = match failed {
-            Some((code, message)) => (code, Some(message)),
+            Some((code, message)) => (code, message),
             None => (ErrorCode::NONE, None),
         };
         responses.push(DeleteShareGroupOffsetsResponseTopic {

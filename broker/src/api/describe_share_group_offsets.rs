@@ -37,23 +37,23 @@ async fn describe(
     asked: DescribeShareGroupOffsetsRequestGroup,
 ) -> DescribeShareGroupOffsetsResponseGroup {
     let group_id = asked.group_id.detach();
-    let refused = |error_code: ErrorCode, message: String| DescribeShareGroupOffsetsResponseGroup {
-        group_id: group_id.clone(),
-        error_code,
-        error_message: Some(Str::from(message)),
-        ..Default::default()
-    };
+    let refused =
+        |error_code: ErrorCode, message: Option<String>| DescribeShareGroupOffsetsResponseGroup {
+            group_id: group_id.clone(),
+            error_code,
+            error_message: message.map(Str::from),
+            ..Default::default()
+        };
     if !share_group_heartbeat::is_served(broker) {
-        let code = ErrorCode::UNSUPPORTED_VERSION;
-        return refused(code, code.to_string());
+        return refused(ErrorCode::UNSUPPORTED_VERSION, None);
     }
     let known = match broker.groups.share_partitions(&group_id) {
         Ok(Some((known, _))) => known,
         Ok(None) => {
             let message = format!("Group {group_id} not found.");
-            return refused(ErrorCode::GROUP_ID_NOT_FOUND, message);
+            return refused(ErrorCode::GROUP_ID_NOT_FOUND, Some(message));
         }
-        Err(code) => return refused(code, code.to_string()),
+        Err(code) => return refused(code, None),
     };
     let image = broker.cluster.image();
     let topics: Vec<Asked> = match asked.topics {
@@ -89,7 +89,6 @@ async fn describe_topic(
             None => DescribeShareGroupOffsetsResponsePartition {
                 start_offset: -1,
                 error_code: ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
-                error_message: Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION.to_string().into()),
                 ..Default::default()
             },
         };
@@ -112,19 +111,14 @@ async fn describe_partition(
     let (topic, partition) = (key.topic, key.partition);
     if image.partition(topic, PartitionId(partition)).is_none() {
         let error_code = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
-        let error_message = Some(error_code.to_string().into());
-        return DescribeShareGroupOffsetsResponsePartition {
-            error_code,
-            error_message,
-            ..nothing()
-        };
+        return DescribeShareGroupOffsetsResponsePartition { error_code, ..nothing() };
     }
     let persister = &broker.shares.persister;
     let known = match persister.ask(key, Ask::Summary).await {
         Ok(Some(known)) => known,
         Ok(None) => return nothing(),
         Err(refusal) => {
-            let (error_code, error_message) = (refusal.code, Some(refusal.text()));
+            let (error_code, error_message) = (refusal.code, refusal.text());
             return DescribeShareGroupOffsetsResponsePartition {
                 error_code,
                 error_message,

@@ -66,7 +66,7 @@ fn result(partition: i32, reply: StateReply) -> PartitionResult {
         Err(refusal) => PartitionResult {
             partition,
             error_code: refusal.code,
-            error_message: Some(refusal.text()),
+            error_message: refusal.text(),
             ..Default::default()
         },
     }

@@ -65,10 +65,8 @@ pub async fn handle(broker: &Arc<Broker>, call: Call<WriteShareGroupStateRequest
 fn result(partition: i32, reply: StateReply) -> PartitionResult {
     match reply {
         Ok(_) => PartitionResult { partition, ..Default::default() },
-        Err(refusal) => PartitionResult {
-            partition,
-            error_code: refusal.code,
-            error_message: Some(refusal.text()),
-        },
+        Err(refusal) => {
+            PartitionResult { partition, error_code: refusal.code, error_message: refusal.text() }
+        }
     }
 }

@@ -72,7 +72,7 @@ impl Reply {
                 error_code: code,
                 ..Default::default()
             }),
-            Self::ShareTask(_) => Self::ShareTask(Err((code, Str::from(code.to_string())))),
+            Self::ShareTask(_) => Self::ShareTask(Err((code, None))),
             Self::Leave(_) => {
                 Self::Leave(LeaveGroupResponse { error_code: code, ..Default::default() })
             }

@@ -120,7 +120,7 @@ impl GroupService {
 
     /// Writes down what a person wants of a group's share-partitions, before it is done.
     pub fn begin_share_task(&self, group: Str, task: ShareTask) -> Answer<TaskReply> {
-        let refused = |code: ErrorCode| Err((code, Str::from(code.to_string())));
+        let refused = |code: ErrorCode| Err((code, None));
         let id = group.clone();
         let event = |token| Event::ShareTask(token, group, task);
         self.submit(&id, event, refused, |reply| match reply {

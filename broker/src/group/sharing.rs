@@ -26,7 +26,7 @@ pub(super) struct ShareUndo {
 }
 
 /// What came of a task about a group's share-partitions: the epoch of the state that follows.
-pub type TaskReply = Result<i32, (ErrorCode, Str)>;
+pub type TaskReply = Result<i32, (ErrorCode, Option<Str>)>;
 
 fn refused(refusal: Refusal) -> ShareGroupHeartbeatResponse {
     ShareGroupHeartbeatResponse {
@@ -76,13 +76,17 @@ impl Shard {
     }
 
     fn find_or_found_share(&mut self, call: &ShareHeartbeatCall) -> Result<ShareUndo, Refusal> {
-        let id = &call.request.group_id;
+        self.share_group(&call.request.group_id, call.request.member_epoch == JOIN_EPOCH)
+    }
+
+    /// The share group of that id, which is made if there is no group and it may be `founded`.
+    fn share_group(&mut self, id: &Str, founded: bool) -> Result<ShareUndo, Refusal> {
         let mut undo = ShareUndo { group: id.detach(), changes: Vec::new(), created: false };
         if self.shares.contains_key(id) {
             return Ok(undo);
         }
         let is_other = self.groups.contains_key(id) || self.consumers.contains_key(id);
-        if is_other || call.request.member_epoch != JOIN_EPOCH {
+        if is_other || !founded {
             let message = self.no_share_group(id);
             return Err(Refusal::new(ErrorCode::GROUP_ID_NOT_FOUND, message));
         }
@@ -164,22 +168,24 @@ impl Shard {
         self.store_share(unchanged(&outcome.group), edit, None);
     }
 
-    /// A person wants share-partitions to begin elsewhere, or topics to be forgotten.
+    /// A person wants share-partitions to begin elsewhere, or topics to be forgotten. As in Kafka
+    /// one says where a group begins before it has ever had a member.
     pub(super) fn begin_share_task(&mut self, token: Token, id: &Str, task: &ShareTask) {
         let image = Arc::clone(&self.image);
-        let Some(group) = self.shares.get_mut(id) else {
-            let message = Str::from(self.no_share_group(id));
-            let refused = Err((ErrorCode::GROUP_ID_NOT_FOUND, message));
-            return self.desk.reply(token, Reply::ShareTask(refused));
-        };
+        let founded = matches!(task, ShareTask::Alter(topics) if !topics.is_empty());
         let mut edit = Edit::default();
-        match group.begin_task(task, &image, &mut edit) {
-            Ok(epoch) => {
+        let begun = self.share_group(id, founded).and_then(|undo| {
+            let group = self.shares.get_mut(id).expect("the group was just found");
+            Ok((undo, group.begin_task(task, &image, &mut edit)?))
+        });
+        match begun {
+            Ok((undo, epoch)) => {
                 let reply = Reply::ShareTask(Ok(epoch));
-                self.store_share(unchanged(id), edit, Some((token, reply)));
+                self.store_share(undo, edit, Some((token, reply)));
             }
+            // Only one that was there before refuses.
             Err(refusal) => {
-                let refused = Err((refusal.code, Str::from(refusal.message)));
+                let refused = Err((refusal.code, Some(Str::from(refusal.message))));
                 self.desk.reply(token, Reply::ShareTask(refused));
             }
         }

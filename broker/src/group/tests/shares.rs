@@ -224,6 +224,26 @@ fn a_group_without_members_goes_on_elsewhere_or_forgets_topics() {
 }
 
 #[test]
+fn a_group_may_be_told_where_to_begin_before_it_has_members() {
+    let mut world = world();
+    let alter = ShareTask::Alter(BTreeMap::from([(Topics::id(0), BTreeSet::from([1, 2]))]));
+    world.refuses = Some(ErrorCode::NOT_COORDINATOR);
+    task(&mut world, alter.clone()).expect_err("the log refuses it");
+    assert_eq!(world.shard.group_count(), 0, "it never happened");
+    world.refuses = None;
+    let nowhere = task(&mut world, ShareTask::Alter(BTreeMap::new()));
+    assert_eq!(nowhere.expect_err("there is nothing to begin").0, ErrorCode::GROUP_ID_NOT_FOUND);
+    task(&mut world, alter.clone()).expect("it is made");
+    world.fail_over();
+    assert_eq!(known(&world), [1, 2]);
+    assert_eq!(world.shard.describe_share_group(&GROUP.into()).group_state.as_str(), "Empty");
+    let mut other = self::world();
+    other.commit(commit_of("", -1, "orders-0", 1));
+    let refused = task(&mut other, alter).expect_err("it is no share group");
+    assert_eq!(refused.0, ErrorCode::GROUP_ID_NOT_FOUND);
+}
+
+#[test]
 fn topics_that_are_gone_are_forgotten() {
     let mut world = world();
     beat(&mut world, joining("a"));

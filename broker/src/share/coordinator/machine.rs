@@ -142,9 +142,9 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// What a person is told.
-    pub fn text(&self) -> Str {
-        self.message.map_or_else(|| Str::from(self.code.to_string()), Str::from_static)
+    /// What a person is told beyond the code; clients have their own words for codes.
+    pub fn text(&self) -> Option<Str> {
+        self.message.map(Str::from_static)
     }
 }
 
@@ -267,12 +267,14 @@ impl ShareStates {
         if known.is_some_and(|known| new.state_epoch != -1 && known.state_epoch > new.state_epoch) {
             return self.reply(token, Err(ErrorCode::FENCED_STATE_EPOCH.into()));
         }
+        // Of what begins at a known place nothing is done with yet.
+        let complete = if new.start_offset == -1 { new.delivery_complete_count } else { 0 };
         let state = KnownState {
             snapshot_epoch: known.map_or(0, |known| known.snapshot_epoch + 1),
             state_epoch: new.state_epoch,
             leader_epoch: known.map_or(0, |known| known.leader_epoch),
             start_offset: new.start_offset,
-            delivery_complete_count: new.delivery_complete_count,
+            delivery_complete_count: complete,
             created: self.now.wall,
             batches: Vec::new(),
             updates: 0,
