@@ -146,9 +146,8 @@ async fn live(values: Values) -> Result<(), RunError> {
     );
     let control =
         Control::start(settings, Arc::clone(&life), stop.clone()).map_err(RunError::Control)?;
-    let coordinators = Arc::clone(&control.coordinators);
     let (groups, shares) = groups::assemble(id, &config, &partitions, &cluster);
-    let controller: Arc<dyn Controller> = Arc::new(Arc::clone(&coordinators));
+    let controller: Arc<dyn Controller> = Arc::new(Arc::clone(&control.coordinators));
     let (transactions, gate) =
         transactions::assemble(id, &config, &partitions, &cluster, &controller);
     let broker = Arc::new(Broker {
@@ -162,7 +161,7 @@ async fn live(values: Values) -> Result<(), RunError> {
         transactions: Arc::new(transactions),
         controller,
         shares,
-        coordinators,
+        coordinators: Arc::clone(&control.coordinators),
         life,
         creating: Default::default(),
         stop: stop.clone(),

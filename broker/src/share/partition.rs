@@ -16,7 +16,6 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot};
-use tokio::task::AbortHandle;
 use tokio::time::Instant;
 use vltava_config::group::share::{ShareReset, ShareSettings};
 use vltava_wire::records::share_state::StateBatch as StoredBatch;
@@ -54,7 +53,13 @@ pub struct Led {
 enum State {
     Loading,
     Active(Box<Active>),
-    Closed(Refusal),
+    Closed(Closed),
+}
+
+struct Closed {
+    refusal: Refusal,
+    /// The write that was under way, and who waits for it.
+    under_way: Option<(u64, Vec<oneshot::Sender<Acknowledged>>)>,
 }
 
 struct Active {
@@ -80,7 +85,6 @@ pub struct Driver {
     timer: Notify,
     /// Who waits for records to be free.
     fetches: Mutex<Vec<Wake>>,
-    tasks: Mutex<Vec<AbortHandle>>,
     runtime: Handle,
 }
 
@@ -105,35 +109,44 @@ impl Driver {
             news: Notify::new(),
             timer: Notify::new(),
             fetches: Mutex::default(),
-            tasks: Mutex::default(),
             runtime,
         });
-        driver.spawn(driver.clone().run());
+        driver.runtime.spawn(driver.clone().run());
         driver
     }
 
-    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        self.tasks.lock().push(self.runtime.spawn(task).abort_handle());
-    }
-
-    /// Stops; who waits is told the code.
+    /// Stops; who waits is told the code. But what is being stored is stored or fenced by the share
+    /// coordinator, whoever leads by now: who waits for that is told which.
     pub fn close(&self, code: ErrorCode) {
         let refusal = Refusal::from(code);
-        let state = std::mem::replace(&mut *self.state.lock(), State::Closed(refusal));
-        if let State::Active(active) = state {
-            for waiter in active.waiting.into_values().flatten() {
-                // One who does not wait any more has closed the connection.
-                waiter.send(Err(refusal)).ok();
-            }
+        let mut waiting = HashMap::new();
+        {
+            let mut state = self.state.lock();
+            let under_way = match &mut *state {
+                State::Loading => None,
+                State::Active(active) => {
+                    waiting = std::mem::take(&mut active.waiting);
+                    let number = active.machine.writing();
+                    number.and_then(|number| Some((number, waiting.remove(&number)?)))
+                }
+                State::Closed(closed) => closed.under_way.take(),
+            };
+            *state = State::Closed(Closed { refusal, under_way });
         }
-        self.tasks.lock().drain(..).for_each(|task| task.abort());
+        for waiter in waiting.into_values().flatten() {
+            // One who does not wait any more has closed the connection.
+            waiter.send(Err(refusal)).ok();
+        }
+        // The tasks find out that there is nothing left to do.
+        self.news.notify_one();
+        self.timer.notify_one();
         self.wake_fetches();
     }
 
     /// Why it gives nothing out any more, if it does not.
     pub fn closed(&self) -> Option<Refusal> {
         match &*self.state.lock() {
-            State::Closed(refusal) => Some(*refusal),
+            State::Closed(closed) => Some(closed.refusal),
             _ => None,
         }
     }
@@ -175,7 +188,7 @@ impl Driver {
         let outcome = match &mut *self.state.lock() {
             State::Active(active) => change(active),
             State::Loading => return Err(ErrorCode::COORDINATOR_LOAD_IN_PROGRESS.into()),
-            State::Closed(refusal) => return Err(*refusal),
+            State::Closed(closed) => return Err(closed.refusal),
         };
         self.news.notify_one();
         self.timer.notify_one();
@@ -260,7 +273,7 @@ impl Driver {
             *state = State::Active(Box::new(Active { machine, waiting: HashMap::new() }));
         }
         self.wake_fetches();
-        self.spawn(self.clone().wait_for_time());
+        self.runtime.spawn(self.clone().wait_for_time());
         self.store_what_changes().await;
     }
 
@@ -348,7 +361,11 @@ impl Driver {
                 active.machine.end_write(number, outcome.is_ok());
                 active.waiting.remove(&number).unwrap_or_default()
             }
-            _ => return,
+            State::Closed(closed) => match closed.under_way.take() {
+                Some((under_way, waiting)) if under_way == number => waiting,
+                _ => return,
+            },
+            State::Loading => return,
         };
         for waiter in waiting {
             waiter.send(outcome).ok();

@@ -416,6 +416,11 @@ impl SharePartition {
         Some(Write { number, state_epoch: self.state_epoch, start, complete, batches })
     }
 
+    /// The number of the write under way.
+    pub fn writing(&self) -> Option<u64> {
+        self.writing
+    }
+
     /// Whether a write is under way, or there is something to store.
     pub fn is_busy(&self) -> bool {
         let changed = |span: &Span| {
