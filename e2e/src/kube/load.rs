@@ -18,8 +18,8 @@ static NEXT_ID: AtomicU32 = AtomicU32::new(1);
 /// How long the first record may take.
 const FIRST: Duration = Duration::from_secs(90);
 /// How long more records may take: librdkafka waits 30 s for an answer that does not come any more,
-/// as much for a connection to a pod that is gone, and up to 15 s before it connects anew. Scenarios
-/// that promise less hold the longest gap against it.
+/// as much for a connection to a pod that is gone, and up to 15 s before it connects anew.
+/// Scenarios that promise less hold the longest gap against it.
 const MORE: Duration = Duration::from_secs(120);
 
 /// Producers at work.
