@@ -204,6 +204,24 @@ impl Cluster {
             name.map(str::to_owned).ok_or(text.clone())
         })
     }
+
+    /// Copies the nodes' logs into a folder of that name under the system's temporary one, and says
+    /// where they are.
+    pub fn keep_logs(&self, name: &str) -> String {
+        let folder = std::env::temp_dir().join(name);
+        let copied = std::fs::create_dir_all(&folder).and_then(|()| {
+            for node in self.nodes().unwrap_or_default() {
+                if let Ok(text) = self.vltava(&["logs", &node.name]) {
+                    std::fs::write(folder.join(format!("{}.log", node.name)), text)?;
+                }
+            }
+            Ok(())
+        });
+        match copied {
+            Ok(()) => format!("the nodes' logs are in {}", folder.display()),
+            Err(error) => format!("the nodes' logs cannot be kept: {error}"),
+        }
+    }
 }
 
 impl Drop for Cluster {

@@ -14,6 +14,7 @@ pub mod conformance;
 pub mod consumers;
 pub mod faults;
 mod feed;
+pub mod histories;
 pub mod java;
 pub mod kafka;
 pub mod kube;

@@ -2,26 +2,32 @@
 //! what is committed saw just that.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use rdkafka::config::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
 use rdkafka::error::KafkaError;
-use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
+use rdkafka::producer::{
+    BaseRecord, DefaultProducerContext, Producer, ProducerContext, ThreadedProducer,
+};
 use rdkafka::{Message, Offset, TopicPartitionList};
 
 use crate::Outcome;
+
+mod settled;
+
+pub use settled::settled;
 
 /// Its delivery reports are polled for in a thread of its own.
 type Client = ThreadedProducer<DefaultProducerContext>;
 
 /// How long one step of a transaction may take before it is tried again.
-const STEP: Duration = Duration::from_secs(20);
+pub(crate) const STEP: Duration = Duration::from_secs(20);
 
 /// How a transaction ended, as its producer was told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,14 +58,19 @@ fn failed(error: impl std::fmt::Display) -> String {
 }
 
 /// A transactional producer that has taken over its id; `None` if it is to stop first.
-fn producer(bootstrap: &str, id: &str, stop: &AtomicBool) -> Outcome<Option<Client>> {
+pub(crate) fn producer<C: ProducerContext + 'static>(
+    bootstrap: &str,
+    id: &str,
+    stop: &AtomicBool,
+    context: impl Fn() -> C,
+) -> Outcome<Option<ThreadedProducer<C>>> {
     while !stop.load(Ordering::Acquire) {
-        let producer: Client = ClientConfig::new()
+        let producer: ThreadedProducer<C> = ClientConfig::new()
             .set("bootstrap.servers", bootstrap)
             .set("transactional.id", id)
             .set("transaction.timeout.ms", "15000")
             .set("linger.ms", "5")
-            .create()
+            .create_with_context(context())
             .map_err(failed)?;
         if producer.init_transactions(STEP).is_ok() {
             return Ok(Some(producer));
@@ -69,7 +80,7 @@ fn producer(bootstrap: &str, id: &str, stop: &AtomicBool) -> Outcome<Option<Clie
 }
 
 /// Tries a step until it succeeds or will not by trying again.
-fn step(mut step: impl FnMut() -> Result<(), KafkaError>) -> Result<(), KafkaError> {
+pub(crate) fn step(mut step: impl FnMut() -> Result<(), KafkaError>) -> Result<(), KafkaError> {
     loop {
         match step() {
             Err(KafkaError::Transaction(error)) if error.is_retriable() => {}
@@ -78,8 +89,33 @@ fn step(mut step: impl FnMut() -> Result<(), KafkaError>) -> Result<(), KafkaErr
     }
 }
 
+/// Commits offsets within a transaction. One call goes to a thread of its own, and is left there if
+/// it does not come back: librdkafka 2.12 waits forever for a group's coordinator that left the
+/// metadata while it was asked for (it waits for the connection of a broker that it has given up).
+///
+/// # Errors
+/// If they are not committed, which leaves the transaction to be aborted.
+pub(crate) fn send_offsets<C: ProducerContext + 'static>(
+    producer: &ThreadedProducer<C>,
+    offsets: TopicPartitionList,
+    member: ConsumerGroupMetadata,
+) -> Outcome {
+    let (done, outcome) = mpsc::channel();
+    let producer = producer.clone();
+    std::thread::spawn(move || {
+        let sent = step(|| producer.send_offsets_to_transaction(&offsets, &member, STEP));
+        drop(producer);
+        // Who has given up hears of it no more.
+        let _ = done.send(sent.map_err(failed));
+    });
+    outcome.recv_timeout(STEP * 3).map_err(failed)?
+}
+
 /// Ends a transaction; says how it ended, and whether the producer can go on.
-fn end(producer: &Client, commits: bool) -> (End, bool) {
+pub(crate) fn end<C: ProducerContext + 'static>(
+    producer: &ThreadedProducer<C>,
+    commits: bool,
+) -> (End, bool) {
     if commits {
         match step(|| producer.commit_transaction(STEP)) {
             Ok(()) => return (End::Committed, true),
@@ -130,7 +166,7 @@ fn write(
     let mut random = StdRng::seed_from_u64(seed ^ u64::from(worker));
     let mut done: Vec<Transaction> = Vec::new();
     let id = format!("writer-{worker}");
-    while let Some(producer) = producer(bootstrap, &id, stop)? {
+    while let Some(producer) = producer(bootstrap, &id, stop, || DefaultProducerContext)? {
         loop {
             let number = done.len() as u64;
             let records = random.random_range(1..6);
@@ -196,7 +232,7 @@ impl Copier {
 fn copy(bootstrap: &str, from: &str, to: &str, number: u32, stop: &AtomicBool) -> Outcome<u64> {
     let mut committed = 0;
     let id = format!("copier-{number}");
-    while let Some(producer) = producer(bootstrap, &id, stop)? {
+    while let Some(producer) = producer(bootstrap, &id, stop, || DefaultProducerContext)? {
         let consumer = reader(bootstrap, "copiers")?;
         consumer.subscribe(&[from]).map_err(failed)?;
         // After an abort the group's offsets say where to go on: a new member asks for them.
@@ -214,18 +250,18 @@ fn copy(bootstrap: &str, from: &str, to: &str, number: u32, stop: &AtomicBool) -
 }
 
 /// One transaction; says whether there was anything to copy.
-fn copy_some(consumer: &BaseConsumer, producer: &Client, to: &str) -> Result<bool, KafkaError> {
+fn copy_some(consumer: &BaseConsumer, producer: &Client, to: &str) -> Outcome<bool> {
     let mut next: BTreeMap<(String, i32), i64> = BTreeMap::new();
     for _ in 0..50 {
         let wait = if next.is_empty() { 200 } else { 5 };
         let Some(polled) = consumer.poll(Duration::from_millis(wait)) else { break };
         let Ok(message) = polled else { continue };
         if next.is_empty() {
-            producer.begin_transaction()?;
+            producer.begin_transaction().map_err(failed)?;
         }
         let payload = message.payload().unwrap_or_default();
         let record = BaseRecord::<[u8], [u8]>::to(to).key(payload).payload(payload);
-        producer.send(record).map_err(|(error, _)| error)?;
+        producer.send(record).map_err(|(error, _)| failed(error))?;
         next.insert((message.topic().to_owned(), message.partition()), message.offset() + 1);
     }
     if next.is_empty() {
@@ -233,11 +269,11 @@ fn copy_some(consumer: &BaseConsumer, producer: &Client, to: &str) -> Result<boo
     }
     let mut offsets = TopicPartitionList::new();
     for ((topic, partition), offset) in &next {
-        offsets.add_partition_offset(topic, *partition, Offset::Offset(*offset))?;
+        offsets.add_partition_offset(topic, *partition, Offset::Offset(*offset)).map_err(failed)?;
     }
-    let member = consumer.group_metadata().ok_or(KafkaError::Canceled)?;
-    step(|| producer.send_offsets_to_transaction(&offsets, &member, STEP))?;
-    step(|| producer.commit_transaction(STEP))?;
+    let member = consumer.group_metadata().ok_or("no member")?;
+    send_offsets(producer, offsets, member)?;
+    step(|| producer.commit_transaction(STEP)).map_err(failed)?;
     Ok(true)
 }
 

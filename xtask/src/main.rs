@@ -30,6 +30,8 @@ enum Command {
     Simulate(PassedOn),
     /// Kills and pauses nodes of a real cluster under load, then checks every record.
     Chaos(PassedOn),
+    /// Checks what random clients, transactional and plain, did and saw while nodes die or pause.
+    Histories(PassedOn),
     /// Tries bad input, full disks, idle crowds and the other checks of a running cluster.
     Spine(PassedOn),
     /// Measures Vltava, and Apache Kafka beside it: `--peer kafka`, `--scenario NAME`, `--list`.
@@ -69,6 +71,7 @@ fn main() -> ExitCode {
         Command::Test(options) => test::run(&options),
         Command::Simulate(passed) => simulate(&passed.rest),
         Command::Chaos(passed) => chaos(&passed.rest),
+        Command::Histories(passed) => e2e("histories", &passed.rest),
         Command::Spine(passed) => e2e("spine", &passed.rest),
         Command::Clients(passed) => e2e("clients", &passed.rest),
         Command::Conformance(passed) => conformance(&passed.rest),

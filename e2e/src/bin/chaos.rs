@@ -12,11 +12,10 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use rand::rngs::StdRng;
-use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
-use rustix::process::Signal;
 use vltava_e2e::cluster::{Cluster, Shape};
 use vltava_e2e::consumers::Group;
+use vltava_e2e::faults::Fault;
 use vltava_e2e::power::{self, DiskKind, Settings};
 use vltava_e2e::producers::{Load, Options, Report};
 use vltava_e2e::{Outcome, check, faults, until};
@@ -53,16 +52,6 @@ struct Cli {
     /// Keep the data folder here instead of a temporary one.
     #[arg(long)]
     folder: Option<PathBuf>,
-}
-
-/// What a round does to the cluster.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fault {
-    Kill,
-    Pause,
-    KillTwo,
-    KillBoth,
-    KillAll,
 }
 
 const TOPIC: &str = "chaos";
@@ -135,7 +124,7 @@ fn run(cli: &Cli, seed: u64) -> Outcome {
     let verdict =
         rounds.and_then(|()| finish(&cluster, loads, group)).and_then(|()| gaps.verdict());
     if verdict.is_err() {
-        keep_logs(&cluster, seed);
+        eprintln!("chaos: {}", cluster.keep_logs(&format!("vltava-chaos-{seed}")));
     }
     verdict
 }
@@ -151,22 +140,13 @@ fn rounds(
     let mut is_whole = true;
     for round in 1..=count {
         loads.iter().for_each(Load::reset_gap);
-        let (fault, nodes) = choose(cluster, random)?;
+        let (fault, nodes) = faults::choose(cluster, random)?;
         let at = start.elapsed().as_secs_f64();
         println!("{at:7.1} s  round {round}: {fault:?} {}", nodes.join(" "));
         let begun = Instant::now();
-        let signal = if fault == Fault::Pause { Signal::STOP } else { Signal::KILL };
-        for node in &nodes {
-            faults::signal_node(cluster, node, signal)?;
-        }
+        faults::begin(cluster, fault, &nodes)?;
         std::thread::sleep(Duration::from_millis(random.random_range(500..4000)));
-        if fault == Fault::Pause {
-            for node in &nodes {
-                faults::signal_node(cluster, node, Signal::CONT)?;
-            }
-        } else {
-            cluster.start_all()?;
-        }
+        faults::end(cluster, fault, &nodes)?;
         let away = begun.elapsed();
         let allowed = gaps.allowed(fault, is_whole, away);
         // Sometimes the next fault comes while the cluster still heals.
@@ -250,28 +230,6 @@ impl Gaps {
     }
 }
 
-fn choose(cluster: &Cluster, random: &mut StdRng) -> Outcome<(Fault, Vec<String>)> {
-    let names = |role: &str| -> Outcome<Vec<String>> {
-        let nodes = cluster.nodes()?;
-        Ok(nodes.into_iter().filter(|node| node.role == role).map(|node| node.name).collect())
-    };
-    let (brokers, coordinators) = (names("broker")?, names("coordinator")?);
-    let mut pick = |from: &[String], count: usize| -> Vec<String> {
-        from.choose_multiple(random, count).cloned().collect()
-    };
-    let one_broker = pick(&brokers, 1);
-    let one_coordinator = pick(&coordinators, 1);
-    let two = pick(&brokers, 2);
-    let either = if random.random_bool(0.7) { one_broker.clone() } else { one_coordinator.clone() };
-    Ok(match random.random_range(0..10) {
-        0..=3 => (Fault::Kill, either),
-        4..=5 => (Fault::Pause, either),
-        6..=7 => (Fault::KillBoth, [one_broker, one_coordinator].concat()),
-        8 => (Fault::KillTwo, two),
-        _ => (Fault::KillAll, [brokers, coordinators].concat()),
-    })
-}
-
 fn finish(cluster: &Cluster, loads: Vec<Load>, group: Group) -> Outcome {
     check::isr_whole(cluster, BROKERS, Duration::from_secs(60))?;
     let mut report = Report::default();
@@ -298,21 +256,4 @@ fn finish(cluster: &Cluster, loads: Vec<Load>, group: Group) -> Outcome {
     let processed = group.finish()?;
     println!("chaos: the group processed {processed} records, none committed ahead");
     check::metadata_equal(cluster, Duration::from_secs(30))
-}
-
-/// Copies the nodes' logs to where a person finds them.
-fn keep_logs(cluster: &Cluster, seed: u64) {
-    let folder = std::env::temp_dir().join(format!("vltava-chaos-{seed}"));
-    let copied = std::fs::create_dir_all(&folder).and_then(|()| {
-        for node in cluster.nodes().unwrap_or_default() {
-            if let Ok(text) = cluster.vltava(&["logs", &node.name]) {
-                std::fs::write(folder.join(format!("{}.log", node.name)), text)?;
-            }
-        }
-        Ok(())
-    });
-    match copied {
-        Ok(()) => eprintln!("chaos: the nodes' logs are in {}", folder.display()),
-        Err(error) => eprintln!("chaos: the nodes' logs cannot be kept: {error}"),
-    }
 }
