@@ -65,6 +65,11 @@ pub const CLIENTS: &[Client] = &[
         tools: &["java", "mvn"],
         prepare: |folders| folders.java("WithApacheJava", "consumer"),
     },
+    Client {
+        name: "kafka-streams",
+        tools: &["java", "mvn"],
+        prepare: |folders| folders.java("WordCount", "exactly_once_v2"),
+    },
 ];
 
 /// For these a library in C is compiled first, which takes minutes.
@@ -197,7 +202,7 @@ impl Folders {
     /// `mode` is the program's first argument.
     fn java(&self, class: &str, mode: &'static str) -> Outcome<Command> {
         let folder = self.programs.join("java");
-        let jars = crate::java::fetch(&folder.join("pom.xml"), "java-clients-4.2.1")?;
+        let jars = crate::java::fetch(&folder.join("pom.xml"), "java-clients-and-streams-4.2.1")?;
         let mut java = Command::new("java");
         java.args(["-Xmx384M", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp"])
             .arg(format!("{}/*", jars.display()))

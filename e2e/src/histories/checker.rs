@@ -107,8 +107,9 @@ impl fmt::Display for Counts {
         let Self { events, ok, fail, info, transactions, sent, acked, polled } = self;
         write!(
             formatter,
-            "{events} events; {} operations ({ok} ok, {fail} failed, {info} unknown), {transactions} \
-             of them transactions; {sent} records sent, {acked} acknowledged, {polled} polled",
+            "{events} events; {} operations ({ok} ok, {fail} failed, {info} unknown), \
+             {transactions} of them transactions; {sent} records sent, {acked} acknowledged, \
+             {polled} polled",
             ok + fail + info
         )
     }

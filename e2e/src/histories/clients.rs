@@ -243,7 +243,7 @@ impl Client {
         (kind, goes_on)
     }
 
-    /// Asks for a commit, and does not wait for long: another producer takes over in the midst of it.
+    /// Asks for a commit, and does not wait for long: another producer takes over in its midst.
     fn commit_impatiently(&mut self, sender: &Sender) -> (Kind, bool) {
         let patience = Duration::from_millis(self.random.random_range(1..30));
         let flushed = sender.flush(STEP);
