@@ -1,4 +1,5 @@
-//! Latencies: of a produce at a steady rate, of one record in flight, and from end to end.
+//! Latencies: of a produce at a steady rate, of one record in flight, of transactions, and from end
+//! to end.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -140,6 +141,51 @@ pub fn serial(bootstrap: &str, topic: &str, size: usize, lasts: Duration) -> Out
         number += 1;
         if start.elapsed() > warm_up {
             latencies.push(sent.elapsed().as_secs_f64() * 1000.0);
+        }
+    }
+    Ok(latencies)
+}
+
+/// One transaction after another of one record each, from its begin to the answer to its commit.
+/// Where the markers of the one before are not all written yet, librdkafka waits 20 ms and asks
+/// again: that is part of it.
+///
+/// # Errors
+/// If one was not committed.
+pub fn transactions(
+    bootstrap: &str,
+    topic: &str,
+    size: usize,
+    lasts: Duration,
+) -> Outcome<Vec<f64>> {
+    let failed = |what: &str, error: KafkaError| format!("{what}: {error}");
+    let (bell, rung) = mpsc::channel();
+    let producer: ThreadedProducer<Bell> = client::config(bootstrap, SETTINGS)
+        .set("transactional.id", topic)
+        .create_with_context(Bell(bell))
+        .map_err(|error| failed("a producer", error))?;
+    producer.init_transactions(FLUSH_MAX).map_err(|error| failed("init", error))?;
+    let values = Values::new(size, false);
+    let mut latencies = Vec::new();
+    let warm_up = lasts / 10;
+    let start = Instant::now();
+    let mut number = 0;
+    while start.elapsed() < lasts + warm_up {
+        let begun = Instant::now();
+        producer.begin_transaction().map_err(|error| failed("begin", error))?;
+        let record = BaseRecord::<(), [u8]>::to(topic).partition(0).payload(values.get(number));
+        producer.send(record).map_err(|(error, _)| failed("send", error))?;
+        // A commit flushes first, and a flush of rust-rdkafka that finds something in flight waits
+        // 100 ms at once.
+        let acknowledged = rung.recv_timeout(FLUSH_MAX).map_err(|error| error.to_string())?;
+        acknowledged.map_err(|error| failed("a record was not acknowledged", error))?;
+        while producer.in_flight_count() > 0 {
+            std::thread::yield_now();
+        }
+        producer.commit_transaction(FLUSH_MAX).map_err(|error| failed("commit", error))?;
+        number += 1;
+        if start.elapsed() > warm_up {
+            latencies.push(begun.elapsed().as_secs_f64() * 1000.0);
         }
     }
     Ok(latencies)

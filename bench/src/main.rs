@@ -64,7 +64,7 @@ struct Cli {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     if cli.list {
-        SCENARIOS.iter().for_each(|it| println!("{:<4}{:<20}{}", it.number, it.name, it.title));
+        SCENARIOS.iter().for_each(|it| println!("{:<4}{:<23}{}", it.number, it.name, it.title));
         return ExitCode::SUCCESS;
     }
     match run(&cli) {

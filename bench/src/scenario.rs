@@ -76,6 +76,11 @@ pub const SCENARIOS: &[Scenario] = &[
             many::small,
         )
     },
+    Scenario {
+        subjects: AS_THEY_COME,
+        headline: P50,
+        ..row("15a", "transaction", "begin, one record of 1 KiB, commit", latencies::transaction)
+    },
     row("7", "large", "records of 1 MB", throughput::large),
     row("8a", "lz4", "text compressed by lz4, produced and consumed", throughput::lz4),
     row("8b", "zstd", "text compressed by zstd, produced and consumed", throughput::zstd),
@@ -144,6 +149,17 @@ pub const SCENARIOS: &[Scenario] = &[
             "latency-replicated",
             "produce at 1,000 records/s, 3 brokers, RF 3",
             latencies::produce_replicated,
+        )
+    },
+    Scenario {
+        brokers: 3,
+        subjects: AS_THEY_COME,
+        headline: P50,
+        ..row(
+            "15b",
+            "transaction-replicated",
+            "begin, one record of 1 KiB, commit; 3 brokers, RF 3, min ISR 2",
+            latencies::transaction,
         )
     },
     Scenario {

@@ -278,6 +278,8 @@ fn manifest_text(shape: &Shape, ports: &[u16]) -> String {
         ("min.insync.replicas".to_owned(), shape.brokers.min(2).to_string()),
         ("default.replication.factor".to_owned(), shape.brokers.min(3).to_string()),
         ("offsets.topic.replication.factor".to_owned(), shape.brokers.min(3).to_string()),
+        ("transaction.state.log.replication.factor".to_owned(), shape.brokers.min(3).to_string()),
+        ("transaction.state.log.min.isr".to_owned(), shape.brokers.min(2).to_string()),
         ("broker.session.timeout.ms".to_owned(), "3000".to_owned()),
         ("broker.heartbeat.interval.ms".to_owned(), "500".to_owned()),
     ];

@@ -149,13 +149,10 @@ pub fn run_planted(name: &str, seed: u64) -> Outcome {
 }
 
 fn cluster(folder: &Path, topics: &[String]) -> Outcome<Cluster> {
-    let keys = [
-        ("transaction.state.log.replication.factor", "3"),
-        ("group.initial.rebalance.delay.ms", "0"),
-    ];
+    let eager = ("group.initial.rebalance.delay.ms".to_owned(), "0".to_owned());
     let shape = Shape {
         topics: topics.iter().map(|name| (name.clone(), PARTITIONS, 3)).collect(),
-        config: keys.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect(),
+        config: vec![eager],
         ..Shape::default()
     };
     Cluster::up(folder, &shape)

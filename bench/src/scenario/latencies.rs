@@ -2,7 +2,7 @@
 
 use vltava_e2e::Outcome;
 
-use crate::figure::{RATE, Sample, percentiles};
+use crate::figure::{Figure, RATE, Sample, percentiles};
 use crate::ground::Ground;
 use crate::latency::{self, Pace};
 use crate::meter::Meter;
@@ -10,6 +10,7 @@ use crate::subject::Subject;
 
 const PARTITIONS: i32 = 6;
 const SIZE: usize = 1024;
+const TRANSACTIONS: Figure = Figure::yield_of("transactions/s");
 
 pub(super) fn produce(ground: &mut Ground, subject: Subject, _: usize) -> Outcome<Sample> {
     paced(ground, subject, 5000)
@@ -60,4 +61,18 @@ pub(super) fn serial(ground: &mut Ground, subject: Subject, _: usize) -> Outcome
     let records = latencies.len() as f64;
     let rate = Sample::of([(RATE, records / lasts.as_secs_f64())]);
     Ok(rate.and(percentiles(latencies)).and(spent.per_record(records)))
+}
+
+/// The log of the coordinator's decisions is synced as each system comes: ours is.
+pub(super) fn transaction(ground: &mut Ground, subject: Subject, _: usize) -> Outcome<Sample> {
+    let topic = ground.new_topic(subject, 1)?;
+    let bootstrap = ground.bootstrap(subject.side)?;
+    let lasts = ground.scale.paced;
+    let meter = Meter::start(ground.pids(subject.side)?)?;
+    let latencies = latency::transactions(&bootstrap, &topic, SIZE, lasts)?;
+    let spent = meter.stop()?;
+    ground.remove_topic(subject, &topic)?;
+    let count = latencies.len() as f64;
+    let rate = Sample::of([(TRANSACTIONS, count / lasts.as_secs_f64())]);
+    Ok(rate.and(percentiles(latencies)).and(spent.per_record(count)))
 }

@@ -14,7 +14,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::history::{Kind, Operation, Polled, Recorder, Step, UNTOLD};
 use super::planted::{Plant, elsewhere};
 use super::reader::Reader;
-use super::sender::{Acks, Sender};
+use super::sender::{Acks, Sender, wait_for};
 use crate::Outcome;
 use crate::transactions::{self, End, STEP};
 
@@ -135,6 +135,7 @@ impl Client {
         for step in &steps {
             self.hand_over(&sender, step);
         }
+        wait_for(&sender, steps.len(), ACKED);
         let flushed = sender.flush(ACKED);
         sender.context().fill(&mut steps);
         let is_acked = |step: &Step| matches!(step, Step::Send { ack: Some(_), .. });
@@ -215,6 +216,8 @@ impl Client {
                 None => steps.extend(self.reader.poll(20, &mut self.random)?),
             }
         }
+        let is_sent = |step: &&Step| matches!(step, Step::Send { .. });
+        wait_for(&sender, steps.iter().filter(is_sent).count(), STEP);
         let (kind, goes_on) = self.end(&sender, Ok(()));
         sender.context().fill(&mut steps);
         self.note(kind, Operation::Transaction { consumes: false, steps });

@@ -25,11 +25,8 @@ pub(super) fn run() -> Outcome<String> {
 fn tried(seed: u64) -> Outcome<String> {
     let folder = super::folder()?;
     let topic = |name: &str| (name.to_owned(), PARTITIONS, 3);
-    let shape = Shape {
-        topics: vec![topic(WRITTEN), topic(SOURCE), topic(COPIED)],
-        config: vec![("transaction.state.log.replication.factor".to_owned(), "3".to_owned())],
-        ..Shape::default()
-    };
+    let shape =
+        Shape { topics: vec![topic(WRITTEN), topic(SOURCE), topic(COPIED)], ..Shape::default() };
     let cluster = Cluster::up(folder.path(), &shape)?;
     let bootstrap = cluster.bootstrap();
     let along = Reader::start(bootstrap.clone(), WRITTEN, PARTITIONS);
