@@ -80,7 +80,6 @@ pub fn run(settings: &Settings) -> Outcome {
     let cluster = cluster(folder.path(), &names)?;
     let mut longest = Counts::default();
     for (topic, seed) in names.iter().zip(settings.seed..) {
-        println!("{topic}: seed {seed}");
         let history = made(&cluster, topic, seed, settings.lasts, None);
         let verdict = history.and_then(|history| {
             let kept = settings.folder.as_ref().map(|it| it.join(format!("{topic}.jsonl")));
@@ -188,6 +187,9 @@ fn made(
         values: 0.into(),
         stop: false.into(),
     });
+    if planted.is_none() {
+        println!("{topic}: seed {seed}, groups by the {} protocol", world.protocol());
+    }
     let is_group = |role: &Role| matches!(role, Role::Member | Role::Processor);
     let clients: Vec<_> = (1..)
         .zip(ROLES)

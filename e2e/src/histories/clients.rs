@@ -55,6 +55,11 @@ impl World {
         self.planted == Some(plant)
     }
 
+    /// The protocol of the groups: that of KIP-848 with every second seed.
+    pub(super) fn protocol(&self) -> &'static str {
+        if self.seed.is_multiple_of(2) { "classic" } else { "consumer" }
+    }
+
     /// The first partition that anybody reads.
     pub(super) fn first_read(&self) -> i32 {
         i32::from(self.has(Plant::Unread))

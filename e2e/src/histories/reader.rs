@@ -64,13 +64,19 @@ impl Reader {
             Some(Plant::Uncommitted) => "read_uncommitted",
             _ => "read_committed",
         };
-        ClientConfig::new()
+        let mut config = ClientConfig::new();
+        config
             .set("bootstrap.servers", &self.world.bootstrap)
             .set("group.id", format!("{}-{group}", self.world.topic))
+            .set("group.protocol", self.world.protocol())
             .set("isolation.level", isolation)
             .set("enable.auto.commit", "false")
-            .set("auto.offset.reset", "earliest")
-            .set("session.timeout.ms", "6000")
+            .set("auto.offset.reset", "earliest");
+        if self.world.protocol() == "classic" {
+            // By the other protocol it is the group's to say.
+            config.set("session.timeout.ms", "6000");
+        }
+        config
             .create_with_context(Assignments(Arc::clone(&self.assignments)))
             .map_err(|error| error.to_string())
     }
