@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI16, Ordering};
 
 use futures::future::BoxFuture;
-use vltava_metadata::Image;
+use vltava_metadata::{Image, TRANSACTION_VERSION};
 use vltava_wire::compression::Compression;
 use vltava_wire::messages::ListTransactionsResponse;
 use vltava_wire::messages::describe_transactions::TransactionState;
@@ -22,9 +22,6 @@ use crate::metadata::topic;
 use crate::partition::surroundings::wall_clock_ms;
 use crate::shard::log::StateLog;
 use crate::shard::{Answer, Driver, Setup, Shards};
-
-/// The feature that says how transactions are kept (KIP-890).
-pub const TRANSACTION_VERSION: &str = "transaction.version";
 
 /// Where producer ids come from.
 pub trait ProducerIdSource: Send + Sync + 'static {
@@ -105,7 +102,7 @@ impl TxnService {
     /// now, and gives up others. The partitions must have followed the same image before. Must be
     /// called within a tokio runtime.
     pub fn follow(&self, image: &Image, me: NodeId) {
-        self.set_level(image.features().get(TRANSACTION_VERSION).copied().unwrap_or(0));
+        self.set_level(image.feature_level(TRANSACTION_VERSION));
         self.shards.follow(image, me);
     }
 

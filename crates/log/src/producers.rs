@@ -402,7 +402,10 @@ impl Producers {
     pub(crate) fn commit(&mut self, staged: Staged) -> Vec<AbortedTransaction> {
         for entry in staged.entries {
             // With a first offset, or with an end, a transaction needs no guard any more.
-            self.verifications.end(entry.producer_id);
+            match entry.current_txn_first_offset {
+                Some(_) => self.verifications.begun(entry.producer_id),
+                None => self.verifications.ended(entry.producer_id, entry.epoch),
+            }
             self.entries.insert(entry.producer_id, entry);
         }
         let steps = staged.steps.into_iter();

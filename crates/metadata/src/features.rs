@@ -22,6 +22,12 @@ pub const SHARE_VERSION: &str = "share.version";
 /// The level from which on there are share groups.
 pub const SHARE_VERSION_GROUPS: i16 = 1;
 
+/// The protocol of transactions (KIP-890): level 1 has records with tagged fields, level 2 an epoch
+/// of its own for each transaction.
+pub const TRANSACTION_VERSION: &str = "transaction.version";
+/// The level of Kafka 4.2.
+pub const TRANSACTION_VERSION_MAX: i16 = 2;
+
 /// A feature with the levels that a node supports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SupportedFeature {
@@ -68,5 +74,6 @@ pub fn supported_features() -> &'static [SupportedFeature] {
             max: METADATA_VERSION_MAX,
         },
         SupportedFeature { name: SHARE_VERSION, min: 0, max: SHARE_VERSION_GROUPS },
+        SupportedFeature { name: TRANSACTION_VERSION, min: 0, max: TRANSACTION_VERSION_MAX },
     ]
 }

@@ -44,7 +44,8 @@ pub use checkpoint::{Checkpoint, CheckpointError, SnapshotId};
 pub use features::{
     GROUP_VERSION, GROUP_VERSION_CONSUMER, KRAFT_VERSION, KRAFT_VERSION_LEVEL, METADATA_VERSION,
     METADATA_VERSION_MAX, METADATA_VERSION_MIN, SHARE_VERSION, SHARE_VERSION_GROUPS,
-    SupportedFeature, founding_features, supported_features,
+    SupportedFeature, TRANSACTION_VERSION, TRANSACTION_VERSION_MAX, founding_features,
+    supported_features,
 };
 pub use image::{
     ApplyError, BrokerRegistration, ConfigMap, ConfigResource, ControllerRegistration, Endpoint,

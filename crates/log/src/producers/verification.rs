@@ -3,9 +3,13 @@
 //! batch that was long under way could begin one that nobody will ever end.
 //!
 //! Whoever asks is given a guard first, and appends with it. An append or a marker of the producer
-//! takes the guard out of force, so that a late answer lets nothing in.
+//! takes the guard out of force, so that a late answer lets nothing in. But where each transaction
+//! has an epoch of its own, its producer begins the next one as soon as it is decided how it ends:
+//! the marker, which carries the next one's epoch, then comes while that one is verified, and
+//! leaves it alone.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use vltava_wire::{ProducerEpoch, ProducerId};
 
@@ -68,25 +72,28 @@ pub struct ToVerify {
 }
 
 impl Verifications {
-    /// The guard of the producer's verification; a second one that asks meanwhile gets the same.
+    /// The guard of the producer's verification; a second one that asks meanwhile gets the same,
+    /// but for one in a later epoch, who takes the earlier one's out of force.
     pub(super) fn start(&mut self, batch: &ToVerify) -> VerificationGuard {
-        let next = &mut self.next;
-        let pending = self.pending.entry(batch.producer_id).or_insert_with(|| {
-            *next += 1;
-            Pending {
-                guard: VerificationGuard(*next),
-                since_ms: batch.now_ms,
-                lowest_sequence: batch.sequence,
-                epoch: batch.epoch,
-                bumps_epoch: batch.bumps_epoch,
+        if let Some(pending) = self.pending.get_mut(&batch.producer_id)
+            && batch.epoch <= pending.epoch
+        {
+            if batch.epoch == pending.epoch {
+                pending.lowest_sequence = pending.lowest_sequence.min(batch.sequence);
             }
-        });
-        if batch.epoch == pending.epoch {
-            pending.lowest_sequence = pending.lowest_sequence.min(batch.sequence);
-        } else if batch.epoch > pending.epoch {
-            (pending.epoch, pending.lowest_sequence) = (batch.epoch, batch.sequence);
+            return pending.guard;
         }
-        pending.guard
+        self.next += 1;
+        let guard = VerificationGuard(self.next);
+        let pending = Pending {
+            guard,
+            since_ms: batch.now_ms,
+            lowest_sequence: batch.sequence,
+            epoch: batch.epoch,
+            bumps_epoch: batch.bumps_epoch,
+        };
+        self.pending.insert(batch.producer_id, pending);
+        guard
     }
 
     /// Whether an append shows the guard that is in force.
@@ -106,9 +113,18 @@ impl Verifications {
         Some(FirstBatch { lowest_sequence, bumps_epoch })
     }
 
-    /// The producer has begun or ended its transaction.
-    pub(super) fn end(&mut self, id: ProducerId) {
+    /// The producer has begun its transaction.
+    pub(super) fn begun(&mut self, id: ProducerId) {
         self.pending.remove(&id);
+    }
+
+    /// The producer's transaction has ended, and it is in that epoch now.
+    pub(super) fn ended(&mut self, id: ProducerId, epoch: ProducerEpoch) {
+        if let Entry::Occupied(pending) = self.pending.entry(id)
+            && !(pending.get().bumps_epoch && pending.get().epoch >= epoch)
+        {
+            pending.remove();
+        }
     }
 
     /// Forgets those that were never ended.

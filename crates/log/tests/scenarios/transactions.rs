@@ -154,6 +154,26 @@ fn a_marker_ends_a_verification_that_is_under_way() {
 }
 
 #[test]
+fn a_marker_leaves_the_verification_of_the_next_transaction_alone() {
+    let mut log = log(LogConfig::default());
+    append_verified(&mut log, transactional(5, 0, 0, 1)).unwrap();
+    // The producer was told that it commits, and goes on before the marker is here.
+    let next = verify(&mut log, 1, 0).unwrap();
+    append_marker(&mut log, marker(5, 1, true, 1), 2).unwrap();
+    append_under(&mut log, next, 1, 0).unwrap();
+    append_marker(&mut log, marker(5, 2, true, 1), 2).unwrap();
+    // Nobody waits for what is fenced: neither under its own guard nor under the next one's.
+    let fenced = verify(&mut log, 2, 0).unwrap();
+    let next = verify(&mut log, 3, 0).unwrap();
+    assert_ne!(fenced, next);
+    append_marker(&mut log, marker(5, 3, false, 1), 2).unwrap();
+    for guard in [fenced, next] {
+        append_under(&mut log, guard, 2, 0).unwrap_err();
+    }
+    append_under(&mut log, next, 3, 0).unwrap();
+}
+
+#[test]
 fn a_batch_after_one_that_was_refused_waits_for_it() {
     let mut log = log(LogConfig::default());
     let guard = verify(&mut log, 0, 0).unwrap();
