@@ -60,6 +60,7 @@ impl ToErrorCode for PartitionError {
             Self::TimedOut => ErrorCode::REQUEST_TIMED_OUT,
             Self::OffsetOutOfRange { .. } => ErrorCode::OFFSET_OUT_OF_RANGE,
             Self::OffsetNotAvailable => ErrorCode::OFFSET_NOT_AVAILABLE,
+            Self::KeepsRecords => ErrorCode::POLICY_VIOLATION,
             Self::DiskFull | Self::Offline(_) | Self::Log(_) => ErrorCode::KAFKA_STORAGE_ERROR,
             Self::Append(error) => error.code(),
         }

@@ -1,7 +1,7 @@
 //! Produce (0): appends batches in the order of the connection, and answers when they are as safe
 //! as the producer wants.
 
-mod keyless;
+mod records;
 mod transaction;
 
 use std::sync::Arc;
@@ -147,9 +147,7 @@ impl Produce<'_> {
         let records = records.unwrap_or_default();
         let codec = self.check(&records)?;
         let settings = partition.settings();
-        if settings.log.compact {
-            keyless::refuse(&records, &partition.name)?;
-        }
+        let records = records::check(records, settings.log.compact, &partition.name)?;
         let batch = match settings.compression {
             Some(wanted) if wanted.codec != codec => recompress(&records, wanted)
                 .map_err(|error| Refusal::because(ErrorCode::CORRUPT_MESSAGE, error.to_string()))?
@@ -196,8 +194,7 @@ impl Produce<'_> {
         if records.is_empty() {
             return Err(invalid("a produce request holds one batch for each partition"));
         }
-        let batch = Batch::parse(records)
-            .map_err(|error| Refusal::because(ErrorCode::CORRUPT_MESSAGE, error.to_string()))?;
+        let batch = Batch::parse(records).map_err(|error| invalid(&error.to_string()))?;
         if batch.bytes.len() < records.len() {
             return Err(invalid("a produce request holds no more than one batch for a partition"));
         }

@@ -17,6 +17,10 @@ use super::{Coordinators, Life, Settings};
 const RETRY_PAUSE_FIRST: Duration = Duration::from_millis(5);
 const RETRY_PAUSE_MAX: Duration = Duration::from_millis(100);
 
+/// After how long it is told why the broker is not registered, and how often again.
+const TELL_AFTER: Duration = Duration::from_secs(3);
+const TELL_EVERY: Duration = Duration::from_secs(30);
+
 /// A listener as others reach it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Advertised {
@@ -104,11 +108,12 @@ pub(super) async fn keep_registered(
         }
     }
     let mut advertised = life.advertised.subscribe();
+    let bootstrap = super::addresses(&settings.bootstrap).join(",");
     loop {
         identity.listeners = advertised.borrow_and_update().clone();
         let failed = life.offline_directories.borrow().clone();
         identity.directories.retain(|directory| !failed.contains(directory));
-        let epoch = register(&identity, life.epoch(), coordinators, limit).await?;
+        let epoch = register(&identity, life.epoch(), coordinators, &bootstrap, limit).await?;
         let Identity { rack, listeners, .. } = &identity;
         let (rack, listeners) = (rack.as_deref().unwrap_or("none"), names(listeners));
         tracing::info!(%epoch, rack, listeners, "registered");
@@ -158,11 +163,13 @@ async fn register(
     identity: &Identity,
     previous: BrokerEpoch,
     coordinators: &Coordinators,
+    bootstrap: &str,
     limit: Option<Duration>,
 ) -> Result<BrokerEpoch, RegistrationError> {
     let start = Instant::now();
     let request = request(identity, previous);
     let mut pause = RETRY_PAUSE_FIRST;
+    let mut tell_at = TELL_AFTER;
     loop {
         let last = match coordinators.call(&request).await {
             Ok(response) if response.error_code.is_ok() => {
@@ -173,11 +180,18 @@ async fn register(
                 ErrorCode::NOT_CONTROLLER
                 | ErrorCode::DUPLICATE_BROKER_REGISTRATION
                 | ErrorCode::REQUEST_TIMED_OUT
-                | ErrorCode::UNKNOWN_SERVER_ERROR => response.error_code.to_string(),
+                | ErrorCode::UNKNOWN_SERVER_ERROR => {
+                    format!("{}{}", response.error_code, hint(response.error_code))
+                }
                 code => return Err(RegistrationError::Refused { id: identity.id, code }),
             },
             Err(error) => error.to_string(),
         };
+        if start.elapsed() >= tell_at {
+            let (waited, addresses) = (start.elapsed(), bootstrap);
+            tracing::warn!(?waited, addresses, "not registered yet, and trying on: {last}");
+            tell_at = start.elapsed() + TELL_EVERY;
+        }
         if let Some(limit) = limit
             && start.elapsed() > limit
         {

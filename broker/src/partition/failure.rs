@@ -56,6 +56,9 @@ pub enum PartitionError {
     /// A new leader does not know yet how far its records are committed.
     #[error("the high watermark of the new leader is not known yet")]
     OffsetNotAvailable,
+    /// The topic's policy keeps the last record of each key.
+    #[error("the topic is compacted, and its cleanup.policy does not say delete")]
+    KeepsRecords,
     /// The disk has less room than is kept free. Reading goes on.
     #[error("the disk is full")]
     DiskFull,

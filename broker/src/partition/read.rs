@@ -341,12 +341,17 @@ impl Partition {
     /// start; what followers do is for [`deleted_everywhere`](Self::deleted_everywhere).
     ///
     /// # Errors
-    /// `NotLeader`; `OffsetOutOfRange` beyond the high watermark; a failure of the log.
+    /// `NotLeader`; `KeepsRecords` where the topic is only compacted; `OffsetOutOfRange` beyond the
+    /// high watermark; a failure of the log.
     pub fn delete_records(&self, before: Option<Offset>) -> Result<Offset, PartitionError> {
         let mut state = self.state();
         let high_watermark = state.high_watermark;
         let offset = before.unwrap_or(high_watermark);
+        let deletes = state.settings.deletes;
         let (_, log) = state.leading()?;
+        if !deletes {
+            return Err(PartitionError::KeepsRecords);
+        }
         if offset > high_watermark || offset < Offset::ZERO {
             return Err(PartitionError::OffsetOutOfRange {
                 offset,

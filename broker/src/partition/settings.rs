@@ -36,6 +36,8 @@ pub struct Settings {
     pub compression: Option<Wanted>,
     /// `segment.jitter.ms`.
     pub segment_jitter_ms: i64,
+    /// `cleanup.policy` has `delete`: else nobody may delete records that stand for their keys.
+    pub deletes: bool,
 }
 
 impl Settings {
@@ -79,6 +81,7 @@ impl Settings {
             min_insync_replicas: config.min_insync_replicas,
             compression: compression(config),
             segment_jitter_ms: config.segment_jitter_ms,
+            deletes: config.cleanup_policy.delete,
         }
     }
 }

@@ -172,45 +172,58 @@ impl Broker {
     }
 
     /// Creates the topics of `KAFKA_CREATE_TOPICS` (`vltava.create.topics`), unless they exist;
-    /// waits for brokers while there are too few for a topic's replicas.
-    pub(super) async fn create_declared(self: Arc<Self>, declared: Vec<CreateTopic>) {
-        for one in declared {
-            let mut said = false;
-            while self.cluster.image().topic(&one.name).is_none() {
-                let policy = one.cleanup_policy.as_ref().map(|policy| CreatableTopicConfig {
-                    name: Str::from_static("cleanup.policy"),
-                    value: Some(policy.as_str().into()),
-                });
-                let topic = CreatableTopic {
-                    name: one.name.as_str().into(),
-                    num_partitions: one.partitions,
-                    replication_factor: one.replication_factor,
-                    configs: policy.into_iter().collect(),
-                    ..Default::default()
-                };
-                let outcome = self.create(vec![topic]).await.pop();
-                let Some((name, code, message)) = outcome else { break };
-                match code {
-                    ErrorCode::NONE => {
-                        tracing::info!(topic = %name, "created as declared");
-                        break;
-                    }
-                    ErrorCode::TOPIC_ALREADY_EXISTS => break,
-                    ErrorCode::INVALID_REPLICATION_FACTOR
-                    | ErrorCode::NOT_CONTROLLER
-                    | ErrorCode::REQUEST_TIMED_OUT => {
-                        if !said {
-                            tracing::warn!(topic = %name, %code, "not yet created: {message}");
-                            said = true;
-                        }
-                        tokio::time::sleep(DECLARED_PAUSE).await;
-                    }
-                    code => {
-                        tracing::error!(topic = %name, %code, "cannot be created: {message}");
-                        break;
-                    }
+    /// waits for brokers while there are too few for a topic's replicas, which keeps no other topic
+    /// waiting.
+    pub(super) async fn create_declared(self: Arc<Self>, mut declared: Vec<CreateTopic>) {
+        let mut told = BTreeSet::new();
+        loop {
+            let mut left = Vec::new();
+            for one in declared {
+                if self.create_one_declared(&one, &mut told).await {
+                    left.push(one);
                 }
             }
+            if left.is_empty() {
+                return;
+            }
+            declared = left;
+            tokio::time::sleep(DECLARED_PAUSE).await;
         }
+    }
+
+    /// Tries to create a declared topic; `true` if it is to be tried again. Of which topics that
+    /// was `told` is noted, as it is told once.
+    async fn create_one_declared(&self, one: &CreateTopic, told: &mut BTreeSet<Str>) -> bool {
+        if self.cluster.image().topic(&one.name).is_some() {
+            return false;
+        }
+        let policy = one.cleanup_policy.as_ref().map(|policy| CreatableTopicConfig {
+            name: Str::from_static("cleanup.policy"),
+            value: Some(policy.as_str().into()),
+        });
+        let topic = CreatableTopic {
+            name: one.name.as_str().into(),
+            num_partitions: one.partitions,
+            replication_factor: one.replication_factor,
+            configs: policy.into_iter().collect(),
+            ..Default::default()
+        };
+        let Some((name, code, message)) = self.create(vec![topic]).await.pop() else {
+            return false;
+        };
+        match code {
+            ErrorCode::NONE => tracing::info!(topic = %name, "created as declared"),
+            ErrorCode::TOPIC_ALREADY_EXISTS => {}
+            ErrorCode::INVALID_REPLICATION_FACTOR
+            | ErrorCode::NOT_CONTROLLER
+            | ErrorCode::REQUEST_TIMED_OUT => {
+                if told.insert(name.clone()) {
+                    tracing::warn!(topic = %name, %code, "not yet created: {message}");
+                }
+                return true;
+            }
+            code => tracing::error!(topic = %name, %code, "cannot be created: {message}"),
+        }
+        false
     }
 }

@@ -206,6 +206,19 @@ enum Target {
     Offset(i64),
 }
 
+/// The offset, or, as with Apache's tool, the nearest that the partition has.
+async fn within(cluster: &Cluster, topic: &str, index: i32, offset: i64) -> Result<i64, CliError> {
+    let first = cluster.list_offset(topic, index, OffsetSpec::Earliest).await?.offset;
+    let end = cluster.list_offset(topic, index, OffsetSpec::Latest).await?.offset;
+    let nearest = offset.clamp(first, end.max(first));
+    if nearest != offset {
+        output::notice(format_args!(
+            "{topic} {index}: {offset} is outside of {first} to {end}; {nearest} it is"
+        ));
+    }
+    Ok(nearest)
+}
+
 /// One offset that was moved.
 #[derive(Serialize)]
 struct Moved {
@@ -239,7 +252,7 @@ async fn reset(
     for index in wanted {
         let offset = match target {
             Target::Spec(spec) => cluster.list_offset(topic, index, spec).await?.offset,
-            Target::Offset(offset) => offset,
+            Target::Offset(offset) => within(cluster, topic, index, offset).await?,
         };
         offsets.insert((topic.to_owned(), index), offset);
     }

@@ -267,7 +267,9 @@ fn show(status: &Status) -> Result<(), CliError> {
         output::line(format_args!("{} -> Mode: {}", coordinator.name, coordinator.mode))?;
     }
     let number = |number: Option<i64>| number.map_or("-".to_owned(), |number| number.to_string());
-    let up = status.coordinators.iter().filter(|one| one.mode != "unreachable").count();
+    // One that only watches has no vote to give.
+    let votes = |one: &&Coordinator| !["unreachable", "observer"].contains(&one.mode);
+    let up = status.coordinators.iter().filter(votes).count();
     let holds = if status.holds { "holds" } else { "does NOT hold" };
     output::line("")?;
     output::line(format_args!(

@@ -80,8 +80,19 @@ pub async fn down(dir: &DataDir, args: &DownArgs) -> Result<(), CliError> {
         return Ok(());
     }
     let path = dir.root().to_owned();
-    std::fs::remove_dir_all(&path)
-        .map_err(|source| CliError::RemoveData { path: path.clone(), source })?;
+    match std::fs::remove_dir_all(&path) {
+        // The folder itself is where something is mounted: what was in it is gone.
+        Err(source) if source.kind() == std::io::ErrorKind::ResourceBusy => {
+            let mut left = std::fs::read_dir(&path)
+                .map_err(|source| CliError::RemoveData { path: path.clone(), source })?;
+            if left.next().is_some() {
+                return Err(CliError::RemoveData { path, source });
+            }
+        }
+        outcome => {
+            outcome.map_err(|source| CliError::RemoveData { path: path.clone(), source })?;
+        }
+    }
     output::line(format_args!("removed {}", path.display()))
 }
 

@@ -25,14 +25,22 @@ impl Controller {
     ) -> Result<Decision<CreatePartitionsResponse>, Failure> {
         let Self { active, random, .. } = self;
         let active = active.as_ref().ok_or_else(|| Failure::new(ErrorCode::NOT_CONTROLLER, ""))?;
-        let mut seen = BTreeSet::new();
+        let (mut seen, mut twice) = (BTreeSet::new(), BTreeSet::new());
+        for topic in &request.topics {
+            if !seen.insert(&topic.name) {
+                twice.insert(&topic.name);
+            }
+        }
         let mut records: Vec<MetadataRecord> = Vec::new();
         let mut response = CreatePartitionsResponse::default();
         for topic in &request.topics {
-            let added = if seen.insert(&topic.name) {
-                active.add_partitions(topic, random)
-            } else {
-                Err(Failure::new(ErrorCode::INVALID_REQUEST, "Duplicate topic name."))
+            // What is asked for twice is answered once, and nothing of it done.
+            if !seen.remove(&topic.name) {
+                continue;
+            }
+            let added = match twice.contains(&topic.name) {
+                false => active.add_partitions(topic, random),
+                true => Err(Failure::new(ErrorCode::INVALID_REQUEST, "Duplicate topic name.")),
             };
             let added = added.and_then(|added| match records.len() + added.len() {
                 total if total > BATCH_RECORDS_MAX => Err(too_many()),

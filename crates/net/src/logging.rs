@@ -97,7 +97,10 @@ impl LogConfig {
         let builder = tracing_subscriber::fmt()
             .with_env_filter(filter)
             .with_writer(writer)
-            .with_ansi(terminal);
+            .with_ansi(terminal)
+            // A line that cannot be written would be told of on standard error, whose own failure is a
+            // panic of whoever logs: lines are lost where the disk is full, and nothing else.
+            .log_internal_errors(false);
         match self.format {
             LogFormat::Human => builder.try_init(),
             LogFormat::Json => builder.json().flatten_event(true).with_ansi(false).try_init(),

@@ -19,6 +19,7 @@ pub use listeners::{advertised, bind_admin};
 /// If the log cannot be set up as the environment says.
 pub fn begin(loaded: &Loaded) -> Result<(), logging::LogError> {
     logging::LogConfig::from_env(logging::LogOutput::Stderr).and_then(|config| config.init())?;
+    end_with_a_panic();
     for notice in &loaded.notices {
         match notice.debug {
             true => tracing::debug!("{notice}"),
@@ -27,6 +28,17 @@ pub fn begin(loaded: &Loaded) -> Result<(), logging::LogError> {
     }
     vltava_net::raise_descriptor_limit();
     Ok(())
+}
+
+/// From here on a panic of any thread or task ends the process, once it has been told. What
+/// panicked would be missing from then on, and whatever it was changing may be half changed: a node
+/// that is gone is replaced and heals, one that lives on without a part of itself does not.
+fn end_with_a_panic() {
+    let tell = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        tell(panic);
+        std::process::abort();
+    }));
 }
 
 /// The limits of connections and requests.

@@ -207,6 +207,21 @@ fn records_are_deleted_everywhere_before_that_is_answered() {
 }
 
 #[test]
+fn records_of_a_topic_that_is_only_compacted_are_not_deleted() {
+    for (policy, deletes) in [("compact", false), ("compact,delete", true)] {
+        let topic = [("min.insync.replicas", "1"), ("cleanup.policy", policy)];
+        let world = World::with(&[1], settings(&topic));
+        world.node(1).append("a").expect("appended");
+        world.node(1).flush();
+        match world.node(1).partition.delete_records(Some(Offset(1))) {
+            Ok(start) => assert!(deletes && start == Offset(1), "{policy}"),
+            Err(error) => assert!(matches!(error, PartitionError::KeepsRecords) && !deletes),
+        }
+        assert_eq!(world.node(1).position().log_start, Offset(i64::from(deletes)), "{policy}");
+    }
+}
+
+#[test]
 fn offsets_are_found_by_time_and_by_name() {
     let world = World::with(&[1], settings(&[("min.insync.replicas", "1")]));
     let now = super::super::surroundings::wall_clock_ms();

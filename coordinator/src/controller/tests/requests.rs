@@ -125,6 +125,12 @@ fn partitions_are_added_and_never_taken_away() {
     assert_eq!(grow(&mut world, "t", 2), ErrorCode::INVALID_PARTITIONS);
     assert_eq!(grow(&mut world, "no", 4), ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
     assert_eq!(grow(&mut world, "t", 5), ErrorCode::NONE);
+    let topic = |count| CreatePartitionsTopic { name: "t".into(), count, assignments: None };
+    let twice = CreatePartitionsRequest { topics: vec![topic(6), topic(7)], ..Default::default() };
+    let answer = world.operate(|controller, _| controller.create_partitions(&twice));
+    let codes: Vec<_> =
+        answer.expect("an answer").results.iter().map(|result| result.error_code).collect();
+    assert_eq!(codes, [ErrorCode::INVALID_REQUEST], "one topic, one answer");
     let topic = world.image.topic("t").expect("the topic");
     assert_eq!(topic.partitions.len(), 5);
     assert!(topic.partitions.values().all(|it| it.replicas.len() == 2));
