@@ -29,18 +29,16 @@ struct Found {
 fn read(batch: &Batch<'_>, wants_keys: bool) -> Result<Found, BatchError> {
     let mut found = Found { max_timestamp: NO_TIMESTAMP, ..Found::default() };
     let base = batch.header.base_offset.get();
-    let mut count = 0;
-    for record in &batch.records(DECOMPRESSED_MAX)? {
+    for (record, index) in batch.records(DECOMPRESSED_MAX)?.iter().zip(0..) {
         let record = record?;
         let delta = record.offset.get().wrapping_sub(base);
-        if delta != i64::from(count) {
+        if delta != i64::from(index) {
             return Err(BatchError { at: batch.at, kind: BatchErrorKind::OffsetDelta(delta) });
         }
         found.max_timestamp = found.max_timestamp.max(record.timestamp);
         if wants_keys && record.key.is_none() {
-            found.keyless.push(count);
+            found.keyless.push(index);
         }
-        count += 1;
     }
     Ok(found)
 }
