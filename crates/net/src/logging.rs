@@ -98,8 +98,8 @@ impl LogConfig {
             .with_env_filter(filter)
             .with_writer(writer)
             .with_ansi(terminal)
-            // A line that cannot be written would be told of on standard error, whose own failure is a
-            // panic of whoever logs: lines are lost where the disk is full, and nothing else.
+            // A line that cannot be written would be told of on standard error, whose own failure
+            // is a panic of whoever logs: lines are lost where the disk is full, and nothing else.
             .log_internal_errors(false);
         match self.format {
             LogFormat::Human => builder.try_init(),
