@@ -4,6 +4,7 @@ use vltava_wire::ErrorCode;
 
 use crate::controller::ControllerError;
 use crate::partition::producer_ids::ProducerIdError;
+use crate::partition::relocate::NotMoved;
 use crate::partition::{PartitionError, Unavailable};
 use crate::shard::log::AppendError;
 
@@ -42,6 +43,18 @@ impl ToErrorCode for Unavailable {
             Self::Unknown => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
             Self::UnknownId => ErrorCode::UNKNOWN_TOPIC_ID,
             Self::Elsewhere => ErrorCode::NOT_LEADER_OR_FOLLOWER,
+        }
+    }
+}
+
+impl ToErrorCode for NotMoved {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::NameTooLong => ErrorCode::INVALID_TOPIC_EXCEPTION,
+            Self::UnknownDir => ErrorCode::LOG_DIR_NOT_FOUND,
+            Self::Offline => ErrorCode::KAFKA_STORAGE_ERROR,
+            Self::NotHere => ErrorCode::REPLICA_NOT_AVAILABLE,
+            Self::Unknown => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
         }
     }
 }

@@ -54,24 +54,12 @@ fn result(
         })
     };
     let mut topics: BTreeMap<Str, Vec<DescribeLogDirsPartition>> = BTreeMap::new();
-    for partition in partitions.all() {
-        if !Arc::ptr_eq(partition.dir(), dir) || !is_wanted(&partition) {
-            continue;
+    for partition in partitions.all().iter().filter(|partition| is_wanted(partition)) {
+        if let Some(lies) = described(partition, dir) {
+            topics.entry(partition.name.topic.clone()).or_default().push(lies);
         }
-        let Some(position) = partition.position() else { continue };
-        let lag = match partition.is_led_here() {
-            true => 0,
-            false => (position.high_watermark - position.log_end).max(0),
-        };
-        topics.entry(partition.name.topic.clone()).or_default().push(DescribeLogDirsPartition {
-            partition_index: partition.name.index,
-            partition_size: i64::try_from(position.size).unwrap_or(i64::MAX),
-            offset_lag: lag,
-            is_future_key: false,
-        });
     }
     let topic = |(name, partitions)| DescribeLogDirsTopic { name, partitions };
-    let bytes = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
     let space = dir.space();
     DescribeLogDirsResult {
         error_code: ErrorCode::NONE,
@@ -80,4 +68,26 @@ fn result(
         total_bytes: space.map_or(-1, |space| bytes(space.total)),
         usable_bytes: space.map_or(-1, |space| bytes(space.free)),
     }
+}
+
+/// What of a partition lies in a directory: its log, or the copy that is to take its place.
+fn described(partition: &Partition, dir: &Arc<LogDir>) -> Option<DescribeLogDirsPartition> {
+    let position = partition.position()?;
+    let moving = partition.moving().filter(|moving| Arc::ptr_eq(moving.to(), dir));
+    let (size, offset_lag) = match &moving {
+        Some(moving) => (moving.size(), (position.log_end - moving.end()).max(0)),
+        None if !Arc::ptr_eq(&partition.dir(), dir) => return None,
+        None if partition.is_led_here() => (position.size, 0),
+        None => (position.size, (position.high_watermark - position.log_end).max(0)),
+    };
+    Some(DescribeLogDirsPartition {
+        partition_index: partition.name.index,
+        partition_size: bytes(size),
+        offset_lag,
+        is_future_key: moving.is_some(),
+    })
+}
+
+fn bytes(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }

@@ -80,6 +80,7 @@ pub const TABLE: &[Row] = rows! {
     TxnOffsetCommit "0-5" => txn_offset_commit;
     DescribeConfigs "1-4" => describe_configs;
     AlterConfigs "0-2" => alter_configs;
+    AlterReplicaLogDirs "1-2" => alter_replica_log_dirs;
     DescribeLogDirs "1-4" => describe_log_dirs;
     CreatePartitions "0-3" => forward;
     DeleteGroups "0-2" => delete_groups;

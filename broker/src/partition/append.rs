@@ -117,7 +117,7 @@ impl Partition {
         batches: &mut [u8],
         how: LeaderAppend,
     ) -> Result<Appended, PartitionError> {
-        if !self.dir.has_room(batches.len()) {
+        if !self.dir().has_room(batches.len()) {
             return Err(PartitionError::DiskFull);
         }
         let now_ms = wall_clock_ms();
@@ -171,7 +171,7 @@ impl Partition {
     ) -> Result<T, PartitionError> {
         let result = self.noting(state, result);
         if matches!(result, Err(PartitionError::DiskFull)) {
-            self.dir.note_full();
+            self.dir().note_full();
         }
         result
     }
@@ -250,7 +250,7 @@ impl Partition {
     /// # Errors
     /// `NotFollower` if the role or the log has changed since the fetch; nothing was appended.
     pub fn append_from_leader(&self, from: &FromLeader) -> Result<(), PartitionError> {
-        if !from.records.is_empty() && !self.dir.has_room(from.records.len()) {
+        if !from.records.is_empty() && !self.dir().has_room(from.records.len()) {
             return Err(PartitionError::DiskFull);
         }
         let mut state = self.state();
@@ -287,7 +287,7 @@ impl Partition {
     /// lies inside that batch; what is before it goes once the batch was appended.
     fn restart_with_batch(&self, state: &mut State, base: Offset) -> Result<(), PartitionError> {
         tracing::info!(partition = %self.name, %base, "begins with the batch that it starts in");
-        let lower = &mut |offset| self.dir.lower_recovery_point(&self.name, offset);
+        let lower = &mut |offset| self.dir().lower_recovery_point(&self.name, offset);
         let restarted = state.log()?.truncate_fully_and_start_at(base, lower);
         self.noting(state, restarted)?;
         state.note_truncation(base);

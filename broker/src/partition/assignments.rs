@@ -33,6 +33,9 @@ impl Partitions {
     /// replicas lie, and which brokers live.
     pub fn settle(&self, image: &Image, changes: &Changes) {
         self.recheck_followers_of(image, changes);
+        if !changes.partitions.is_empty() {
+            self.mover.nudge();
+        }
         let is_told_wrong =
             |partition: &Arc<Partition>| self.misassigned(image, partition).is_some();
         let wrong = changes.partitions.iter().any(|changed| {
@@ -62,8 +65,11 @@ impl Partitions {
         let name = &partition.name;
         let registration = image.partition(name.topic_id, PartitionId(name.index))?;
         let dir = partition.dir();
-        let lies_in = match partition.offline_reason() {
-            Some(_) if dir.failure().is_none() => Uuid::LOST_DIR,
+        let ready = partition.moving().filter(|moving| moving.is_ready());
+        let lies_in = match (partition.offline_reason(), ready) {
+            (Some(_), _) if dir.failure().is_none() => Uuid::LOST_DIR,
+            // It takes the place of the other one as soon as the metadata log says so.
+            (None, Some(moving)) => moving.to().id(),
             _ => dir.id(),
         };
         let differs = registration.directory(self.me) != lies_in;

@@ -12,6 +12,8 @@ use super::replica::Partition;
 #[derive(Debug, Default)]
 struct Stage {
     runs: bool,
+    /// No round is to begin: the replica moves.
+    is_paused: bool,
     /// The log is not what it was when the round began.
     is_disturbed: bool,
     /// Why the log is cleaned no more.
@@ -40,7 +42,7 @@ impl Cleaning {
     /// Begins a round, unless one runs or the log is cleaned no more.
     pub(super) fn begin(&self) -> Option<Running<'_>> {
         let mut stage = self.stage.lock();
-        if stage.runs || stage.failure.is_some() {
+        if stage.runs || stage.is_paused || stage.failure.is_some() {
             return None;
         }
         (stage.runs, stage.is_disturbed) = (true, false);
@@ -67,6 +69,18 @@ impl Cleaning {
         }
     }
 
+    /// Ends the round that runs, as [`end`](Self::end), and lets none begin until
+    /// [`resume`](Self::resume).
+    pub(super) fn pause(&self) {
+        self.stage.lock().is_paused = true;
+        self.end();
+    }
+
+    /// Rounds may begin again.
+    pub(super) fn resume(&self) {
+        self.stage.lock().is_paused = false;
+    }
+
     /// The log is cleaned no more, until it is opened anew.
     pub(super) fn give_up(&self, reason: &str) {
         self.stage.lock().failure = Some(reason.into());
@@ -79,7 +93,7 @@ impl Cleaning {
 
     fn is_possible(&self) -> bool {
         let stage = self.stage.lock();
-        !stage.runs && stage.failure.is_none()
+        !stage.runs && !stage.is_paused && stage.failure.is_none()
     }
 }
 
@@ -95,7 +109,7 @@ impl Partition {
         if !self.settings().log.compact || !self.cleaning.is_possible() {
             return None;
         }
-        let cleaned_up_to = self.dir.cleaned_up_to(&self.name);
+        let cleaned_up_to = self.dir().cleaned_up_to(&self.name);
         let mut state = self.state();
         let high_watermark = state.high_watermark;
         let min_ratio = state.settings.log.min_cleanable_dirty_ratio;
@@ -106,7 +120,7 @@ impl Partition {
 
     /// Begins a round over the log; `None` if there is nothing to clean.
     pub(super) fn begin_round(&self, now_ms: i64) -> Result<Option<CleanRound>, PartitionError> {
-        let cleaned_up_to = self.dir.cleaned_up_to(&self.name);
+        let cleaned_up_to = self.dir().cleaned_up_to(&self.name);
         let mut state = self.state();
         let high_watermark = state.high_watermark;
         let log = state.log()?;
@@ -132,8 +146,9 @@ impl Partition {
 
     /// Notes up to where the log is clean, unless it was cut meanwhile.
     pub(super) fn note_cleaned(&self, round: &CleanRound) -> Result<(), CleanError> {
-        let noted =
-            self.dir.note_cleaned(&self.name, round.end_offset(), || !self.cleaning.is_disturbed());
+        let noted = self
+            .dir()
+            .note_cleaned(&self.name, round.end_offset(), || !self.cleaning.is_disturbed());
         noted.map_err(|error| CleanError::Log(error.into()))
     }
 }

@@ -1,6 +1,7 @@
 //! The log directories: whose they are, what is known of their logs, and how much room is left.
 
 mod cleaned;
+pub mod futures;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -118,6 +119,8 @@ pub struct Folder {
     pub index: PartitionId,
     /// The topic's id; `None` if the folder does not say.
     pub topic_id: Option<Uuid>,
+    /// Whether it holds a copy that was to take the place of another log.
+    pub is_future: bool,
 }
 
 /// The recovery points on disk, and what became of partitions since they were last collected.
@@ -272,9 +275,13 @@ impl LogDir {
                 }
                 continue;
             }
-            let Some((topic, index)) = parse_folder(&entry.name) else { continue };
+            let future = futures::parse(&entry.name);
+            let is_future = future.is_some();
+            let Some((topic, index)) = future.or_else(|| parse_folder(&entry.name)) else {
+                continue;
+            };
             let topic_id = checkpoint::read_topic_id(&self.disk, &path)?;
-            folders.push(Folder { path, topic, index, topic_id });
+            folders.push(Folder { path, topic, index, topic_id, is_future });
         }
         Ok(folders)
     }
@@ -288,12 +295,24 @@ impl LogDir {
         self.rename_aside(folder, random, DELETED)
     }
 
-    /// Gives a folder whose log is lost another name, for a person to look at.
+    /// Gives a folder whose log is lost another name, for a person to look at; `None` if there is
+    /// no such folder.
     ///
     /// # Errors
     /// The folder cannot be renamed.
-    pub fn set_aside(&self, folder: &Path, random: u128) -> Result<PathBuf, DirError> {
-        self.rename_aside(folder, random, LOST)
+    pub fn set_aside_if_there(
+        &self,
+        folder: &Path,
+        random: u128,
+    ) -> Result<Option<PathBuf>, DirError> {
+        match self.rename_aside(folder, random, LOST) {
+            Err(DirError::Io { operation: "rename", source, .. })
+                if source.kind() == io::ErrorKind::NotFound =>
+            {
+                Ok(None)
+            }
+            renamed => renamed.map(Some),
+        }
     }
 
     /// Renames the folder of a log that is assigned to nobody here, so that it is opened no more,

@@ -2,6 +2,7 @@
 //! strays that were found at start.
 
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use vltava_metadata::{Changes, Image, PartitionRef};
@@ -9,7 +10,6 @@ use vltava_net::error_chain;
 use vltava_wire::PartitionId;
 
 use super::dirs::LogDir;
-use super::opening::Found;
 use super::registry::{Moves, Partitions};
 use super::replica::PartitionName;
 
@@ -44,8 +44,11 @@ impl Partitions {
             self.hosted.write().remove(partition.name.topic_id, partition.name.index);
         }
         let folders = unwanted.into_iter().map(|partition| {
-            let folder = partition.dir().folder(&partition.name.topic, partition.name.index);
-            (Arc::clone(partition.dir()), partition.name.clone(), folder, partition.retire())
+            // It may move until it is retired.
+            let log = partition.retire();
+            let dir = partition.dir();
+            let folder = dir.folder(&partition.name.topic, partition.name.index);
+            (dir, partition.name.clone(), folder, log)
         });
         delete_folders(folders.collect());
     }
@@ -59,9 +62,7 @@ impl Partitions {
             let registration = image.partition(topic, PartitionId(index));
             registration.is_some_and(|it| it.is_replica(self.me))
         };
-        for found in self.found.lock().take_strays(is_wanted) {
-            let Found { dir, folder, log, .. } = found;
-            drop(log);
+        for (dir, folder) in self.found.lock().take_strays(is_wanted) {
             let name = PartitionName {
                 topic: folder.topic.into(),
                 topic_id: folder.topic_id.unwrap_or_default(),
@@ -89,11 +90,11 @@ impl Partitions {
     }
 }
 
-type Doomed = (Arc<LogDir>, PartitionName, std::path::PathBuf, Option<vltava_log::Log>);
+pub(super) type Doomed = (Arc<LogDir>, PartitionName, PathBuf, Option<vltava_log::Log>);
 
 /// Renames folders, so that their names are free, forgets their offsets, and has what is in them
 /// removed beside everything else.
-fn delete_folders(doomed: Vec<Doomed>) {
+pub(super) fn delete_folders(doomed: Vec<Doomed>) {
     let mut renamed = Vec::new();
     for (dir, name, folder, log) in doomed {
         drop(log);
@@ -107,11 +108,26 @@ fn delete_folders(doomed: Vec<Doomed>) {
             }
         }
     }
-    if renamed.is_empty() {
+    remove_in_background(renamed);
+}
+
+/// Gives a folder the name of a deleted one, and has it removed beside everything else.
+pub(super) fn remove_folder(dir: Arc<LogDir>, folder: &Path) {
+    match dir.mark_deleted(folder, rand::random()) {
+        Ok(path) => remove_in_background(vec![(dir, path)]),
+        Err(error) => {
+            tracing::warn!(folder = %folder.display(), error = error_chain(&error), "it stays");
+        }
+    }
+}
+
+/// Removes folders beside everything else.
+pub(super) fn remove_in_background(folders: Vec<(Arc<LogDir>, PathBuf)>) {
+    if folders.is_empty() {
         return;
     }
     let remove = move || {
-        for (dir, path) in renamed {
+        for (dir, path) in folders {
             if let Err(error) = dir.remove_folder(&path) {
                 tracing::warn!(error = error_chain(&error), "removed at the next start");
             }

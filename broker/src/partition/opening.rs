@@ -1,15 +1,18 @@
 //! Opening the logs: all that are found at start, in parallel, and new ones as they are assigned.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use vltava_config::{Values, keys};
 use vltava_log::checkpoint;
-use vltava_log::{Log, LogConfig, LogError, OpenOptions, SyncKind};
-use vltava_wire::{Offset, Uuid};
+use vltava_log::{Disk, Log, LogConfig, LogError, OpenOptions, SyncKind};
+use vltava_wire::{LeaderEpoch, Offset, Uuid};
 
-use super::dirs::{DirError, Folder, LogDir};
+use super::dirs::{self, DirError, Folder, LogDir, Owner};
+use super::room::{self, Room};
+use super::settings::Settings;
 use super::surroundings::wall_clock_ms;
 
 /// Why the partitions of this broker cannot be opened at all.
@@ -36,21 +39,50 @@ pub(super) struct Found {
     pub(super) high_watermark: Offset,
 }
 
+impl Found {
+    /// How far it reaches: of two logs of a partition, the one that was used last reaches further,
+    /// or both hold the same.
+    pub(super) fn reach(&self) -> Option<(Option<LeaderEpoch>, Offset)> {
+        let log = self.log.as_ref().ok()?;
+        Some((log.latest_epoch(), log.log_end_offset()))
+    }
+}
+
+/// A copy that was to take the place of a log, as it was found at start.
+#[derive(Debug)]
+pub(super) struct FoundFuture {
+    pub(super) dir: Arc<LogDir>,
+    pub(super) folder: Folder,
+}
+
+/// All that was found of a partition.
+#[derive(Debug, Default)]
+pub(super) struct Taken {
+    /// Its log.
+    pub(super) log: Option<Found>,
+    /// Others, that a crash has left when the replica moved.
+    pub(super) surplus: Vec<Found>,
+    /// Copies that were to take its place.
+    pub(super) futures: Vec<FoundFuture>,
+}
+
 /// Logs by topic id and index; those without an id by topic name.
 #[derive(Debug, Default)]
 pub(super) struct FoundLogs {
-    by_id: HashMap<(Uuid, i32), Found>,
+    by_id: HashMap<(Uuid, i32), Vec<Found>>,
     by_name: HashMap<(String, i32), Found>,
+    futures: HashMap<(Uuid, i32), Vec<FoundFuture>>,
 }
 
 impl FoundLogs {
     fn add(&mut self, found: Found) {
         let index = found.folder.index.get();
+        if let Some(id) = found.folder.topic_id {
+            self.by_id.entry((id, index)).or_default().push(found);
+            return;
+        }
         let path = found.folder.path.clone();
-        let double = match found.folder.topic_id {
-            Some(id) => self.by_id.insert((id, index), found),
-            None => self.by_name.insert((found.folder.topic.clone(), index), found),
-        };
+        let double = self.by_name.insert((found.folder.topic.clone(), index), found);
         if let Some(double) = double {
             tracing::error!(
                 used = %path.display(), left = %double.folder.path.display(),
@@ -59,21 +91,37 @@ impl FoundLogs {
         }
     }
 
-    /// Takes a partition's log, if it was found.
-    pub(super) fn take(&mut self, topic: &str, topic_id: Uuid, index: i32) -> Option<Found> {
-        let found = self.by_id.remove(&(topic_id, index));
-        found.or_else(|| self.by_name.remove(&(topic.to_owned(), index)))
+    /// Takes what was found of a partition that the metadata log has in the directory `registered`.
+    pub(super) fn take(
+        &mut self,
+        topic: &str,
+        topic_id: Uuid,
+        index: i32,
+        registered: Uuid,
+    ) -> Taken {
+        let mut all = self.by_id.remove(&(topic_id, index)).unwrap_or_default();
+        all.sort_by_key(|found| (found.reach(), found.dir.id() == registered));
+        let log = all.pop().or_else(|| self.by_name.remove(&(topic.to_owned(), index)));
+        let futures = self.futures.remove(&(topic_id, index)).unwrap_or_default();
+        Taken { log, surplus: all, futures }
     }
 
-    /// Takes the logs of partitions that `is_wanted` does not know; those whose folder does not
-    /// say which topic it belongs to are left.
-    pub(super) fn take_strays(&mut self, is_wanted: impl Fn(Uuid, i32) -> bool) -> Vec<Found> {
-        self.by_id.extract_if(|&(id, index), _| !is_wanted(id, index)).map(|(_, it)| it).collect()
+    /// Takes the logs of partitions that `is_wanted` does not know, and their copies; those whose
+    /// folder does not say which topic it belongs to are left.
+    pub(super) fn take_strays(
+        &mut self,
+        is_wanted: impl Fn(Uuid, i32) -> bool,
+    ) -> Vec<(Arc<LogDir>, Folder)> {
+        let logs = self.by_id.extract_if(|&(id, index), _| !is_wanted(id, index));
+        let logs = logs.flat_map(|(_, all)| all).map(|it| (it.dir, it.folder));
+        let futures = self.futures.extract_if(|&(id, index), _| !is_wanted(id, index));
+        let futures = futures.flat_map(|(_, all)| all).map(|it| (it.dir, it.folder));
+        logs.chain(futures).collect()
     }
 
-    /// All that is left.
+    /// All logs that are left.
     pub(super) fn drain(&mut self) -> Vec<Found> {
-        let by_id = self.by_id.drain().map(|(_, it)| it);
+        let by_id = self.by_id.drain().flat_map(|(_, all)| all);
         by_id.chain(self.by_name.drain().map(|(_, it)| it)).collect()
     }
 }
@@ -89,7 +137,16 @@ pub(super) fn open_found(
 ) -> Result<FoundLogs, OpenError> {
     let found = Mutex::new(FoundLogs::default());
     for dir in dirs {
-        let folders = Mutex::new(dir.scan()?.into_iter());
+        let (futures, folders): (Vec<_>, Vec<_>) =
+            dir.scan()?.into_iter().partition(|folder| folder.is_future);
+        for folder in futures {
+            // Opened by who goes on with it, as all of it is read then.
+            let Some(id) = folder.topic_id else { continue };
+            let mut found = found.lock();
+            let of_partition = found.futures.entry((id, folder.index.get())).or_default();
+            of_partition.push(FoundFuture { dir: Arc::clone(dir), folder });
+        }
+        let folders = Mutex::new(folders.into_iter());
         std::thread::scope(|scope| {
             for _ in 0..threads.max(1) {
                 scope.spawn(|| {
@@ -195,4 +252,59 @@ pub(super) fn create_log(
 pub(super) fn adopt(dir: &LogDir, folder: &Path, topic_id: Uuid) -> Result<(), Arc<str>> {
     checkpoint::write_topic_id(dir.disk(), folder, topic_id)
         .map_err(|error| Arc::from(vltava_net::error_chain(&error)))
+}
+
+/// Opens the log directories; those that cannot be used, as their disk has failed, come second.
+pub(super) fn open_dirs(
+    config: &Values,
+    owner: &Owner,
+    disk: &Arc<dyn Disk>,
+) -> Result<(Vec<Arc<LogDir>>, Vec<PathBuf>), OpenError> {
+    let headroom = config.get(keys::VLTAVA_DISK_HEADROOM_BYTES).max(0) as u64;
+    let (mut opened, mut unusable) = (Vec::new(), Vec::new());
+    let paths = config.log_dirs();
+    for path in &paths {
+        let open = || {
+            let lock = dirs::lock(disk, path)?;
+            let room = Room::new(headroom, room::probe(path));
+            let new_id = Uuid::from_random(rand::random());
+            LogDir::open(Arc::clone(disk), path, owner, new_id, room, Some(lock))
+        };
+        match open() {
+            Ok(dir) => opened.push(Arc::new(dir)),
+            // The others go on without it, as they would had it failed later.
+            Err(error) if error.is_failure() && paths.len() > 1 => {
+                let (path, error) = (path.clone(), vltava_net::error_chain(&error));
+                tracing::error!(dir = %path.display(), error, "a log directory is out of use");
+                unusable.push(path);
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    if opened.is_empty() {
+        return Err(OpenError::NoDirectory);
+    }
+    Ok((opened, unusable))
+}
+
+pub(super) type ReusedLog = (Arc<LogDir>, Result<vltava_log::Log, Arc<str>>, Offset);
+
+/// Takes a log that was found at start for a partition.
+pub(super) fn reuse(found: Found, topic_id: Uuid, settings: Settings) -> ReusedLog {
+    let Found { dir, folder, log, high_watermark } = found;
+    let log = log.and_then(|mut log| {
+        log.set_config(settings.log);
+        if folder.topic_id.is_none() {
+            if log.log_end_offset() > Offset::ZERO {
+                return Err(Arc::from(format!(
+                    "{} does not say which topic it belongs to: add partition.metadata, or \
+                     remove the folder",
+                    folder.path.display()
+                )));
+            }
+            adopt(&dir, &folder.path, topic_id)?;
+        }
+        Ok(log)
+    });
+    (dir, log, high_watermark)
 }

@@ -18,13 +18,15 @@ use vltava_net::Budget;
 use vltava_wire::{NodeId, Offset, PartitionId, Str, Uuid};
 
 use super::cleaner::Cleaner;
-use super::dirs::{self, LogDir, Owner};
+use super::dirs::{LogDir, Owner};
 use super::flusher::{FLUSHERS, Flushers};
 use super::metrics::{PartitionMetrics, sync_times};
-use super::opening::{self, Found, FoundLogs, OpenError};
+use super::mover::Mover;
+use super::moving::Leftover;
+use super::opening::{self, FoundLogs, OpenError, Taken};
 use super::producer_ids::ProducerIds;
+use super::relocate::Preferred;
 use super::replica::{Partition, PartitionName};
-use super::room::{self, Room};
 use super::settings::Settings;
 use super::surroundings::{News, Surroundings};
 use crate::api::fetch::session::SessionCache;
@@ -111,6 +113,9 @@ pub struct Partitions {
     budget: Arc<Budget>,
     pub(super) metrics: PartitionMetrics,
     pub(super) cleaner: Arc<Cleaner>,
+    pub(super) mover: Arc<Mover>,
+    /// Where replicas are to lie that are yet to come.
+    pub(super) preferred: Preferred,
 }
 
 #[derive(Debug, Default)]
@@ -145,7 +150,7 @@ impl Partitions {
     pub fn open(setup: Setup) -> Result<Arc<Self>, OpenError> {
         let Setup { id, cluster_id, config, cluster, disk, budget } = setup;
         let owner = Owner { cluster_id, node_id: id };
-        let (dirs, unusable_dirs) = open_dirs(&config, &owner, &disk)?;
+        let (dirs, unusable_dirs) = opening::open_dirs(&config, &owner, &disk)?;
         let settings = Settings::of("", &TopicConfig::resolve(&config, NO_OVERRIDES), &config);
         let threads = config.get(keys::NUM_RECOVERY_THREADS_PER_DATA_DIR).max(1) as usize;
         let found = opening::open_found(&dirs, settings.log, threads)?;
@@ -179,6 +184,8 @@ impl Partitions {
             producer_ids: ProducerIds::default(),
             metrics: PartitionMetrics::default(),
             cleaner: Cleaner::new(&config),
+            mover: Arc::default(),
+            preferred: Preferred::default(),
             budget,
             config,
         }))
@@ -359,23 +366,17 @@ impl Partitions {
             return;
         }
         let Some(reason) = partition.offline_reason() else { return };
+        partition.end_move(Leftover::Removed);
         partition.cleaning.end();
         let name = &partition.name;
-        let folder = dir.folder(&name.topic, name.index);
-        let log = dir
-            .set_aside(&folder, rand::random())
-            .and_then(|aside| {
-                dir.forget(std::slice::from_ref(name))?;
-                Ok(aside)
-            })
-            .map_err(|error| Arc::from(vltava_net::error_chain(&error)))
-            .and_then(|aside| {
+        let aside = dir.set_aside_if_there(&dir.folder(&name.topic, name.index), rand::random());
+        let log =
+            aside.map_err(|error| Arc::from(vltava_net::error_chain(&error))).and_then(|aside| {
                 tracing::error!(
-                    partition = %name, %reason, aside = %aside.display(),
+                    partition = %name, %reason, ?aside,
                     "the log is fetched anew from the leader; what was here is kept aside"
                 );
-                let config = partition.settings().log;
-                opening::create_log(dir, &name.topic, name.topic_id, name.index, config)
+                self.create_log(&dir, name, partition.settings())
             });
         match log {
             Ok(log) => partition.replace_log(log),
@@ -421,21 +422,30 @@ impl Partitions {
         let index = partition.partition.get();
         let settings = self.settings(image, &topic.name, values);
         let name = PartitionName { topic: topic.name.clone(), topic_id: topic.id, index };
-        let found = self.found.lock().take(&topic.name, topic.id, index);
-        let (dir, log, high_watermark) = match found {
-            Some(found) => reuse(found, topic.id, settings),
-            None if self.lies_elsewhere(registration) => {
-                let directory = registration.directory(self.me);
+        let registered = registration.directory(self.me);
+        let taken = self.found.lock().take(&topic.name, topic.id, index, registered);
+        let Taken { log: found, surplus, futures } = taken;
+        let (dir, log, high_watermark) = match (found, futures.first()) {
+            (Some(found), _) => {
+                self.give_up(&found, surplus, topic.id);
+                opening::reuse(found, topic.id, settings)
+            }
+            (None, _) if self.lies_elsewhere(registration) => {
                 tracing::error!(
-                    partition = %name, %directory,
+                    partition = %name, directory = %registered,
                     "its log directory does not work, or its log is gone; it stays offline"
                 );
                 return None;
             }
-            None => {
-                let dir = self.dir_for_new(registration, counts)?;
-                let log = opening::create_log(&dir, &topic.name, topic.id, index, settings.log);
-                (dir, log, Offset::ZERO)
+            // It was about to move, and what it was copied from is gone.
+            (None, Some(future)) if registration.isr.contains(&self.me) => {
+                let reason =
+                    format!("there is but a part of it, in {}", future.folder.path.display());
+                (Arc::clone(&future.dir), Err(reason.into()), Offset::ZERO)
+            }
+            (None, _) => {
+                let dir = self.dir_for_new(&name, registration, counts)?;
+                (Arc::clone(&dir), self.create_log(&dir, &name, settings), Offset::ZERO)
             }
         };
         if let Err(reason) = &log {
@@ -444,8 +454,23 @@ impl Partitions {
         let around = Arc::clone(&self.around);
         let partition = Partition::new(name, dir, around, log, high_watermark, settings);
         self.throttle(image, &partition);
+        if partition.offline_reason().is_none() {
+            self.resume_move(&partition, futures);
+        }
         self.hosted.write().insert(&partition);
         Some(partition)
+    }
+
+    fn create_log(
+        &self,
+        dir: &LogDir,
+        name: &PartitionName,
+        settings: Settings,
+    ) -> Result<vltava_log::Log, Arc<str>> {
+        // What is noted of that name is of a log that is not here any more.
+        let forgotten = dir.forget(std::slice::from_ref(name));
+        forgotten.map_err(|error| Arc::<str>::from(vltava_net::error_chain(&error)))?;
+        opening::create_log(dir, &name.topic, name.topic_id, name.index, settings.log)
     }
 
     /// Whether a replica that was not found must not be made anew: its records lie in a directory
@@ -467,21 +492,25 @@ impl Partitions {
         counts
     }
 
-    /// Where a new replica is to lie: where the coordinator says that it does, or in the directory
-    /// that works and has the fewest partitions.
+    /// Where a new replica is to lie: where somebody has asked for, where the coordinator says that
+    /// it does, or in the directory that works and has the fewest partitions.
     fn dir_for_new(
         &self,
+        name: &PartitionName,
         registration: &PartitionRegistration,
         counts: &Mutex<HashMap<Uuid, usize>>,
     ) -> Option<Arc<LogDir>> {
         let named = registration.directory(self.me);
         let works = || self.dirs.iter().filter(|dir| dir.failure().is_none());
         let mut counts = counts.lock();
-        let dir = works().find(|dir| dir.id() == named).or_else(|| {
-            works().min_by_key(|dir| counts.get(&dir.id()).copied().unwrap_or_default())
-        })?;
+        let preferred = self.preferred.take(&name.topic, name.index);
+        let dir =
+            preferred.or_else(|| works().find(|dir| dir.id() == named).cloned()).or_else(|| {
+                let count = |dir: &&Arc<LogDir>| counts.get(&dir.id()).copied().unwrap_or_default();
+                works().min_by_key(count).cloned()
+            })?;
         *counts.entry(dir.id()).or_default() += 1;
-        Some(Arc::clone(dir))
+        Some(dir)
     }
 
     fn reconfigure(&self, image: &Image, changes: &Changes, values: &Values) {
@@ -540,59 +569,4 @@ fn all_partitions(image: &Image) -> BTreeSet<PartitionRef> {
         indexes.into_iter().map(move |partition| PartitionRef { topic: id, partition })
     };
     image.topics().flat_map(of).collect()
-}
-
-/// Opens the log directories; those that cannot be used, as their disk has failed, come second.
-fn open_dirs(
-    config: &Values,
-    owner: &Owner,
-    disk: &Arc<dyn Disk>,
-) -> Result<(Vec<Arc<LogDir>>, Vec<PathBuf>), OpenError> {
-    let headroom = config.get(keys::VLTAVA_DISK_HEADROOM_BYTES).max(0) as u64;
-    let (mut opened, mut unusable) = (Vec::new(), Vec::new());
-    let paths = config.log_dirs();
-    for path in &paths {
-        let open = || {
-            let lock = dirs::lock(disk, path)?;
-            let room = Room::new(headroom, room::probe(path));
-            let new_id = Uuid::from_random(rand::random());
-            LogDir::open(Arc::clone(disk), path, owner, new_id, room, Some(lock))
-        };
-        match open() {
-            Ok(dir) => opened.push(Arc::new(dir)),
-            // The others go on without it, as they would had it failed later.
-            Err(error) if error.is_failure() && paths.len() > 1 => {
-                let (path, error) = (path.clone(), vltava_net::error_chain(&error));
-                tracing::error!(dir = %path.display(), error, "a log directory is out of use");
-                unusable.push(path);
-            }
-            Err(error) => return Err(error.into()),
-        }
-    }
-    if opened.is_empty() {
-        return Err(OpenError::NoDirectory);
-    }
-    Ok((opened, unusable))
-}
-
-type ReusedLog = (Arc<LogDir>, Result<vltava_log::Log, Arc<str>>, Offset);
-
-/// Takes a log that was found at start for a partition.
-fn reuse(found: Found, topic_id: Uuid, settings: Settings) -> ReusedLog {
-    let Found { dir, folder, log, high_watermark } = found;
-    let log = log.and_then(|mut log| {
-        log.set_config(settings.log);
-        if folder.topic_id.is_none() {
-            if log.log_end_offset() > Offset::ZERO {
-                return Err(Arc::from(format!(
-                    "{} does not say which topic it belongs to: add partition.metadata, or \
-                     remove the folder",
-                    folder.path.display()
-                )));
-            }
-            opening::adopt(&dir, &folder.path, topic_id)?;
-        }
-        Ok(log)
-    });
-    (dir, log, high_watermark)
 }

@@ -7,7 +7,7 @@
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 use vltava_log::{Log, LogError};
 use vltava_wire::{BrokerEpoch, LeaderEpoch, NodeId, Offset, Str, Uuid};
 
@@ -16,6 +16,7 @@ use super::dirs::LogDir;
 use super::epoch::{EpochCheck, check_epoch};
 use super::failure::PartitionError;
 use super::flusher::Flush;
+use super::moving::Moves;
 use super::settings::{FlushPolicy, Settings};
 use super::surroundings::{News, Surroundings};
 use super::waiter::{Mark, Waiters, Wake};
@@ -103,6 +104,8 @@ pub(super) struct State {
     /// Since when something is to be flushed, where the topic flushes by time.
     dirty_since: Option<Instant>,
     hot: Hot,
+    /// The least offset that the log was cut at since the mover last looked.
+    pub(super) cut: Option<Offset>,
     /// Who is to be woken once the lock is given up: each wants it first of all.
     woken: Vec<Wake>,
     /// Whether a flush is to be queued then: a flusher begins with this lock.
@@ -147,10 +150,12 @@ impl Drop for Locked<'_> {
 pub struct Partition {
     /// Which partition it is.
     pub name: PartitionName,
-    pub(super) dir: Arc<LogDir>,
+    /// Changed under the lock of the state alone.
+    dir: RwLock<Arc<LogDir>>,
     pub(super) around: Arc<Surroundings>,
     pub(super) waiters: Arc<Waiters>,
     pub(super) cleaning: Cleaning,
+    pub(super) moves: Moves,
     /// Whether its topic has it throttled (KIP-73).
     pub(super) throttled: Throttled,
     state: Mutex<State>,
@@ -261,6 +266,7 @@ impl State {
     /// Notes that the log was cut, or begins anew, at its end.
     pub(super) fn note_truncation(&mut self, end: Offset) {
         self.high_watermark = self.high_watermark.min(end);
+        self.cut = Some(self.cut.map_or(end, |cut| cut.min(end)));
         self.hot = Hot { from: end.min(self.hot.from), next: end.min(self.hot.next), bytes: 0 };
     }
 }
@@ -296,15 +302,17 @@ impl Partition {
             flushing: Flushing::Idle,
             dirty_since: None,
             hot: Hot { from: end, next: end, bytes: 0 },
+            cut: None,
             woken: Vec::new(),
             flushes: false,
         };
         Arc::new_cyclic(|me| Self {
             name,
-            dir,
+            dir: RwLock::new(dir),
             around,
             waiters: Arc::default(),
             cleaning: Cleaning::default(),
+            moves: Moves::default(),
             throttled: Throttled::default(),
             state: Mutex::new(state),
             me: Weak::clone(me),
@@ -312,8 +320,18 @@ impl Partition {
     }
 
     /// The log directory that it lies in.
-    pub fn dir(&self) -> &Arc<LogDir> {
-        &self.dir
+    pub fn dir(&self) -> Arc<LogDir> {
+        Arc::clone(&self.dir.read())
+    }
+
+    /// Puts a log into the place of the one that there is, which it is a whole copy of, in another
+    /// directory.
+    pub(super) fn settle_in(&self, state: &mut State, dir: Arc<LogDir>, log: Log) {
+        let flushed = log.flushed_offset();
+        state.storage = Storage::Online(Box::new(log));
+        *self.dir.write() = dir;
+        self.reached(state, Mark::Flushed, flushed);
+        self.advance_high_watermark(state, Instant::now());
     }
 
     pub(super) fn state(&self) -> Locked<'_> {
@@ -453,13 +471,20 @@ impl Partition {
         }
         let reason: Arc<str> = vltava_net::error_chain(&**error).into();
         tracing::error!(partition = %self.name, %reason, "the log is taken offline");
-        if is_dir_failure && self.dir.fail(&reason) {
-            self.around.tell(News::DirFailed(self.dir.id()));
+        if is_dir_failure {
+            self.fail_dir(&self.dir(), &reason);
         }
         if !is_dir_failure {
             self.around.tell(News::LogLost);
         }
         self.set_offline(state, reason);
+    }
+
+    /// Takes a directory out of use, and tells of it once.
+    pub(super) fn fail_dir(&self, dir: &LogDir, reason: &str) {
+        if dir.fail(reason) {
+            self.around.tell(News::DirFailed(dir.id()));
+        }
     }
 
     pub(super) fn set_offline(&self, state: &mut State, reason: Arc<str>) {
@@ -485,17 +510,18 @@ impl Partition {
 
 impl Flush for Partition {
     fn flush(&self) -> bool {
-        let ticket = {
+        let (ticket, dir) = {
             let mut state = self.state();
             state.flushing = Flushing::Running { again: false };
             state.dirty_since = None;
-            match state.log() {
+            let ticket = match state.log() {
                 Ok(log) => {
                     let ticket = log.begin_flush();
                     self.noting(&mut state, ticket).ok().flatten()
                 }
                 Err(_) => None,
-            }
+            };
+            (ticket, self.dir())
         };
         let result = ticket.map(|ticket| {
             let start = Instant::now();
@@ -504,10 +530,20 @@ impl Flush for Partition {
             result
         });
         let mut state = self.state();
-        if let (Some(result), Ok(log)) = (result, state.log()) {
-            let completed = log.complete_flush(result);
-            // A failure is logged, and takes the log offline, where it is noted.
-            let _ = self.noting(&mut state, completed);
+        // What was synced may have moved meanwhile, and the log that is here now was durable then.
+        let is_still_here = Arc::ptr_eq(&dir, &self.dir());
+        match (result, state.log()) {
+            (Some(result), Ok(log)) if is_still_here => {
+                let completed = log.complete_flush(result);
+                // A failure is logged, and takes the log offline, where it is noted.
+                let _ = self.noting(&mut state, completed);
+            }
+            (Some(result), _) => {
+                if let Some(error) = result.error().filter(|error| error.is_sync_failure()) {
+                    self.fail_dir(&dir, &vltava_net::error_chain(error));
+                }
+            }
+            _ => {}
         }
         let again = state.flushing == Flushing::Running { again: true };
         state.flushing = if again { Flushing::Queued } else { Flushing::Idle };

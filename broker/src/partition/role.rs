@@ -8,6 +8,7 @@ use vltava_metadata::PartitionRegistration;
 use vltava_wire::{LeaderEpoch, NodeId, Offset};
 
 use super::failure::PartitionError;
+use super::moving::Leftover;
 use super::replica::{Leading, Partition, Role, State, Storage};
 use super::settings::Settings;
 use super::surroundings::News;
@@ -107,7 +108,7 @@ impl Partition {
         let Ok(log) = state.log() else { return };
         let end = log.log_end_offset();
         if log.epochs().last().is_some_and(|last| last.start_offset >= end) {
-            let lower = &mut |offset| self.dir.lower_recovery_point(&self.name, offset);
+            let lower = &mut |offset| self.dir().lower_recovery_point(&self.name, offset);
             let truncated = log.truncate_to(end, lower);
             // A failure is logged, and takes the log offline, where it is noted.
             let _ = self.noting(state, truncated);
@@ -264,7 +265,7 @@ impl Partition {
         }
         tracing::info!(partition = %self.name, %to, from = %end, "cut as the leader's log says");
         self.cleaning.disturb();
-        let lower = &mut |offset| self.dir.lower_recovery_point(&self.name, offset);
+        let lower = &mut |offset| self.dir().lower_recovery_point(&self.name, offset);
         let truncated = log.truncate_to(to, lower);
         self.noting(&mut state, truncated)?;
         state.note_truncation(to);
@@ -290,7 +291,7 @@ impl Partition {
             "all records are given up: the leader's log starts beyond them"
         );
         self.cleaning.disturb();
-        let lower = &mut |offset| self.dir.lower_recovery_point(&self.name, offset);
+        let lower = &mut |offset| self.dir().lower_recovery_point(&self.name, offset);
         let truncated = log.truncate_fully_and_start_at(offset, lower);
         self.noting(&mut state, truncated)?;
         state.note_truncation(offset);
@@ -317,6 +318,8 @@ impl Partition {
 
     /// Ends the replica and hands its log out; whoever waits is told that it is gone.
     pub fn retire(&self) -> Option<Log> {
+        self.moves.close();
+        self.end_move(Leftover::Removed);
         self.cleaning.end();
         let mut state = self.state();
         let gone: Arc<str> = "the replica is not on this broker any more".into();

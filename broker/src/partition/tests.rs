@@ -5,6 +5,7 @@ mod commit;
 mod compaction;
 mod elections;
 mod faults;
+mod moving;
 mod throttling;
 mod transactions;
 
@@ -181,9 +182,12 @@ impl Node {
 
     /// All that is in the log.
     fn all(&self) -> Vec<String> {
-        let start = self.position().log_start;
-        let slice = self.partition.slice(start, 1 << 30).expect("readable");
-        slice.map_or_else(Vec::new, |slice| texts(&slice.read().expect("readable")))
+        let (mut at, mut found) = (self.position().log_start, Vec::new());
+        while let Some(slice) = self.partition.slice(at, 1 << 30).expect("readable") {
+            found.extend(texts(&slice.read().expect("readable")));
+            at = slice.next_offset();
+        }
+        found
     }
 
     /// Whether something was proposed to the coordinator.

@@ -13,6 +13,7 @@ use vltava_net::{CancellationToken, Reactors};
 use vltava_wire::Str;
 
 use super::dirs::LogDir;
+use super::moving::Leftover;
 use super::registry::{Partitions, milliseconds};
 use super::replica::{Partition, PartitionName, Position};
 use super::surroundings::{News, wall_clock_ms};
@@ -80,6 +81,7 @@ impl Partitions {
         let interval = self.config.get(keys::LOG_RETENTION_CHECK_INTERVAL_MS);
         self.every(milliseconds(interval), shutdown, Self::apply_retention);
         self.cleaner.start(self);
+        self.mover.start(self);
     }
 
     fn fetch_timeout(&self) -> Duration {
@@ -143,7 +145,12 @@ impl Partitions {
         let reason = dir.failure().unwrap_or("it has failed");
         tracing::error!(dir = %dir.path().display(), reason, "a log directory is out of use");
         for partition in self.all() {
-            if Arc::ptr_eq(partition.dir(), dir) {
+            let moves_to = partition.moving().is_some_and(|it| Arc::ptr_eq(it.to(), dir));
+            let lies_there = Arc::ptr_eq(&partition.dir(), dir);
+            if moves_to || lies_there {
+                partition.end_move(Leftover::Kept);
+            }
+            if lies_there && Arc::ptr_eq(&partition.dir(), dir) {
                 partition.fail(reason);
             }
         }
@@ -159,7 +166,7 @@ impl Partitions {
                     Some((partition.name.clone(), partition.position()?))
                 };
                 let all = self.all();
-                all.iter().filter(|it| Arc::ptr_eq(it.dir(), dir)).filter_map(of).collect()
+                all.iter().filter(|it| Arc::ptr_eq(&it.dir(), dir)).filter_map(of).collect()
             };
             if let Err(error) = dir.checkpoint(collect) {
                 tracing::warn!(
@@ -190,8 +197,10 @@ impl Partitions {
     pub fn close(&self, broker_epoch: i64) {
         self.fetchers.stop();
         self.cleaner.stop();
+        self.mover.stop();
         drop(self.flushers.lock().take());
         let hosted = self.all();
+        hosted.iter().for_each(|partition| partition.end_move(Leftover::Kept));
         // What was found and never assigned is closed as it was, or recovered next time.
         let found = self.found.lock().drain();
         let not_closed: Vec<_> = found
@@ -203,7 +212,7 @@ impl Partitions {
             .collect();
         for dir in self.dirs.iter().filter(|dir| dir.failure().is_none()) {
             let of_dir: Vec<_> =
-                hosted.iter().filter(|partition| Arc::ptr_eq(partition.dir(), dir)).collect();
+                hosted.iter().filter(|partition| Arc::ptr_eq(&partition.dir(), dir)).collect();
             let closed = self.close_logs(dir, &of_dir);
             if let Err(error) = closed.and_then(|complete| match complete {
                 true if !not_closed.contains(&dir.id()) => {

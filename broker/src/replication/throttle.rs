@@ -99,17 +99,31 @@ pub struct Throttles {
     pub leader: Throttle,
     /// Of what it fetches (`follower.replication.throttled.rate`).
     pub follower: Throttle,
+    /// Of what moves between its own log directories
+    /// (`replica.alter.log.dirs.io.max.bytes.per.second`).
+    pub moves: Throttle,
 }
 
 impl Throttles {
     /// The throttles that a configuration asks for.
     pub fn new(values: &Values) -> Self {
-        let seconds = values.get(keys::REPLICATION_QUOTA_WINDOW_SIZE_SECONDS);
-        let windows = values.get(keys::REPLICATION_QUOTA_WINDOW_NUM);
-        let window = Duration::from_secs(u64::try_from(seconds).unwrap_or(1));
-        let meter = Meter::new(window, usize::try_from(windows).unwrap_or(1));
-        let throttles =
-            Self { leader: Throttle::new(meter.clone()), follower: Throttle::new(meter) };
+        let meter = |seconds: i32, windows: i32| {
+            let window = Duration::from_secs(u64::try_from(seconds).unwrap_or(1));
+            Meter::new(window, usize::try_from(windows).unwrap_or(1))
+        };
+        let replication = meter(
+            values.get(keys::REPLICATION_QUOTA_WINDOW_SIZE_SECONDS),
+            values.get(keys::REPLICATION_QUOTA_WINDOW_NUM),
+        );
+        let moves = meter(
+            values.get(keys::ALTER_LOG_DIRS_REPLICATION_QUOTA_WINDOW_SIZE_SECONDS),
+            values.get(keys::ALTER_LOG_DIRS_REPLICATION_QUOTA_WINDOW_NUM),
+        );
+        let throttles = Self {
+            leader: Throttle::new(replication.clone()),
+            follower: Throttle::new(replication),
+            moves: Throttle::new(moves),
+        };
         throttles.configure(values);
         throttles
     }
@@ -118,6 +132,7 @@ impl Throttles {
     pub fn configure(&self, values: &Values) {
         self.leader.set_rate(values.get(keys::LEADER_REPLICATION_THROTTLED_RATE));
         self.follower.set_rate(values.get(keys::FOLLOWER_REPLICATION_THROTTLED_RATE));
+        self.moves.set_rate(values.get(keys::REPLICA_ALTER_LOG_DIRS_IO_MAX_BYTES_PER_SECOND));
     }
 }
 

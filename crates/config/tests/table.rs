@@ -18,8 +18,11 @@ const OTHER_DEFAULTS: &[&str] = &[
 ];
 
 /// Keys that Kafka has besides its table, as they are only ever set at run time.
-const DYNAMIC_ONLY: &[&str] =
-    &["follower.replication.throttled.rate", "leader.replication.throttled.rate"];
+const DYNAMIC_ONLY: &[&str] = &[
+    "follower.replication.throttled.rate",
+    "leader.replication.throttled.rate",
+    "replica.alter.log.dirs.io.max.bytes.per.second",
+];
 
 /// Keys of later versions of Kafka.
 const LATER: &[&str] = &["cordoned.log.dirs"];

@@ -139,6 +139,14 @@ impl Epochs {
         self.version += 1;
     }
 
+    /// Takes over the list of another log that has the same records.
+    pub(crate) fn adopt(&mut self, other: &Self) {
+        if self.entries != other.entries {
+            self.entries.clone_from(&other.entries);
+            self.version += 1;
+        }
+    }
+
     /// Removes all.
     pub(crate) fn clear(&mut self) {
         self.truncate_from_end(Offset(i64::MIN));

@@ -28,6 +28,7 @@ mod folder;
 mod index;
 mod log;
 mod producers;
+mod relocation;
 mod scan;
 mod segment;
 
@@ -45,3 +46,4 @@ pub use log::{
 pub use producers::{
     AbortedTransaction, ProducerBatch, ProducerEntry, ToVerify, Verification, VerificationGuard,
 };
+pub use relocation::{FutureLog, TakeOverError};

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use vltava_wire::{LeaderEpoch, Offset};
 
 use crate::config::LogConfig;
-use crate::disk::DiskError;
+use crate::disk::{DiskError, SyncKind};
 use crate::epochs::{self, EpochEntry, Epochs};
 use crate::error::LogError;
 use crate::folder::Folder;
@@ -76,6 +76,14 @@ impl Log {
     pub fn set_dir(&mut self, dir: PathBuf) {
         self.epochs.set_path(dir.join(epochs::FILE));
         self.folder.dir = dir;
+    }
+
+    /// Gives the folder another name, durably.
+    pub(crate) fn rename_folder(&mut self, dir: PathBuf, kind: SyncKind) -> Result<(), DiskError> {
+        self.folder.volume.rename(&self.folder.dir, &dir)?;
+        let parent = dir.parent().unwrap_or(Path::new(".")).to_owned();
+        self.set_dir(dir);
+        self.folder.volume.sync_folder(&parent, kind)
     }
 
     /// The log's first offset.
@@ -158,6 +166,19 @@ impl Log {
     /// Forgets the producers that were silent for `producer.id.expiration.ms`.
     pub fn expire_producers(&mut self, now_ms: i64) {
         self.producers.expire(now_ms, self.config.producer_id_expiration_ms);
+    }
+
+    /// Takes over what another log knows of the same records: where they start, leader epochs and
+    /// producers, of which records may tell no more that are deleted.
+    pub(crate) fn adopt(&mut self, other: &Self) {
+        self.log_start_offset = other.log_start_offset;
+        self.epochs.adopt(&other.epochs);
+        self.producers = other.producers.clone();
+    }
+
+    /// Where the first segment starts, at or before the log's first offset.
+    pub(crate) fn first_base_offset(&self) -> Offset {
+        self.segments[0].base_offset()
     }
 
     fn active(&self) -> &Segment {

@@ -257,7 +257,7 @@ impl Marker {
 }
 
 /// The producers of a log.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Producers {
     entries: HashMap<ProducerId, ProducerEntry>,
     transactions: Transactions,

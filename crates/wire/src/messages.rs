@@ -9,6 +9,7 @@ pub mod allocate_producer_ids;
 pub mod alter_configs;
 pub mod alter_partition;
 pub mod alter_partition_reassignments;
+pub mod alter_replica_log_dirs;
 pub mod alter_share_group_offsets;
 pub mod api_versions;
 pub mod assign_replicas_to_dirs;
@@ -85,6 +86,7 @@ pub use alter_partition::{AlterPartitionRequest, AlterPartitionResponse};
 pub use alter_partition_reassignments::{
     AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse,
 };
+pub use alter_replica_log_dirs::{AlterReplicaLogDirsRequest, AlterReplicaLogDirsResponse};
 pub use alter_share_group_offsets::{
     AlterShareGroupOffsetsRequest, AlterShareGroupOffsetsResponse,
 };

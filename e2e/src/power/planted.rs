@@ -59,6 +59,7 @@ const OMISSIONS: &[(&str, Scene)] = &[
     ("broker:SwapFolder", Scene::Unseen),
     ("broker:SwapRetired", Scene::Unseen),
     ("broker:SwapNames", Scene::Unseen),
+    ("broker:MovedFolder", Scene::Unseen),
     ("coordinator:LogFlush", Scene::Busy),
     ("coordinator:SegmentRoll", Scene::Busy),
     ("coordinator:SegmentFolder", Scene::Busy),
@@ -78,6 +79,7 @@ const OMISSIONS: &[(&str, Scene)] = &[
 const HISTORIES: &[(&str, &str, &str)] = &[
     ("vltava-log", "--test crash", "each_fsync_is_missed_when_it_is_left_out"),
     ("vltava-log", "--test compaction", "each_fsync_of_a_round_is_missed_when_it_is_left_out"),
+    ("vltava-log", "--test moving", "each_fsync_of_a_move_is_missed_when_it_is_left_out"),
     ("vltava-coordinator", "--lib", "a_sync_that_is_left_out_is_found"),
 ];
 
@@ -190,7 +192,7 @@ fn told(seen: &Seen, took: Duration, history: Option<&str>) -> String {
             format!("not for sure: at cut {cut}, after {took:.0?}, a timeout: {}", short(what))
         }
         Seen::NotTried => "not tried by processes, as the time was over".to_owned(),
-        Seen::NoScene => "not tried by processes: a round of compaction is too short".to_owned(),
+        Seen::NoScene => "not tried by processes: what it guards is too short".to_owned(),
         Seen::Unmissed => format!("not within {CUTS_TO_MISS} cuts, {took:.0?}"),
     };
     match (seen, history) {

@@ -121,6 +121,7 @@ fn folders_are_found_and_deleted_ones_removed() {
         topic: "my-topic".to_owned(),
         index: PartitionId(12),
         topic_id: Some(Uuid(5)),
+        is_future: false,
     };
     assert_eq!(found, [expected]);
     let left = disk.list(Path::new("/")).expect("listed");

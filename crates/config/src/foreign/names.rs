@@ -149,8 +149,6 @@ const METRICS: &[&str] = &[
 ];
 
 const QUOTAS: &[&str] = &[
-    "alter.log.dirs.replication.quota.window.num",
-    "alter.log.dirs.replication.quota.window.size.seconds",
     "controller.quota.window.num",
     "controller.quota.window.size.seconds",
     "max.connection.creation.rate",

@@ -40,6 +40,11 @@ keys! {
     /// `follower.replication.throttled.replicas` of their topics names (KIP-73).
     FOLLOWER_REPLICATION_THROTTLED_RATE: i64 = "follower.replication.throttled.rate",
         Some("9223372036854775807"), AtLeast(0), Broker, ClusterWide, Medium;
+    /// How many bytes a second replicas take that move between log directories of the broker
+    /// (KIP-113).
+    REPLICA_ALTER_LOG_DIRS_IO_MAX_BYTES_PER_SECOND: i64 =
+        "replica.alter.log.dirs.io.max.bytes.per.second",
+        Some("9223372036854775807"), AtLeast(0), Broker, ClusterWide, Medium;
     /// Whether new replicas are kept off the broker (KIP-1066, Kafka 4.3): `*` for all of its log
     /// directories, which is all that can be said here; not set, none are. Set it on one broker at
     /// run time, before its replicas are moved away for good: what it holds stays and works on.
@@ -51,6 +56,14 @@ keys! {
     /// How long each of these windows is, in seconds.
     REPLICATION_QUOTA_WINDOW_SIZE_SECONDS: i32 = "replication.quota.window.size.seconds",
         Some("1"), AtLeast(1), Broker, ReadOnly, Low;
+    /// Over how many windows of time the rate of moves between log directories is taken.
+    ALTER_LOG_DIRS_REPLICATION_QUOTA_WINDOW_NUM: i32 =
+        "alter.log.dirs.replication.quota.window.num", Some("11"), AtLeast(1),
+        Broker, ReadOnly, Low;
+    /// How long each of these windows is, in seconds.
+    ALTER_LOG_DIRS_REPLICATION_QUOTA_WINDOW_SIZE_SECONDS: i32 =
+        "alter.log.dirs.replication.quota.window.size.seconds", Some("1"), AtLeast(1),
+        Broker, ReadOnly, Low;
     /// How many bytes one answer to a consumer or a follower may hold.
     FETCH_MAX_BYTES: i32 = "fetch.max.bytes", Some("57671680"), AtLeast(1024),
         Broker, ReadOnly, Medium;

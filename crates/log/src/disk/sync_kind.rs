@@ -61,11 +61,13 @@ pub enum SyncKind {
     SwapRetired,
     /// The folder, after the segment that replaces them got its names.
     SwapNames,
+    /// The folder, after the folder of a log that was moved into it got the partition's name.
+    MovedFolder,
 }
 
 impl SyncKind {
     /// All there are.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::LogFlush,
         Self::SegmentRoll,
         Self::IndexRoll,
@@ -95,6 +97,7 @@ impl SyncKind {
         Self::SwapFolder,
         Self::SwapRetired,
         Self::SwapNames,
+        Self::MovedFolder,
     ];
 
     /// The kind of that name (as in the code); `None` if there is no such kind.

@@ -43,6 +43,13 @@ pub struct FlushResult {
     truncations: u64,
 }
 
+impl FlushResult {
+    /// Why it failed, if it did.
+    pub fn error(&self) -> Option<&DiskError> {
+        self.result.as_ref().err()
+    }
+}
+
 impl Log {
     /// Starts a flush of all that was appended: `None` if that is durable already. While the
     /// ticket syncs, appends go on, and the next ticket takes what they wrote.

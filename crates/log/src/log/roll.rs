@@ -89,6 +89,30 @@ impl Log {
         Ok(end_offset)
     }
 
+    /// Makes all of it durable, with a snapshot of the producers as they are known now at the start
+    /// of a segment, where it stays for as long as that does. The log goes on.
+    ///
+    /// # Errors
+    /// The disk's; the log has failed if an fsync did.
+    pub(crate) fn persist(&mut self, now_ms: i64) -> Result<(), LogError> {
+        let end_offset = self.log_end_offset();
+        let persisted = match self.active().is_empty() {
+            true => self.persist_empty(end_offset),
+            false => self.roll(end_offset, now_ms),
+        };
+        persisted.map_err(|error| self.fail_if_sync(error))
+    }
+
+    fn persist_empty(&mut self, end_offset: Offset) -> Result<(), DiskError> {
+        if let Some(epochs) = self.epochs.unwritten() {
+            epochs.write()?;
+        }
+        self.write_snapshot(end_offset)?;
+        self.folder.volume.sync_folder(&self.folder.dir, SyncKind::SegmentFolder)?;
+        self.flushed_offset = end_offset;
+        Ok(())
+    }
+
     /// Removes the log with its folder and all that is in it.
     ///
     /// # Errors

@@ -30,7 +30,7 @@ pub(super) enum Step {
 }
 
 /// The transactions of a log that matter to what is stable.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Transactions {
     /// Those that are open: where each begins, and whose it is.
     open: BTreeMap<Offset, ProducerId>,

@@ -43,7 +43,7 @@ struct Pending {
 }
 
 /// The verifications of a log that are under way.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Verifications {
     pending: HashMap<ProducerId, Pending>,
     next: u64,

@@ -9,7 +9,8 @@ macro_rules! requests {
             messages::{
                 AddOffsetsToTxnRequest AddPartitionsToTxnRequest AddRaftVoterRequest
                 AllocateProducerIdsRequest AlterConfigsRequest AlterPartitionReassignmentsRequest
-                AlterPartitionRequest AlterShareGroupOffsetsRequest ApiVersionsRequest
+                AlterPartitionRequest AlterReplicaLogDirsRequest AlterShareGroupOffsetsRequest
+                ApiVersionsRequest
                 AssignReplicasToDirsRequest BeginQuorumEpochRequest BrokerHeartbeatRequest
                 BrokerRegistrationRequest ConsumerGroupDescribeRequest
                 ConsumerGroupHeartbeatRequest ControllerRegistrationRequest CreatePartitionsRequest
@@ -46,6 +47,7 @@ macro_rules! responses {
                 AddOffsetsToTxnResponse AddPartitionsToTxnResponse AddRaftVoterResponse
                 AllocateProducerIdsResponse AlterConfigsResponse
                 AlterPartitionReassignmentsResponse AlterPartitionResponse
+                AlterReplicaLogDirsResponse
                 AlterShareGroupOffsetsResponse ApiVersionsResponse AssignReplicasToDirsResponse
                 BeginQuorumEpochResponse BrokerHeartbeatResponse BrokerRegistrationResponse
                 ConsumerGroupDescribeResponse ConsumerGroupHeartbeatResponse
