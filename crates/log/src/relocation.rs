@@ -2,11 +2,12 @@
 //!
 //! A [`FutureLog`] is a copy that grows by what is read from the log that it copies, the *current*
 //! one. When it has all of it, it takes the place of the current one: it takes over what that
-//! knows beyond its records, becomes durable as a whole, and only then gets the name of a log. The owner
-//! sees to it that nothing is appended meanwhile, and gives the current folder up after that.
+//! knows beyond its records, becomes durable as a whole, and only then gets the name of a log. The
+//! owner sees to it that nothing is appended meanwhile, and gives the current folder up after
+//! that.
 //!
 //! *Invariant:* a folder that has the name of a log holds all records of it. Between the two names
-//! a crash leaves two folders with the same records; before the first, the current one alone counts.
+//! a crash leaves two folders with the same records; before, the current one alone counts.
 
 use std::path::PathBuf;
 use std::sync::Arc;
