@@ -68,3 +68,42 @@ fn respond(codes: impl Iterator<Item = (Str, i32, ErrorCode)>) -> AlterReplicaLo
     let results = topics.into_iter().map(result).collect();
     AlterReplicaLogDirsResponse { results, ..Default::default() }
 }
+
+#[cfg(test)]
+mod tests {
+    use vltava_wire::messages::alter_replica_log_dirs::{
+        AlterReplicaLogDir, AlterReplicaLogDirTopic,
+    };
+
+    use super::*;
+
+    fn dir(path: &'static str, topic: &'static str, partitions: &[i32]) -> AlterReplicaLogDir {
+        let partitions = partitions.to_vec();
+        let topic = AlterReplicaLogDirTopic { name: topic.into(), partitions };
+        AlterReplicaLogDir { path: path.into(), topics: vec![topic] }
+    }
+
+    #[test]
+    fn a_partition_that_is_named_twice_goes_where_it_is_named_last() {
+        let dirs = vec![dir("/a", "x", &[0, 1]), dir("/b", "x", &[1]), dir("/a", "w", &[7])];
+        let wanted = by_partition(AlterReplicaLogDirsRequest { dirs });
+        let expected = [("w", 7, "/a"), ("x", 0, "/a"), ("x", 1, "/b")];
+        let expected: Vec<(Str, i32, Str)> =
+            expected.map(|(topic, index, path)| (topic.into(), index, path.into())).into();
+        assert_eq!(wanted, expected);
+    }
+
+    #[test]
+    fn answers_are_by_topic() {
+        let none = ErrorCode::NONE;
+        let codes = [("x", 1, none), ("w", 7, ErrorCode::LOG_DIR_NOT_FOUND), ("x", 0, none)];
+        let codes = codes.map(|(topic, index, code)| (Str::from(topic), index, code));
+        let response = respond(codes.into_iter());
+        let counts: Vec<_> = response
+            .results
+            .iter()
+            .map(|it| (it.topic_name.as_str(), it.partitions.len()))
+            .collect();
+        assert_eq!(counts, [("w", 1), ("x", 2)]);
+    }
+}

@@ -70,7 +70,7 @@ impl Mover {
     fn man(self: &Arc<Self>, queue: &mut Queue) {
         let Some(partitions) = queue.partitions.clone() else { return };
         let Some(dirs) = partitions.upgrade().map(|it| it.dirs().len()) else { return };
-        let wanted = dirs.min(THREADS_MAX).min(queue.jobs.len());
+        let wanted = dirs.min(THREADS_MAX).min(queue.threads.len() + queue.jobs.len());
         while queue.threads.len() < wanted && !queue.is_over {
             let (mover, partitions) = (Arc::clone(self), partitions.clone());
             let thread = std::thread::Builder::new().name(format!("mover-{}", queue.threads.len()));

@@ -329,6 +329,10 @@ impl Partition {
         left: &mut Option<PathBuf>,
     ) -> Result<Copying, MoveError> {
         let (to, name) = (&moving.to, &self.name);
+        let place = to.folder(&name.topic, name.index);
+        if to.disk().list(&place).is_ok() {
+            return Err(MoveError::Make(format!("{} is there already", place.display()).into()));
+        }
         let is_left = left.is_some();
         let new = || to.future_folder(&name.topic, name.index, rand::random());
         let folder = left.get_or_insert_with(new).clone();

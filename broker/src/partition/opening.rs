@@ -141,7 +141,14 @@ pub(super) fn open_found(
             dir.scan()?.into_iter().partition(|folder| folder.is_future);
         for folder in futures {
             // Opened by who goes on with it, as all of it is read then.
-            let Some(id) = folder.topic_id else { continue };
+            let Some(id) = folder.topic_id else {
+                // It has no records: it says whose they are before it has any.
+                if let Err(error) = dir.remove_folder(&folder.path) {
+                    let error = vltava_net::error_chain(&error);
+                    tracing::warn!(folder = %folder.path.display(), error, "it stays");
+                }
+                continue;
+            };
             let mut found = found.lock();
             let of_partition = found.futures.entry((id, folder.index.get())).or_default();
             of_partition.push(FoundFuture { dir: Arc::clone(dir), folder });

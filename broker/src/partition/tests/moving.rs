@@ -361,3 +361,17 @@ fn a_move_keeps_to_its_rate() {
     node.partition.around.throttles.moves.set_rate(i64::MAX);
     moved.complete();
 }
+
+#[test]
+fn a_place_that_is_taken_is_left_alone() {
+    let world = alone(&[]);
+    let node = world.node(1);
+    let to = other(node);
+    node.append("a").expect("appended");
+    node.disk.create_folder(Path::new("/other/orders-0")).expect("a folder");
+    let moved = Move::begin(node, &to);
+    assert_eq!(moved.step(), Next::Done);
+    assert!(node.partition.moving().is_none());
+    assert_eq!((to.failure(), node.all()), (None, vec!["a".into()]));
+    assert_eq!(node.folders("/other"), ["orders-0"]);
+}
