@@ -1,6 +1,7 @@
 //! The steady load of a scenario: numbered records from outside, each acknowledged, and all of them
 //! looked for afterwards.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -160,7 +161,13 @@ impl Found {
 impl std::fmt::Display for Found {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { acked, failed, longest_gap } = self;
-        let (acked, failed) = (acked.len(), failed.len());
-        write!(f, "{acked} records, {failed} failed, longest gap {longest_gap:.1?}")
+        let (acked, count) = (acked.len(), failed.len());
+        write!(f, "{acked} records, {count} failed, longest gap {longest_gap:.1?}")?;
+        // Why, the most frequent reason first: each is one of a client that gave up.
+        let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
+        failed.iter().for_each(|reason| *reasons.entry(reason).or_default() += 1);
+        let mut reasons: Vec<_> = reasons.into_iter().collect();
+        reasons.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        reasons.iter().try_for_each(|(reason, count)| write!(f, "; {count} times {reason}"))
     }
 }
