@@ -56,6 +56,7 @@ pub mod share_acknowledge;
 pub mod share_fetch;
 pub mod share_group_describe;
 pub mod share_group_heartbeat;
+mod share_states;
 pub mod sync_group;
 pub mod txn_offset_commit;
 pub mod write_share_group_state;

@@ -17,9 +17,10 @@ use crate::api::context::Call;
 use crate::api::share_group_heartbeat;
 use crate::group::{ShareOutcome, ShareTask};
 use crate::server::Broker;
+use crate::share::coordinator::Ask;
 use crate::share::coordinator::machine::NewState;
 use crate::share::coordinator::record::ShareKey;
-use crate::share::persister::{Ask, AskShareCoordinator};
+use crate::share::persister::AskShareCoordinator;
 
 /// Answers when the share coordinator knows of it.
 pub async fn handle(broker: &Arc<Broker>, call: Call<AlterShareGroupOffsetsRequest>) -> Reply {

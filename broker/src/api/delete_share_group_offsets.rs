@@ -13,9 +13,10 @@ use crate::api::context::Call;
 use crate::api::share_group_heartbeat;
 use crate::group::{ShareOutcome, ShareTask};
 use crate::server::Broker;
+use crate::share::coordinator::Ask;
 use crate::share::coordinator::machine::Refusal;
 use crate::share::coordinator::record::ShareKey;
-use crate::share::persister::{Ask, AskShareCoordinator};
+use crate::share::persister::AskShareCoordinator;
 
 const NOTHING_TO_DELETE: &str = "There is no offset information to delete.";
 

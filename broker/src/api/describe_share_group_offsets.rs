@@ -15,9 +15,10 @@ use vltava_wire::{ErrorCode, PartitionId, Str, Uuid};
 use crate::api::context::Call;
 use crate::api::share_group_heartbeat;
 use crate::server::Broker;
+use crate::share::coordinator::Ask;
 use crate::share::coordinator::record::ShareKey;
 use crate::share::ends::end_offset;
-use crate::share::persister::{Ask, AskShareCoordinator};
+use crate::share::persister::AskShareCoordinator;
 
 /// One topic that is asked about: its name, its id if there is one, and partitions.
 type Asked = (Str, Option<Uuid>, Vec<i32>);

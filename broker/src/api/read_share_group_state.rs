@@ -2,47 +2,32 @@
 
 use std::sync::Arc;
 
-use futures::future::join_all;
 use vltava_net::Reply;
 use vltava_wire::messages::read_share_group_state::{PartitionResult, ReadStateResult, StateBatch};
 use vltava_wire::messages::{ReadShareGroupStateRequest, ReadShareGroupStateResponse};
-use vltava_wire::{ErrorCode, PartitionId};
 
 use crate::api::context::Call;
+use crate::api::share_states::{Asked, Asking, told};
 use crate::server::Broker;
-use crate::shard::Answer;
+use crate::share::coordinator::Ask;
 use crate::share::coordinator::machine::StateReply;
-use crate::share::coordinator::record::ShareKey;
 
 /// Answers when all of it is stored.
 pub async fn handle(broker: &Arc<Broker>, call: Call<ReadShareGroupStateRequest>) -> Reply {
-    let (coordinator, image) = (&broker.shares.coordinator, broker.cluster.image());
-    let mut topics = Vec::new();
-    for topic in &call.request.topics {
-        let mut partitions = Vec::new();
-        for at in &topic.partitions {
-            let key = ShareKey {
-                group: call.request.group_id.clone(),
-                topic: topic.topic_id,
-                partition: at.partition,
-            };
-            let exists = image.partition(topic.topic_id, PartitionId(at.partition)).is_some();
-            let answer = match exists {
-                true => coordinator.read(key, at.leader_epoch),
-                false => Answer::Now(Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION.into())),
-            };
-            partitions.push((at.partition, answer));
-        }
-        topics.push((topic.topic_id, partitions));
-    }
+    let asking = Asking::of(broker, &call.request.group_id);
+    let topics = call.request.topics.iter().map(|topic| {
+        let asked = topic
+            .partitions
+            .iter()
+            .map(|at| asking.ask(topic.topic_id, at.partition, Ask::Read(at.leader_epoch)));
+        (topic.topic_id, asked.collect())
+    });
+    let asked: Asked = topics.collect();
     call.reply_later(async move {
-        let results = topics.into_iter().map(|(topic_id, partitions)| async move {
-            let partitions = partitions
-                .into_iter()
-                .map(|(partition, answer)| async move { result(partition, answer.get().await) });
-            ReadStateResult { topic_id, partitions: join_all(partitions).await }
-        });
-        ReadShareGroupStateResponse { results: join_all(results).await }
+        let results = told(asked, result).await.into_iter();
+        let results =
+            results.map(|(topic_id, partitions)| ReadStateResult { topic_id, partitions });
+        ReadShareGroupStateResponse { results: results.collect() }
     })
 }
 

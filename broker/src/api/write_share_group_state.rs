@@ -2,63 +2,45 @@
 
 use std::sync::Arc;
 
-use futures::future::join_all;
 use vltava_net::Reply;
 use vltava_wire::messages::write_share_group_state::{PartitionResult, WriteStateResult};
 use vltava_wire::messages::{WriteShareGroupStateRequest, WriteShareGroupStateResponse};
 use vltava_wire::records::share_state::StateBatch;
-use vltava_wire::{ErrorCode, PartitionId};
 
 use crate::api::context::Call;
+use crate::api::share_states::{Asked, Asking, told};
 use crate::server::Broker;
-use crate::shard::Answer;
+use crate::share::coordinator::Ask;
 use crate::share::coordinator::machine::{NewState, StateReply};
-use crate::share::coordinator::record::ShareKey;
 
 /// Answers when all of it is stored.
 pub async fn handle(broker: &Arc<Broker>, call: Call<WriteShareGroupStateRequest>) -> Reply {
-    let (coordinator, image) = (&broker.shares.coordinator, broker.cluster.image());
-    let mut topics = Vec::new();
-    for topic in &call.request.topics {
-        let mut partitions = Vec::new();
-        for at in &topic.partitions {
-            let key = ShareKey {
-                group: call.request.group_id.clone(),
-                topic: topic.topic_id,
-                partition: at.partition,
+    let asking = Asking::of(broker, &call.request.group_id);
+    let topics = call.request.topics.iter().map(|topic| {
+        let asked = topic.partitions.iter().map(|at| {
+            let batches = at.state_batches.iter().map(|batch| StateBatch {
+                first_offset: batch.first_offset,
+                last_offset: batch.last_offset,
+                delivery_state: batch.delivery_state,
+                delivery_count: batch.delivery_count,
+            });
+            let new = NewState {
+                state_epoch: at.state_epoch,
+                leader_epoch: at.leader_epoch,
+                start_offset: at.start_offset,
+                delivery_complete_count: at.delivery_complete_count,
+                batches: batches.collect(),
             };
-            let exists = image.partition(topic.topic_id, PartitionId(at.partition)).is_some();
-            let answer = match exists {
-                true => {
-                    let batches = at.state_batches.iter().map(|batch| StateBatch {
-                        first_offset: batch.first_offset,
-                        last_offset: batch.last_offset,
-                        delivery_state: batch.delivery_state,
-                        delivery_count: batch.delivery_count,
-                    });
-                    let new = NewState {
-                        state_epoch: at.state_epoch,
-                        leader_epoch: at.leader_epoch,
-                        start_offset: at.start_offset,
-                        delivery_complete_count: at.delivery_complete_count,
-                        batches: batches.collect(),
-                    };
-                    coordinator.write(key, new)
-                }
-                false => Answer::Now(Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION.into())),
-            };
-            partitions.push((at.partition, answer));
-        }
-        topics.push((topic.topic_id, partitions));
-    }
-    call.reply_later(async move {
-        let results = topics.into_iter().map(|(topic_id, partitions)| async move {
-            let partitions = partitions
-                .into_iter()
-                .map(|(partition, answer)| async move { result(partition, answer.get().await) });
-            WriteStateResult { topic_id, partitions: join_all(partitions).await }
+            asking.ask(topic.topic_id, at.partition, Ask::Write(new))
         });
-        WriteShareGroupStateResponse { results: join_all(results).await }
+        (topic.topic_id, asked.collect())
+    });
+    let asked: Asked = topics.collect();
+    call.reply_later(async move {
+        let results = told(asked, result).await.into_iter();
+        let results =
+            results.map(|(topic_id, partitions)| WriteStateResult { topic_id, partitions });
+        WriteShareGroupStateResponse { results: results.collect() }
     })
 }
 

@@ -16,9 +16,10 @@ use super::service::GroupService;
 use super::share::{ShareOrder, ShareOutcome, ShareTask};
 use super::sharing::TaskReply;
 use crate::shard::{Answer, Driver};
+use crate::share::coordinator::Ask;
 use crate::share::coordinator::machine::NewState;
 use crate::share::coordinator::record::ShareKey;
-use crate::share::persister::{Ask, AskShareCoordinator};
+use crate::share::persister::AskShareCoordinator;
 
 /// How many share-partitions the share coordinator is asked about at once, for one group.
 const ASKS_AT_ONCE: usize = 32;

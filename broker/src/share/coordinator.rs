@@ -20,11 +20,26 @@ use self::record::ShareKey;
 use crate::metadata::topic;
 use crate::partition::{Partitions, Position};
 use crate::shard::log::StateLog;
-use crate::shard::{Answer, Driver, Machine, Setup, Shards, Token};
+use crate::shard::{Answer, Driver, Machine, Setup, Shards};
 
 /// How many records a log has at least before it is pruned, and how many for each share-partition.
 const PRUNE_MIN: i64 = 10_000;
 const PRUNE_FACTOR: i64 = 20;
+
+/// What is asked of the share coordinator, about one share-partition.
+#[derive(Clone, Debug)]
+pub enum Ask {
+    /// Set it to what it is to begin with.
+    Initialize(NewState),
+    /// Say what is known of it, to the leader of this epoch, and fence those before.
+    Read(i32),
+    /// Say what is known of it; nothing, if it was never set.
+    Summary,
+    /// Store what has become of records.
+    Write(NewState),
+    /// Forget it.
+    Delete,
+}
 
 /// What the machines of the share coordinator share.
 pub struct StateSetup {
@@ -128,38 +143,16 @@ impl ShareCoordinator {
         }
     }
 
-    fn submit(&self, key: &ShareKey, event: impl FnOnce(Token) -> Event) -> Answer<StateReply> {
-        let refused = |code: ErrorCode| Err(code.into());
-        self.shards.submit(&key.coordinator_key(), event, refused, |reply| reply)
-    }
-
-    /// Sets a share-partition to what it is to begin with.
-    pub fn initialize(&self, key: ShareKey, new: NewState) -> Answer<StateReply> {
-        let of = key.clone();
-        self.submit(&of, |token| Event::Initialize(token, key, new))
-    }
-
-    /// What is known of a share-partition; fences leaders before that epoch.
-    pub fn read(&self, key: ShareKey, leader_epoch: i32) -> Answer<StateReply> {
-        let of = key.clone();
-        self.submit(&of, |token| Event::Read(token, key, leader_epoch))
-    }
-
-    /// What is known of a share-partition; nothing, if it was never set.
-    pub fn summary(&self, key: ShareKey) -> Answer<StateReply> {
-        let of = key.clone();
-        self.submit(&of, |token| Event::Summary(token, key))
-    }
-
-    /// Stores what has become of records.
-    pub fn write(&self, key: ShareKey, new: NewState) -> Answer<StateReply> {
-        let of = key.clone();
-        self.submit(&of, |token| Event::Write(token, key, new))
-    }
-
-    /// Forgets a share-partition.
-    pub fn delete(&self, key: ShareKey) -> Answer<StateReply> {
-        let of = key.clone();
-        self.submit(&of, |token| Event::Delete(token, key))
+    /// Asks about a share-partition that this broker may coordinate.
+    pub fn ask(&self, key: ShareKey, ask: Ask) -> Answer<StateReply> {
+        let of = key.coordinator_key();
+        let event = |token| match ask {
+            Ask::Initialize(new) => Event::Initialize(token, key, new),
+            Ask::Read(leader_epoch) => Event::Read(token, key, leader_epoch),
+            Ask::Summary => Event::Summary(token, key),
+            Ask::Write(new) => Event::Write(token, key, new),
+            Ask::Delete => Event::Delete(token, key),
+        };
+        self.shards.submit(&of, event, |code: ErrorCode| Err(code.into()), |reply| reply)
     }
 }

@@ -22,9 +22,10 @@ use vltava_wire::records::share_state::StateBatch as StoredBatch;
 use vltava_wire::{ErrorCode, LeaderEpoch, Offset};
 
 use self::machine::{AckBatch, Limits, SharePartition, StateBatch, Stored, Write};
+use super::coordinator::Ask;
 use super::coordinator::machine::{KnownState, NewState, Refusal};
 use super::coordinator::record::ShareKey;
-use super::persister::{Ask, AskShareCoordinator};
+use super::persister::AskShareCoordinator;
 use crate::error::ToErrorCode;
 use crate::partition::Partition;
 use crate::partition::read::{OffsetQuery, Reader};

@@ -18,9 +18,9 @@ use vltava_wire::messages::{
 use vltava_wire::records::share_state::StateBatch;
 use vltava_wire::{ErrorCode, NodeId, PartitionId};
 
-use super::coordinator::ShareCoordinator;
 use super::coordinator::machine::{KnownState, NewState, Refusal, StateReply};
 use super::coordinator::record::ShareKey;
+use super::coordinator::{Ask, ShareCoordinator};
 use crate::metadata::{ClusterView, topic};
 
 /// How long the share coordinator is asked again, before who asks is told that it did not answer.
@@ -29,21 +29,6 @@ const PATIENCE: Duration = Duration::from_secs(15);
 const PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
 /// How long one call may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// What is asked of the share coordinator, about one share-partition.
-#[derive(Clone, Debug)]
-pub enum Ask {
-    /// Set it to what it is to begin with.
-    Initialize(NewState),
-    /// Say what is known of it, to the leader of this epoch.
-    Read(i32),
-    /// Say how far it is.
-    Summary,
-    /// Store what has become of records.
-    Write(NewState),
-    /// Forget it.
-    Delete,
-}
 
 /// One who can ask the share coordinator.
 pub trait AskShareCoordinator: Send + Sync + 'static {
@@ -116,7 +101,7 @@ impl Persister {
         let leader = states.partition(PartitionId(partition.get())).and_then(|at| at.leader());
         let Some(leader) = leader else { return unavailable() };
         if leader == self.me {
-            return self.locally(key.clone(), ask.clone()).await;
+            return self.local.ask(key.clone(), ask.clone()).get().await;
         }
         let connection = match self.connection(leader).await {
             Ok(connection) => connection,
@@ -133,19 +118,6 @@ impl Persister {
                 unavailable()
             }
         }
-    }
-
-    async fn locally(&self, key: ShareKey, ask: Ask) -> StateReply {
-        let local = &self.local;
-        match ask {
-            Ask::Initialize(new) => local.initialize(key, new),
-            Ask::Read(leader_epoch) => local.read(key, leader_epoch),
-            Ask::Summary => local.summary(key),
-            Ask::Write(new) => local.write(key, new),
-            Ask::Delete => local.delete(key),
-        }
-        .get()
-        .await
     }
 
     /// A connection to another broker.
