@@ -19,6 +19,11 @@ const CREATING_MAX: usize = 1000;
 /// The pause before a declared topic is tried again, as while brokers are still missing.
 const DECLARED_PAUSE: Duration = Duration::from_millis(200);
 
+/// A setting of a topic that is to be created.
+fn config(name: &'static str, value: String) -> CreatableTopicConfig {
+    CreatableTopicConfig { name: Str::from_static(name), value: Some(value.into()) }
+}
+
 impl Broker {
     /// Asks the active coordinator for topics, unless that is under way.
     pub fn create_topics_in_background(self: &Arc<Self>, names: BTreeSet<Str>) {
@@ -62,10 +67,6 @@ impl Broker {
             replication_factor: -1,
             ..Default::default()
         };
-        let config = |name: &'static str, value: String| CreatableTopicConfig {
-            name: Str::from_static(name),
-            value: Some(value.into()),
-        };
         let values = &self.config;
         match name.as_str() {
             topic::GROUP_OFFSETS => CreatableTopic {
@@ -107,10 +108,6 @@ impl Broker {
     /// What became of the records of share groups. Updates go on from snapshots, so the log is not
     /// compacted.
     fn share_state_topic(&self, base: CreatableTopic) -> CreatableTopic {
-        let config = |name: &'static str, value: String| CreatableTopicConfig {
-            name: Str::from_static(name),
-            value: Some(value.into()),
-        };
         let min_isr = self.config.get(keys::SHARE_COORDINATOR_STATE_TOPIC_MIN_ISR);
         let segment_bytes = self.config.get(keys::SHARE_COORDINATOR_STATE_TOPIC_SEGMENT_BYTES);
         CreatableTopic {
@@ -197,10 +194,8 @@ impl Broker {
         if self.cluster.image().topic(&one.name).is_some() {
             return false;
         }
-        let policy = one.cleanup_policy.as_ref().map(|policy| CreatableTopicConfig {
-            name: Str::from_static("cleanup.policy"),
-            value: Some(policy.as_str().into()),
-        });
+        let policy = one.cleanup_policy.as_ref();
+        let policy = policy.map(|policy| config("cleanup.policy", policy.as_str().to_owned()));
         let topic = CreatableTopic {
             name: one.name.as_str().into(),
             num_partitions: one.partitions,
