@@ -128,19 +128,30 @@ pub fn serial(bootstrap: &str, topic: &str, size: usize, lasts: Duration) -> Out
         .create_with_context(Bell(bell))
         .map_err(|error| format!("a producer: {error}"))?;
     let values = Values::new(size, false);
+    one_after_another(lasts, |number| {
+        let record = BaseRecord::<(), [u8]>::to(topic).partition(0).payload(values.get(number));
+        producer.send(record).map_err(|(error, _)| format!("send: {error}"))?;
+        let acknowledged = rung.recv_timeout(FLUSH_MAX).map_err(|error| error.to_string())?;
+        acknowledged.map_err(|error| format!("a record was not acknowledged: {error}"))
+    })
+}
+
+/// How long each of them takes, in ms, of those that begin one after the other: a tenth of the time
+/// warms up, and does not count.
+fn one_after_another(
+    lasts: Duration,
+    mut one: impl FnMut(u64) -> Outcome<()>,
+) -> Outcome<Vec<f64>> {
     let mut latencies = Vec::new();
     let warm_up = lasts / 10;
     let start = Instant::now();
     let mut number = 0;
     while start.elapsed() < lasts + warm_up {
-        let sent = Instant::now();
-        let record = BaseRecord::<(), [u8]>::to(topic).partition(0).payload(values.get(number));
-        producer.send(record).map_err(|(error, _)| format!("send: {error}"))?;
-        let acknowledged = rung.recv_timeout(FLUSH_MAX).map_err(|error| error.to_string())?;
-        acknowledged.map_err(|error| format!("a record was not acknowledged: {error}"))?;
+        let begun = Instant::now();
+        one(number)?;
         number += 1;
         if start.elapsed() > warm_up {
-            latencies.push(sent.elapsed().as_secs_f64() * 1000.0);
+            latencies.push(begun.elapsed().as_secs_f64() * 1000.0);
         }
     }
     Ok(latencies)
@@ -166,12 +177,7 @@ pub fn transactions(
         .map_err(|error| failed("a producer", error))?;
     producer.init_transactions(FLUSH_MAX).map_err(|error| failed("init", error))?;
     let values = Values::new(size, false);
-    let mut latencies = Vec::new();
-    let warm_up = lasts / 10;
-    let start = Instant::now();
-    let mut number = 0;
-    while start.elapsed() < lasts + warm_up {
-        let begun = Instant::now();
+    one_after_another(lasts, |number| {
         producer.begin_transaction().map_err(|error| failed("begin", error))?;
         let record = BaseRecord::<(), [u8]>::to(topic).partition(0).payload(values.get(number));
         producer.send(record).map_err(|(error, _)| failed("send", error))?;
@@ -182,13 +188,8 @@ pub fn transactions(
         while producer.in_flight_count() > 0 {
             std::thread::yield_now();
         }
-        producer.commit_transaction(FLUSH_MAX).map_err(|error| failed("commit", error))?;
-        number += 1;
-        if start.elapsed() > warm_up {
-            latencies.push(begun.elapsed().as_secs_f64() * 1000.0);
-        }
-    }
-    Ok(latencies)
+        producer.commit_transaction(FLUSH_MAX).map_err(|error| failed("commit", error))
+    })
 }
 
 /// From the call that sends a record to the call that receives it, at a steady rate.
