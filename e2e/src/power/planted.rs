@@ -153,7 +153,8 @@ fn by_processes(
             let index = next.fetch_add(1, Ordering::Relaxed);
             let Some((omission, scene)) = meant.get(index) else { return seen };
             let start = Instant::now();
-            let outcome = match begun.elapsed() > BUDGET && is_shown(omission) {
+            let is_over = begun.elapsed() > BUDGET && is_shown(omission);
+            let outcome = match is_over && *scene != Scene::Unseen {
                 true => Seen::NotTried,
                 false => among_processes(omission, *scene, settings),
             };
