@@ -79,19 +79,13 @@ pub async fn down(dir: &DataDir, args: &DownArgs) -> Result<(), CliError> {
     if !args.volumes {
         return Ok(());
     }
-    let path = dir.root().to_owned();
-    match std::fs::remove_dir_all(&path) {
+    let path = dir.root();
+    let is_empty = || std::fs::read_dir(path).is_ok_and(|mut left| left.next().is_none());
+    match std::fs::remove_dir_all(path) {
         // The folder itself is where something is mounted: what was in it is gone.
-        Err(source) if source.kind() == std::io::ErrorKind::ResourceBusy => {
-            let mut left = std::fs::read_dir(&path)
-                .map_err(|source| CliError::RemoveData { path: path.clone(), source })?;
-            if left.next().is_some() {
-                return Err(CliError::RemoveData { path, source });
-            }
-        }
-        outcome => {
-            outcome.map_err(|source| CliError::RemoveData { path: path.clone(), source })?;
-        }
+        Err(error) if error.kind() == std::io::ErrorKind::ResourceBusy && is_empty() => {}
+        Err(source) => return Err(CliError::RemoveData { path: path.to_owned(), source }),
+        Ok(()) => {}
     }
     output::line(format_args!("removed {}", path.display()))
 }
