@@ -27,6 +27,7 @@ use crate::metrics::StatusMetrics;
 use crate::peers::Peers;
 use crate::registration::Registration;
 use crate::status::Status;
+use crate::store::WaitingDisk;
 
 /// How long a coordinator that stops waits for its connections to end.
 const CONNECTIONS_LIMIT: Duration = Duration::from_secs(2);
@@ -84,6 +85,7 @@ pub struct Coordinator {
     node: NodeId,
     inbox: Inbox,
     status: watch::Receiver<Status>,
+    disk: WaitingDisk,
     /// How the loop ended.
     ended: oneshot::Receiver<Result<(), DriverError>>,
     server: Arc<Server<Service>>,
@@ -97,7 +99,8 @@ impl Coordinator {
     /// Whatever keeps it from starting.
     pub async fn start(values: &Values) -> Result<Self, RunError> {
         let stop = CancellationToken::new();
-        let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+        let waiting = WaitingDisk::new(Arc::new(RealDisk));
+        let disk: Arc<dyn Disk> = Arc::new(waiting.clone());
         let random = rand::rng().random();
         let folder =
             Folder::open(&disk, values, random, Clock::wall_ms()).map_err(RunError::Folder)?;
@@ -139,9 +142,9 @@ impl Coordinator {
             inbox: inbox.clone(),
             status: status.clone(),
         });
-        let server = Arc::new(serve(values, bound, admin, context, &status, &stop)?);
+        let server = Arc::new(serve(values, bound, admin, context, (&status, &waiting), &stop)?);
         tokio::spawn(follow_limits(Arc::clone(&server), values.clone(), node, status.clone()));
-        Ok(Self { node, inbox, status, ended, server, stop })
+        Ok(Self { node, inbox, status, disk: waiting, ended, server, stop })
     }
 
     /// The latest news, now and later.
@@ -163,11 +166,12 @@ impl Coordinator {
         self,
         signal: impl Future<Output = &'static str>,
     ) -> Result<(), RunError> {
-        let Self { inbox, mut ended, server, stop, .. } = self;
+        let Self { inbox, mut ended, disk, server, stop, .. } = self;
         let outcome = tokio::select! {
             outcome = &mut ended => outcome,
             signal = signal => {
                 tracing::info!("the coordinator stops: {signal}");
+                disk.give_up();
                 inbox.tell(Message::Stop);
                 ended.await
             }
@@ -211,7 +215,7 @@ fn serve(
     bound: Vec<BoundListener>,
     admin: Option<BoundListener>,
     context: Arc<Context>,
-    status: &watch::Receiver<Status>,
+    (status, disk): (&watch::Receiver<Status>, &WaitingDisk),
     stop: &CancellationToken,
 ) -> Result<Server<Service>, RunError> {
     let mut registry = Registry::default();
@@ -220,9 +224,12 @@ fn serve(
     let (limits, budget) = (vltava_node::limits(values), vltava_node::budget(values));
     let metrics = NetMetrics::register(&mut registry, &budget);
     if let Some(listener) = admin {
-        let news = status.clone();
+        let (news, disk) = (status.clone(), disk.clone());
         let live = Box::new(|| Health::Good("the process answers".to_owned()));
-        let ready = Box::new(move || readiness(&news.borrow()));
+        let ready = Box::new(move || match disk.is_full() {
+            true => Health::Bad("the disk is full".to_owned()),
+            false => readiness(&news.borrow()),
+        });
         let registry = Arc::new(RwLock::new(registry));
         tokio::spawn(Admin { registry, live, ready }.serve(listener, stop.clone()));
     }

@@ -5,6 +5,8 @@
 //! log after it hold all that is committed. A recovery point on disk is never beyond what was
 //! flushed.
 
+mod waiting;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,6 +26,7 @@ use vltava_wire::{LeaderEpoch, Offset, PartitionId, Str};
 use crate::clock::Clock;
 use crate::folder::Folder;
 use crate::quorum_state::{self, QuorumStateError};
+pub(crate) use waiting::WaitingDisk;
 
 /// Bytes that are read at once while the log is walked over.
 const WALK_BYTES: usize = 1024 * 1024;

@@ -54,6 +54,19 @@ pub fn ends(bootstrap: &str, topic: &str) -> Outcome<BTreeMap<i32, i64>> {
     Ok(ends)
 }
 
+/// The leader of a topic's first partition; −1 if it has none.
+///
+/// # Errors
+/// If the brokers do not say within ten seconds.
+pub fn leader_of(bootstrap: &str, topic: &str) -> Outcome<i32> {
+    let metadata = asking(bootstrap)?
+        .fetch_metadata(Some(topic), Duration::from_secs(10))
+        .map_err(|error| error.to_string())?;
+    let partitions = metadata.topics().first().map(|topic| topic.partitions());
+    let first = partitions.and_then(|all| all.iter().find(|partition| partition.id() == 0));
+    first.map(|partition| partition.leader()).ok_or_else(|| format!("{topic} has no partition"))
+}
+
 /// The first offset of a partition and the one after its last. Who has just led a partition may not
 /// do so any more: then another is asked.
 ///

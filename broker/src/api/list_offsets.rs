@@ -1,10 +1,11 @@
 //! ListOffsets (2): the first and last offsets of partitions, and offsets by time.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use vltava_net::Reply;
 use vltava_wire::messages::list_offsets::{
-    ListOffsetsPartition, ListOffsetsPartitionResponse, ListOffsetsTopicResponse,
+    ListOffsetsPartition, ListOffsetsPartitionResponse, ListOffsetsTopic, ListOffsetsTopicResponse,
 };
 use vltava_wire::messages::{ListOffsetsRequest, ListOffsetsResponse};
 use vltava_wire::{BrokerEpoch, ErrorCode, LeaderEpoch, NodeId, Str};
@@ -59,9 +60,16 @@ pub async fn handle(broker: &Arc<Broker>, mut call: Call<ListOffsetsRequest>) ->
         _ => Reader::Consumer,
     };
     let partitions = Arc::clone(&broker.partitions);
+    let doubles = named_twice(&topics);
     let find_all = move || {
         let topics = topics.into_iter().map(|topic| {
             let find = |wanted: &ListOffsetsPartition| {
+                let partition_index = wanted.partition_index;
+                if doubles.contains(&(topic.name.clone(), partition_index)) {
+                    let error_code = ErrorCode::INVALID_REQUEST;
+                    let answer = ListOffsetsPartitionResponse::default();
+                    return ListOffsetsPartitionResponse { partition_index, error_code, ..answer };
+                }
                 find(&partitions, &topic.name, wanted, reader, version)
             };
             let partitions = topic.partitions.iter().map(find).collect();
@@ -73,6 +81,15 @@ pub async fn handle(broker: &Arc<Broker>, mut call: Call<ListOffsetsRequest>) ->
         // A panic has been told of; an answer without partitions makes the client ask again.
         tokio::task::spawn_blocking(find_all).await.unwrap_or_default()
     })
+}
+
+/// Partitions that a request names more than once: nobody could say which answer is which.
+fn named_twice(topics: &[ListOffsetsTopic]) -> HashSet<(Str, i32)> {
+    let mut seen = HashSet::new();
+    let named = topics.iter().flat_map(|topic| {
+        topic.partitions.iter().map(|it| (topic.name.clone(), it.partition_index))
+    });
+    named.filter(|partition| !seen.insert(partition.clone())).collect()
 }
 
 fn find(
@@ -123,6 +140,24 @@ fn find(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_partition_that_is_named_twice_is_found() {
+        let topic = |name: &'static str, indexes: &[i32]| ListOffsetsTopic {
+            name: name.into(),
+            partitions: indexes
+                .iter()
+                .map(|&partition_index| ListOffsetsPartition {
+                    partition_index,
+                    ..ListOffsetsPartition::default()
+                })
+                .collect(),
+        };
+        let topics =
+            [topic("a", &[0, 1, 0]), topic("b", &[0, 2]), topic("a", &[2]), topic("b", &[2])];
+        let expected = HashSet::from([("a".into(), 0), ("b".into(), 2)]);
+        assert_eq!(named_twice(&topics), expected);
+    }
 
     #[test]
     fn a_version_knows_the_special_timestamps_of_its_time() {

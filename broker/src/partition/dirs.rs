@@ -173,19 +173,28 @@ impl LogDir {
         lock: Option<File>,
     ) -> Result<Self, DirError> {
         let id = identify(&disk, path, owner, new_id)?;
-        let clean_shutdown = checkpoint::take_clean_shutdown(&disk, path)?;
-        let read = |name| checkpoint::read_offsets(&disk, path, name);
+        let mut clean_shutdown = checkpoint::take_clean_shutdown(&disk, path)?;
+        let mut read = |name| match checkpoint::read_offsets(&disk, path, name) {
+            Err(error @ CheckpointError::Malformed { .. }) => {
+                let error = vltava_net::error_chain(&error);
+                tracing::error!(error, "taken for empty: all logs beside it are scanned");
+                clean_shutdown = None;
+                Ok(Offsets::new())
+            }
+            other => other,
+        };
         let recovery_points =
             RecoveryPoints { written: read(RECOVERY_POINTS)?, lowered: BTreeMap::new() };
         let other =
             OtherOffsets { high_watermarks: read(HIGH_WATERMARKS)?, log_starts: read(LOG_STARTS)? };
+        let cleaned = Mutex::new(read(checkpoint::CLEANED)?);
         Ok(Self {
             path: path.to_owned(),
             id,
             failure: OnceLock::new(),
             recovery_points: Mutex::new(recovery_points),
             other: Mutex::new(other),
-            cleaned: Mutex::new(read(checkpoint::CLEANED)?),
+            cleaned,
             room,
             clean_shutdown,
             _lock: lock,
@@ -280,7 +289,14 @@ impl LogDir {
             let Some((topic, index)) = future.or_else(|| parse_folder(&entry.name)) else {
                 continue;
             };
-            let topic_id = checkpoint::read_topic_id(&self.disk, &path)?;
+            let topic_id = match checkpoint::read_topic_id(&self.disk, &path) {
+                Err(error @ CheckpointError::Malformed { .. }) => {
+                    let error = vltava_net::error_chain(&error);
+                    tracing::error!(error, "the folder does not say which topic it belongs to");
+                    None
+                }
+                other => other?,
+            };
             folders.push(Folder { path, topic, index, topic_id, is_future });
         }
         Ok(folders)

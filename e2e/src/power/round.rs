@@ -8,7 +8,6 @@ use rand::rngs::StdRng;
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
 use rustix::process::Signal;
 
@@ -144,7 +143,7 @@ fn purge(cluster: &Cluster, state: &mut State) -> Outcome {
 /// A leader dies with segments that nobody else has; it comes back and cuts them off.
 fn tear(cluster: &Cluster, state: &mut State) -> Outcome {
     check::isr_whole(cluster, 3, PATIENCE)?;
-    let leader = leader_of(&cluster.bootstrap(), TORN)?;
+    let leader = check::leader_of(&cluster.bootstrap(), TORN)?;
     let others: Vec<String> =
         (1..=3).filter(|id| *id != leader).map(|id| format!("broker-{id}")).collect();
     let leads = format!("broker-{leader}");
@@ -166,10 +165,11 @@ fn tear(cluster: &Cluster, state: &mut State) -> Outcome {
         .filter(|id| *id != leader)
         .map(|id| format!("127.0.0.1:{}", cluster.port(id)))
         .collect();
-    let followed = until("another leader", TAKE_OVER, || match leader_of(&rest.join(","), TORN)? {
-        id if id > 0 && id != leader => Ok(()),
-        id => Err(format!("leader {id}")),
-    });
+    let followed =
+        until("another leader", TAKE_OVER, || match check::leader_of(&rest.join(","), TORN)? {
+            id if id > 0 && id != leader => Ok(()),
+            id => Err(format!("leader {id}")),
+        });
     if followed.is_err() {
         // On a busy machine the others may have been away for longer than their sessions, so that
         // the leader was alone in the ISR. Nobody else may lead then.
@@ -182,19 +182,6 @@ fn tear(cluster: &Cluster, state: &mut State) -> Outcome {
         let isr = held::in_sync(&rest.join(","), TORN)?;
         if isr == 3 { Ok(()) } else { Err(format!("{isr} in sync")) }
     })
-}
-
-fn leader_of(bootstrap: &str, topic: &str) -> Outcome<i32> {
-    let consumer: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", bootstrap)
-        .create()
-        .map_err(|error| error.to_string())?;
-    let metadata = consumer
-        .fetch_metadata(Some(topic), Duration::from_secs(10))
-        .map_err(|error| error.to_string())?;
-    let partitions = metadata.topics().first().map(|topic| topic.partitions());
-    let first = partitions.and_then(|all| all.iter().find(|partition| partition.id() == 0));
-    first.map(|partition| partition.leader()).ok_or_else(|| format!("{topic} has no partition"))
 }
 
 /// Starts the nodes after a cut and waits until all is whole. What is damaged is told as such, and

@@ -2,8 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use rdkafka::config::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer};
 use rustix::process::Signal;
 
 use crate::cluster::{Cluster, Shape};
@@ -44,7 +42,7 @@ pub(super) fn pause() -> Outcome<String> {
     let mut acked = Vec::new();
     for run in 0..RUNS {
         check::isr_whole(&cluster, 3, Duration::from_secs(60))?;
-        let leader = leader_of(&cluster.bootstrap())?;
+        let leader = check::leader_of(&cluster.bootstrap(), TOPIC)?;
         let others: Vec<String> = (1..=3)
             .filter(|broker| *broker != leader)
             .map(|broker| format!("127.0.0.1:{}", cluster.port(broker)))
@@ -52,7 +50,7 @@ pub(super) fn pause() -> Outcome<String> {
         faults::signal_node(&cluster, &format!("broker-{leader}"), Signal::STOP)?;
         let start = Instant::now();
         until("another leader", Duration::from_secs(30), || {
-            let now = leader_of(&others.join(","))?;
+            let now = check::leader_of(&others.join(","), TOPIC)?;
             if now == leader || now < 0 { Err(format!("{now}")) } else { Ok(()) }
         })?;
         let load = Load::start(Options {
@@ -108,7 +106,7 @@ fn runs(limit: Duration, fault: fn(&Cluster, i32) -> Outcome) -> Outcome<String>
             if load.acked() >= 1000 { Ok(()) } else { Err(format!("{}", load.acked())) }
         })?;
         load.reset_gap();
-        fault(&cluster, leader_of(&cluster.bootstrap())?)?;
+        fault(&cluster, check::leader_of(&cluster.bootstrap(), TOPIC)?)?;
         let before = load.acked();
         until("acknowledgements after the fault", Duration::from_secs(30), || {
             let acked = load.acked();
@@ -126,17 +124,4 @@ fn runs(limit: Duration, fault: fn(&Cluster, i32) -> Outcome) -> Outcome<String>
         acked.append(&mut report.acked);
     }
     verdict(&cluster, &gaps, limit, &acked)
-}
-
-/// The leader of the only partition.
-fn leader_of(bootstrap: &str) -> Outcome<i32> {
-    let consumer: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", bootstrap)
-        .create()
-        .map_err(|error| error.to_string())?;
-    let metadata = consumer
-        .fetch_metadata(Some(TOPIC), Duration::from_secs(10))
-        .map_err(|error| error.to_string())?;
-    let partition = metadata.topics().first().and_then(|topic| topic.partitions().first());
-    partition.map(|partition| partition.leader()).ok_or_else(|| "no partition".to_owned())
 }

@@ -6,19 +6,19 @@ use std::time::Duration;
 
 use crate::cluster::{Cluster, Shape};
 use crate::producers::{Load, Options};
-use crate::{Outcome, check, until};
+use crate::{Outcome, admin, check, until};
 
 const TOPIC: &str = "full";
 /// How large the disk is, in MiB.
 const SIZE_MIB: u32 = 192;
 
+/// A cluster on one disk that something else fills: brokers refuse and go on to serve reads, and
+/// the coordinators stand still where they must write. With room, all goes on by itself.
 pub(super) fn run() -> Outcome<String> {
     let folder = super::folder()?;
     let mount = Mount::tmpfs(folder.path())?;
     let shape = Shape {
-        brokers: 1,
-        coordinators: 1,
-        topics: vec![(TOPIC.to_owned(), 1, 1)],
+        topics: vec![(TOPIC.to_owned(), 1, 3)],
         config: vec![("vltava.disk.headroom.bytes".to_owned(), "16777216".to_owned())],
         ..Shape::default()
     };
@@ -45,6 +45,7 @@ pub(super) fn run() -> Outcome<String> {
         if gap > Duration::from_secs(3) { Ok(()) } else { Err(format!("gap {gap:?}")) }
     })?;
     let refused = first.finish()?;
+    let follower = lose_a_follower(&cluster)?;
     let read = check::read_back(&cluster.bootstrap(), TOPIC)
         .map_err(|error| format!("reads while the disk is full: {error}"))?;
     let count = check::nothing_lost(&refused.acked, &read)?;
@@ -53,9 +54,12 @@ pub(super) fn run() -> Outcome<String> {
     until("acknowledgements once there is room", Duration::from_secs(30), || {
         if second.acked() >= 100 { Ok(()) } else { Err(format!("{}", second.acked())) }
     })?;
+    cluster.vltava(&["start", &follower])?;
+    check::isr_whole(&cluster, shape.brokers, Duration::from_secs(30))?;
     let mut acked = second.finish()?.acked;
     acked.extend_from_slice(&refused.acked);
     check::nothing_lost(&acked, &check::read_back(&cluster.bootstrap(), TOPIC)?)?;
+    check::metadata_equal(&cluster, Duration::from_secs(30))?;
     drop(cluster);
     drop(mount);
     Ok(format!(
@@ -63,6 +67,29 @@ pub(super) fn run() -> Outcome<String> {
         refused.failed.len(),
         acked.len()
     ))
+}
+
+/// Kills a broker that does not lead, which the coordinators want to write down, and waits until
+/// one of them says that it cannot. Returns the broker's name.
+fn lose_a_follower(cluster: &Cluster) -> Outcome<String> {
+    let leader = check::leader_of(&cluster.bootstrap(), TOPIC)?;
+    let follower = format!("broker-{}", leader % 3 + 1);
+    cluster.vltava(&["kill", &follower])?;
+    until("a coordinator that finds the disk full", Duration::from_secs(60), || {
+        let nodes = cluster.nodes()?;
+        let mut said = Vec::new();
+        for node in nodes.iter().filter(|node| node.role == "coordinator") {
+            if node.state != "running" {
+                return Err(format!("{} is {}", node.name, node.state));
+            }
+            said.push(admin::get(node.admin.as_deref().unwrap_or_default(), "/readyz")?);
+        }
+        match said.iter().any(|(status, body)| *status == 503 && body.contains("disk is full")) {
+            true => Ok(()),
+            false => Err(format!("{said:?}")),
+        }
+    })?;
+    Ok(follower)
 }
 
 /// Writes until nothing more fits.

@@ -107,6 +107,41 @@ fn a_clean_shutdown_counts_once() {
 }
 
 #[test]
+fn a_damaged_checkpoint_costs_a_scan_and_nothing_else() {
+    let disk = disk();
+    let damage = |name: &str| {
+        vltava_log::disk::write_file(&disk, &Path::new("/").join(name), b"0\n2\norders").unwrap();
+    };
+    for file in [RECOVERY_POINTS, HIGH_WATERMARKS, LOG_STARTS, checkpoint::CLEANED] {
+        let dir = open(&disk, &owner("a", 1), 1).expect("opened");
+        dir.checkpoint(|| vec![(name("orders", 0), at(50))]).expect("written");
+        dir.mark_clean_shutdown(42).expect("marked");
+        damage(file);
+        let dir = open(&disk, &owner("a", 1), 1).expect("opened in spite of it");
+        assert_eq!(dir.clean_shutdown(), None, "{file}: the logs are scanned");
+        assert_ne!(dir.last_known("orders", 0), LastKnown::default(), "{file}: others are kept");
+        dir.checkpoint(|| vec![(name("orders", 0), at(60))]).expect("written anew");
+        let known = open(&disk, &owner("a", 1), 1).expect("opened").last_known("orders", 0);
+        assert_eq!(known.recovery_point, Offset(60), "{file}");
+    }
+}
+
+#[test]
+fn a_damaged_folder_harms_no_other() {
+    let disk = disk();
+    let dir = open(&disk, &owner("a", 1), 1).expect("opened");
+    for (folder, id) in [("/orders-0", 5), ("/orders-1", 6)] {
+        disk.create_folder(Path::new(folder)).expect("a folder");
+        checkpoint::write_topic_id(&disk, Path::new(folder), Uuid(id)).expect("written");
+    }
+    let damaged = Path::new("/orders-0/partition.metadata");
+    vltava_log::disk::write_file(&disk, damaged, b"version").expect("written");
+    let mut ids: Vec<_> = dir.scan().expect("listed").iter().map(|it| it.topic_id).collect();
+    ids.sort();
+    assert_eq!(ids, [None, Some(Uuid(6))]);
+}
+
+#[test]
 fn folders_are_found_and_deleted_ones_removed() {
     let disk = disk();
     let dir = open(&disk, &owner("a", 1), 1).expect("opened");
