@@ -31,7 +31,7 @@ impl Role {
     }
 }
 
-/// Sets `process.roles`, or sees to it that it says what the command says.
+/// Sets `process.roles`, or sees to it that it says what the command says; and `broker.id`.
 pub(crate) fn prepare(role: Role, raw: &mut Raw, problems: &mut Vec<Problem>) {
     let key = keys::PROCESS_ROLES.name();
     let wanted = role.process_role();
@@ -50,6 +50,14 @@ pub(crate) fn prepare(role: Role, raw: &mut Raw, problems: &mut Vec<Problem>) {
         None => {
             raw.insert(key.to_owned(), (wanted.to_owned(), Origin::Program));
         }
+    }
+    let (node, broker) = (keys::NODE_ID.name(), keys::BROKER_ID.name());
+    // Two names of one setting, as Kafka has it: whoever asks finds it under both.
+    if role == Role::Broker
+        && !raw.contains_key(broker)
+        && let Some(id) = raw.get(node).cloned()
+    {
+        raw.insert(broker.to_owned(), id);
     }
 }
 

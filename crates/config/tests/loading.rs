@@ -25,6 +25,7 @@ fn refused(text: &str) -> String {
 fn a_small_file_is_enough_for_a_broker() {
     let values = broker("").expect("the file is right").values;
     assert_eq!(values.node_id(), 1);
+    assert_eq!(values.get(keys::BROKER_ID), 1, "the older name of the same");
     assert_eq!(values.get(keys::PROCESS_ROLES), ["broker"]);
     assert_eq!(values.inter_broker_listener(), "PLAINTEXT");
     assert_eq!(values.quorum_addresses()[0].to_string(), "127.0.0.1:9093");

@@ -69,8 +69,8 @@ fn member(cluster: &Cluster) -> Outcome<BaseConsumer> {
     Ok(consumer)
 }
 
-/// Closes a member. What it hands out until it is closed, it commits, so that counts as well: to drop
-/// it would throw those records away.
+/// Closes a member. What it hands out until it is closed, it commits, so that counts as well: to
+/// drop it would throw those records away.
 fn leave(member: BaseConsumer, seen: &mut BTreeMap<(i32, i64), u32>) -> Outcome {
     member.close_queue().map_err(|error| error.to_string())?;
     let members = [member];

@@ -11,7 +11,7 @@ keys! {
     /// folder lives.
     NODE_ID: i32 = "node.id", Some("-1"), AtLeast(-1), Node, ReadOnly, High;
     /// The older name of `node.id`. If both are set they must agree.
-    BROKER_ID: i32 = "broker.id", None, AtLeast(-1), Broker, ReadOnly, High, from "node.id" * 1;
+    BROKER_ID: i32 = "broker.id", Some("-1"), AtLeast(-1), Broker, ReadOnly, High;
     /// The rack, zone or data centre that the broker stands in. Replicas of a partition are spread
     /// over racks.
     BROKER_RACK: Option<String> = "broker.rack", None, Any, Broker, ReadOnly, Medium;
