@@ -178,6 +178,20 @@ pub enum CliError {
         /// How long it had.
         seconds: u64,
     },
+    /// Nodes were killed instead of stopped, as a second signal asked for.
+    #[error("interrupted again: {} killed instead of stopped; the next start recovers their logs",
+        .nodes.join(", "))]
+    KilledInstead {
+        /// The nodes.
+        nodes: Vec<String>,
+    },
+    /// What the manifest changes was refused in part; each refusal has been said.
+    #[error("{} of the manifest refused, as said above; all else is applied",
+        if *.count == 1 { "1 change".to_owned() } else { format!("{count} changes") })]
+    PartlyApplied {
+        /// How many changes.
+        count: usize,
+    },
     /// Signals to this process cannot be handled.
     #[error("cannot wait for signals")]
     Signals(#[source] io::Error),

@@ -7,21 +7,23 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 pub mod args;
 pub mod cluster;
 pub mod error;
 pub mod local;
 pub mod node;
 pub mod output;
+mod usage;
 
 use args::{Cli, Command};
 use error::CliError;
 
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match usage::read() {
+        Ok(cli) => cli,
+        Err(exit) => return exit,
+    };
     match run(cli) {
         Ok(()) | Err(CliError::BrokenPipe) => ExitCode::SUCCESS,
         Err(error) => {

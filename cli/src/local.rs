@@ -11,6 +11,7 @@ mod ports;
 mod process;
 pub mod ps;
 mod readiness;
+mod refusals;
 mod replicas;
 mod settings;
 mod shutdown;

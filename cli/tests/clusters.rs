@@ -118,6 +118,39 @@ fn ctrl_c_ends_the_foreground_in_order() {
 }
 
 #[test]
+fn a_second_ctrl_c_kills_what_does_not_end() {
+    let cluster = Cluster::new(1);
+    let file = cluster.manifest(1, 1, "");
+    let mut command = cluster.command(&["up", "-f", &file]);
+    let mut up = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs");
+    let mut output = BufReader::new(up.stdout.take().expect("it is piped"));
+    let mut until = |words: &str| {
+        let mut line = String::new();
+        while !line.contains(words) {
+            line.clear();
+            assert!(output.read_line(&mut line).expect("it is text") > 0, "{words} never comes");
+        }
+    };
+    until("ready");
+    // One that cannot hear that it is to end.
+    rustix::process::kill_process(cluster.pid("broker-1"), Signal::STOP).expect("it runs");
+    let pid = Pid::from_raw(up.id() as i32).expect("it is a pid");
+    rustix::process::kill_process(pid, Signal::INT).expect("it runs");
+    until("stopping in order; Ctrl-C once more kills what still runs");
+    rustix::process::kill_process(pid, Signal::INT).expect("it runs");
+    until("broker-1 killed");
+    drop(output);
+    let output = up.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let words = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(
+        words.lines().last().map(|line| line.contains("killed instead of stopped")),
+        Some(true)
+    );
+    assert!(cluster.states().iter().all(|(_, state)| state != "running"));
+}
+
+#[test]
 fn a_cluster_whose_reader_goes_away_is_stopped() {
     let cluster = Cluster::new(1);
     let file = cluster.manifest(1, 1, "");
@@ -162,9 +195,14 @@ fn a_changed_manifest_is_applied_to_a_cluster_that_runs() {
 
     let file = cluster.manifest(2, 1, "{name: a, partitions: 1}, {name: c, replicationFactor: 2}");
     let output = cluster.output(&["up", "-d", "-f", &file]);
-    assert!(output.status.success(), "the others go on: {output:?}");
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
     let words = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(words.contains("topic a: has 4 partitions and cannot go down to 1"), "{words}");
+    let last = words.lines().last().unwrap_or_default();
+    assert!(last.contains("1 change of the manifest refused, as said above"), "{words}");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(said.contains("topic c created") && said.ends_with("ready\n"), "{said}");
+    assert!(cluster.states().iter().all(|(_, state)| state == "running"), "the others go on");
 
     let file = cluster.manifest(1, 1, "");
     let output = cluster.output(&["up", "-d", "-f", &file]);

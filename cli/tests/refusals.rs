@@ -172,17 +172,26 @@ fn every_command_has_help_with_examples() {
 }
 
 #[test]
-fn what_cannot_be_typed_is_refused_by_the_parser() {
+fn what_cannot_be_typed_is_refused_in_one_line() {
     let dir = folder();
     for args in [
+        vec![],
+        vec!["topic"],
         vec!["topic", "create"],
         vec!["topic", "create", "a", "--partitions", "0"],
+        vec!["topic", "create", "a\nb", "--partition", "1"],
         vec!["topic", "alter", "a", "--config", "retention.ms"],
         vec!["group", "reset-offsets", "g", "--topic", "a"],
         vec!["config", "describe", "topic"],
         vec!["start"],
+        vec!["up", "--timeout", "soon\n"],
         vec!["frobnicate"],
     ] {
-        assert_eq!(vltava(dir.path(), &args).status.code(), Some(2), "{args:?}");
+        let output = vltava(dir.path(), &args);
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        let text = String::from_utf8(output.stderr).expect("it is text");
+        assert_eq!(text.lines().count(), 1, "{args:?}: {text}");
+        assert!(text.starts_with("vltava: ") && text.ends_with("--help'\n"), "{args:?}: {text}");
+        assert!(output.stdout.is_empty(), "{args:?}");
     }
 }

@@ -41,9 +41,14 @@ impl DataDir {
         self.root.join("cluster.properties")
     }
 
-    /// The manifest as it was last applied.
+    /// The manifest as `up` was given it last.
     pub(crate) fn manifest_file(&self) -> PathBuf {
         self.root.join("manifest.yaml")
+    }
+
+    /// What the cluster has of that manifest, if it refused a part.
+    pub(crate) fn applied_file(&self) -> PathBuf {
+        self.root.join("applied.yaml")
     }
 
     fn lock_file(&self) -> PathBuf {

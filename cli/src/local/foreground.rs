@@ -47,6 +47,9 @@ impl Ends {
 
 /// Shows the nodes' log lines until it is told to end, then stops the cluster in order. A second
 /// signal kills what still runs.
+///
+/// # Errors
+/// [`CliError::KilledInstead`] if it came to that.
 pub(crate) async fn run(
     dir: &DataDir,
     state: &ClusterState,
@@ -68,13 +71,13 @@ pub(crate) async fn run(
             }
         }
     }
-    let _ = output::line("stopping");
     let result = {
-        let mut stopping = std::pin::pin!(shutdown::all(dir, state));
+        let nodes: Vec<NodeName> = state.nodes.keys().copied().collect();
+        let stopping = shutdown::all(dir, state);
+        let mut stopping = std::pin::pin!(in_order(dir, &nodes, stopping, ends));
         loop {
             tokio::select! {
                 result = &mut stopping => break result,
-                () = ends.next() => break kill_all(dir, state).await,
                 // Nobody need read it any more.
                 () = tokio::time::sleep(LOOK) => drop(watched.show()),
             }
@@ -84,13 +87,34 @@ pub(crate) async fn run(
     result
 }
 
-async fn kill_all(dir: &DataDir, state: &ClusterState) -> Result<(), CliError> {
-    for name in state.nodes.keys() {
+/// Lets nodes stop in order, and says what a second signal does: it kills those that still run.
+///
+/// # Errors
+/// [`CliError::KilledInstead`] if it came.
+pub(crate) async fn in_order(
+    dir: &DataDir,
+    nodes: &[NodeName],
+    stopping: impl Future<Output = Result<(), CliError>>,
+    ends: &mut Ends,
+) -> Result<(), CliError> {
+    // Nobody may read it any more, and the nodes must be stopped all the same.
+    let _ = output::line("stopping in order; Ctrl-C once more kills what still runs");
+    tokio::select! {
+        result = stopping => result,
+        () = ends.next() => kill_all(dir, nodes).await,
+    }
+}
+
+/// Kills those that run.
+async fn kill_all(dir: &DataDir, nodes: &[NodeName]) -> Result<(), CliError> {
+    let mut killed = Vec::new();
+    for name in nodes {
         if shutdown::kill(dir, *name).await? {
-            output::line(format_args!("{name} killed"))?;
+            let _ = output::line(format_args!("{name} killed"));
+            killed.push(name.to_string());
         }
     }
-    Ok(())
+    if killed.is_empty() { Ok(()) } else { Err(CliError::KilledInstead { nodes: killed }) }
 }
 
 /// Says which of our own processes have ended, and lets the system forget them.

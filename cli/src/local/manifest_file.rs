@@ -62,13 +62,25 @@ fn read_bounded(source: impl Read, path: &Path) -> Result<String, CliError> {
     Ok(text)
 }
 
-/// The manifest as it was last applied; `None` if there was none, or it can no longer be read.
+/// The manifest as it was last applied, as far as the cluster took it; `None` if there was none, or
+/// it can no longer be read.
 pub(crate) fn last_applied(dir: &DataDir) -> Option<KafkaCluster> {
-    manifest::parse(&read_file(&dir.manifest_file()).ok()?).ok()
+    let read = |path: &Path| manifest::parse(&read_file(path).ok()?).ok();
+    read(&dir.applied_file()).or_else(|| read(&dir.manifest_file()))
 }
 
-/// Remembers a manifest as applied.
-pub(crate) fn remember(dir: &DataDir, cluster: &KafkaCluster) -> Result<(), CliError> {
-    let text = serde_norway::to_string(cluster).expect("a manifest is plain data");
-    write_whole(&dir.manifest_file(), &text)
+/// Remembers what was asked for, and what of it is applied, where that is not the same.
+pub(crate) fn remember(
+    dir: &DataDir,
+    wanted: &KafkaCluster,
+    applied: &KafkaCluster,
+) -> Result<(), CliError> {
+    let text = |cluster| serde_norway::to_string(cluster).expect("a manifest is plain data");
+    let path = dir.applied_file();
+    if applied != wanted {
+        write_whole(&path, &text(applied))?;
+    } else if path.exists() {
+        std::fs::remove_file(&path).map_err(|source| CliError::WriteFile { path, source })?;
+    }
+    write_whole(&dir.manifest_file(), &text(wanted))
 }

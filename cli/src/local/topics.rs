@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use vltava_client::{AlterOp, ClientError, Cluster, ConfigResource, NewTopic, Topic};
+use vltava_crd::KafkaClusterSpec;
 use vltava_crd::plan::{Create, PresentTopic, TopicPlan, topics as plan_topics};
-use vltava_crd::{KafkaCluster, KafkaClusterSpec};
 use vltava_wire::ErrorCode;
 
 use crate::cluster::bootstrap::{self, only};
@@ -13,6 +13,7 @@ use crate::cluster::topic::{own_config, replicas_of};
 use crate::error::CliError;
 use crate::local::data_dir::DataDir;
 use crate::local::node_name::NodeName;
+use crate::local::refusals::Refusals;
 use crate::local::replicas;
 use crate::local::shutdown;
 use crate::local::state::ClusterState;
@@ -29,19 +30,23 @@ const ASK: Duration = Duration::from_millis(10);
 pub(crate) async fn apply(
     state: &ClusterState,
     spec: &KafkaClusterSpec,
-    before: Option<&KafkaCluster>,
+    before: Option<&KafkaClusterSpec>,
     within: Duration,
+    refused: &mut Refusals,
 ) -> Result<(), CliError> {
     let cluster = bootstrap::to(&state.bootstrap())?;
     let brokers = state.nodes.keys().filter(|name| name.is_broker()).count();
     let deadline = Instant::now() + within;
     let topics = registered(&cluster, brokers, deadline).await?;
     let present = present(&cluster, spec, &topics).await?;
-    let plan = plan_topics(spec, before.map(|cluster| &cluster.spec), &present);
-    carry_out(&cluster, &plan, deadline).await?;
-    let more = before.is_some_and(|it| it.spec.brokers.replicas < spec.brokers.replicas);
+    let plan = plan_topics(spec, before, &present);
+    carry_out(&cluster, &plan, deadline, refused).await?;
+    let more = before.is_some_and(|it| it.brokers.replicas < spec.brokers.replicas);
     if more || !plan.reassign.is_empty() {
-        replicas::settle(&cluster, spec, deadline).await?;
+        match replicas::settle(&cluster, spec, deadline).await {
+            Err(CliError::Refused(why)) => refused.other(why),
+            outcome => outcome?,
+        }
     }
     Ok(())
 }
@@ -89,25 +94,36 @@ async fn present(
     Ok(present)
 }
 
-async fn carry_out(cluster: &Cluster, plan: &TopicPlan, deadline: Instant) -> Result<(), CliError> {
-    create(cluster, &plan.create, deadline).await?;
+async fn carry_out(
+    cluster: &Cluster,
+    plan: &TopicPlan,
+    deadline: Instant,
+    refused: &mut Refusals,
+) -> Result<(), CliError> {
+    create(cluster, &plan.create, deadline, refused).await?;
     for grow in &plan.grow {
-        only(cluster.create_partitions(&[(&grow.name, grow.to)], false).await?)?;
-        let (from, to) = (grow.from, grow.to);
-        output::line(format_args!("topic {}: {from} partitions became {to}", grow.name))?;
+        let grown = cluster.create_partitions(&[(&grow.name, grow.to)], false).await;
+        if refused.or_note(&grow.name, grown.and_then(only))?.is_some() {
+            let (from, to) = (grow.from, grow.to);
+            output::line(format_args!("topic {}: {from} partitions became {to}", grow.name))?;
+        }
     }
     for alter in &plan.alter {
         let set = alter.set.iter().map(|(key, value)| (key.as_str(), AlterOp::Set(value.clone())));
         let reset = alter.reset.iter().map(|key| (key.as_str(), AlterOp::Delete));
         let changes: Vec<(&str, AlterOp)> = set.chain(reset).collect();
-        cluster.alter_configs(&ConfigResource::topic(&alter.name), &changes, false).await?;
-        let set = alter.set.iter().map(|(key, value)| format!("{key}={value}"));
-        let reset = alter.reset.iter().map(|key| format!("{key} as the brokers say"));
-        let changes: Vec<String> = set.chain(reset).collect();
-        output::line(format_args!("topic {}: {}", alter.name, changes.join(", ")))?;
+        let resource = ConfigResource::topic(&alter.name);
+        let altered = cluster.alter_configs(&resource, &changes, false).await;
+        if refused.or_note(&alter.name, altered)?.is_some() {
+            let set = alter.set.iter().map(|(key, value)| format!("{key}={value}"));
+            let reset = alter.reset.iter().map(|key| format!("{key} as the brokers say"));
+            let changes: Vec<String> = set.chain(reset).collect();
+            output::line(format_args!("topic {}: {}", alter.name, changes.join(", ")))?;
+        }
     }
     let changed = plan.create.iter().map(|create| create.name.as_str());
-    let changed: Vec<&str> = changed.chain(plan.grow.iter().map(|grow| &*grow.name)).collect();
+    let changed = changed.chain(plan.grow.iter().map(|grow| &*grow.name));
+    let changed: Vec<&str> = changed.filter(|name| !refused.has_topic(name)).collect();
     if !changed.is_empty() {
         bootstrap::visible(cluster, &changed).await;
     }
@@ -115,8 +131,8 @@ async fn carry_out(cluster: &Cluster, plan: &TopicPlan, deadline: Instant) -> Re
         let (name, from, to) = (&reassign.name, reassign.from, reassign.to);
         output::line(format_args!("topic {name}: from {from} to {to} replicas"))?;
     }
-    for refused in &plan.refused {
-        output::notice(format_args!("topic {}: {}", refused.name, refused.what));
+    for it in &plan.refused {
+        refused.topic(&it.name, &it.what);
     }
     for name in &plan.kept {
         output::line(format_args!("topic {name} is no longer declared; it is kept"))?;
@@ -125,7 +141,12 @@ async fn carry_out(cluster: &Cluster, plan: &TopicPlan, deadline: Instant) -> Re
 }
 
 /// Creates topics, all in one request, again while brokers are still being let in.
-async fn create(cluster: &Cluster, wanted: &[Create], deadline: Instant) -> Result<(), CliError> {
+async fn create(
+    cluster: &Cluster,
+    wanted: &[Create],
+    deadline: Instant,
+    refused: &mut Refusals,
+) -> Result<(), CliError> {
     let mut left: Vec<NewTopic> = wanted
         .iter()
         .map(|create| NewTopic {
@@ -144,7 +165,7 @@ async fn create(cluster: &Cluster, wanted: &[Create], deadline: Instant) -> Resu
                 Ok(_) => output::line(format_args!("topic {name} created"))?,
                 Err(error) if is_soon(&error) && Instant::now() < deadline => again.push(name),
                 Err(error) if error.code() == Some(ErrorCode::TOPIC_ALREADY_EXISTS) => {}
-                Err(error) => return Err(error.into()),
+                Err(error) => drop(refused.or_note(&name, Err::<(), _>(error))?),
             }
         }
         left.retain(|topic| again.contains(&topic.name));

@@ -14,6 +14,7 @@ use crate::local::logs::Watched;
 use crate::local::manifest_file::{self, Manifest};
 use crate::local::node_name::NodeName;
 use crate::local::ports::FreePorts;
+use crate::local::refusals::Refusals;
 use crate::local::state::ClusterState;
 use crate::local::{process, readiness, replicas, settings, shutdown, topics};
 use crate::output;
@@ -36,26 +37,28 @@ pub async fn run(dir: &DataDir, args: &UpArgs) -> Result<(), CliError> {
         result = up.start(&manifest, within, &mut children) => Some(result),
         () = ends.next() => None,
     };
-    match started {
-        Some(Ok(())) => {}
+    let refused = match started {
+        Some(Ok(refused)) => refused,
         Some(Err(error)) => {
-            up.undo().await;
+            // Why it is undone is what must be told in the end.
+            let _ = foreground::in_order(dir, &up.down, up.undo(), &mut ends).await;
             return Err(error);
         }
         None => {
-            up.undo().await;
+            foreground::in_order(dir, &up.down, up.undo(), &mut ends).await?;
             // Who waits for a cluster in the background has none; in the foreground it was the end
             // that was asked for.
             let interrupted = CliError::Refused("interrupted".to_owned());
             return if args.detach { Err(interrupted) } else { Ok(()) };
         }
-    }
+    };
     let shown = up.show().and_then(|()| output::line("ready"));
     drop(lock);
     if args.detach {
-        return shown;
+        return shown.and(refused.outcome());
     }
-    foreground::run(dir, &up.state, children, watched, &mut ends).await
+    foreground::run(dir, &up.state, children, watched, &mut ends).await?;
+    refused.outcome()
 }
 
 /// A cluster on its way up.
@@ -95,7 +98,7 @@ impl<'a> Up<'a> {
         manifest: &Manifest,
         within: Duration,
         children: &mut BTreeMap<NodeName, Child>,
-    ) -> Result<(), CliError> {
+    ) -> Result<Refusals, CliError> {
         let dir = self.dir;
         if !self.surplus.is_empty() {
             replicas::drain(dir, &manifest.cluster.spec, &self.surplus, within).await?;
@@ -117,8 +120,12 @@ impl<'a> Up<'a> {
         }
         let left = within.saturating_sub(begun.elapsed());
         topics::remove_surplus(dir, &self.state, &self.surplus).await?;
-        topics::apply(&self.state, &manifest.cluster.spec, before.as_ref(), left).await?;
-        manifest_file::remember(dir, &manifest.cluster)
+        let mut refused = Refusals::default();
+        let (spec, old) = (&manifest.cluster.spec, before.as_ref().map(|it| &it.spec));
+        topics::apply(&self.state, spec, old, left, &mut refused).await?;
+        let applied = refused.applied(&manifest.cluster, old);
+        manifest_file::remember(dir, &manifest.cluster, &applied)?;
+        Ok(refused)
     }
 
     /// Waits until every node is ready. A node that ran before, and ends meanwhile, was on its way
@@ -162,13 +169,14 @@ impl<'a> Up<'a> {
     }
 
     /// Stops what was started, since the cluster did not become ready.
-    async fn undo(&self) {
+    async fn undo(&self) -> Result<(), CliError> {
         for brokers in [true, false] {
             let nodes: Vec<NodeName> =
                 self.down.iter().copied().filter(|name| name.is_broker() == brokers).collect();
             // The reason why it is undone is told; what goes wrong here is less.
             let _ = shutdown::together(self.dir, &self.state, &nodes).await;
         }
+        Ok(())
     }
 
     fn show(&self) -> Result<(), CliError> {
