@@ -102,9 +102,30 @@ fn an_impossible_manifest_starts_nothing() {
 }
 
 #[test]
+fn what_kubernetes_would_refuse_starts_nothing_here_either() {
+    let dir = folder();
+    for (spec, words) in [
+        (
+            "{brokers: {replicas: 1}, listeners: [{name: a, port: 1, type: Internal}, \
+             {name: b, port: 2, type: NodePort, nodePorts: [34111]}]}",
+            "spec.listeners[1].nodePorts: 34111 is none that Kubernetes gives; take 30000 to 32767",
+        ),
+        (
+            "{brokers: {replicas: 1}, coordinators: {replicas: 2}}",
+            "spec.coordinators.replicas: 2 bear no more failures than 1; ask for 1",
+        ),
+    ] {
+        let line = refused(dir.path(), &["up", "-d", "-f", &manifest(dir.path(), spec)]);
+        assert!(line.ends_with(words), "{line}");
+        assert!(!dir.path().join("data").exists());
+    }
+}
+
+#[test]
 fn a_port_that_is_taken_starts_nothing() {
     let dir = folder();
-    let taken = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let mut ports = (30_500..32_000).map(|port| TcpListener::bind(("127.0.0.1", port)));
+    let taken = ports.find_map(Result::ok).expect("a port is free");
     let port = taken.local_addr().expect("it is bound").port();
     let file = manifest(
         dir.path(),

@@ -249,9 +249,9 @@ fn binary() -> Outcome<PathBuf> {
     })
 }
 
-/// Below the ports that the system gives to outgoing connections: one of those could take a
-/// broker's port while the broker is down.
-const PORTS: std::ops::Range<u16> = 20_000..32_000;
+/// Ports that a manifest may name, below those of the default cluster. The system gives none of
+/// them to outgoing connections, which could take a broker's port while the broker is down.
+const PORTS: std::ops::Range<u16> = 30_000..32_000;
 
 /// Ports that nobody uses at the moment.
 ///

@@ -33,7 +33,7 @@ pub const APPLIED_TOPICS: &str = "vltava.dev/applied-topics";
 /// The label of a pod's number.
 pub const POD_INDEX: &str = "apps.kubernetes.io/pod-index";
 /// Where nodes serve probes and metrics.
-pub const ADMIN_PORT: i32 = 9404;
+pub use vltava_crd::ADMIN_PORT;
 /// Where coordinators listen.
 pub const COORDINATOR_PORT: i32 = 9093;
 

@@ -75,6 +75,16 @@ pub(crate) fn assign(
     Ok(Assigned { state: ClusterState { nodes, ..old }, surplus })
 }
 
+/// Ports that belong to nodes already, or are named for one.
+pub(crate) fn taken(cluster: &KafkaCluster, old: Option<&ClusterState>) -> Vec<u16> {
+    let present = old.into_iter().flat_map(|old| old.nodes.values()).flat_map(|node| {
+        let listeners = node.listeners.values().map(|address| address.port);
+        listeners.chain([node.admin_port])
+    });
+    let named = cluster.spec.listeners.iter().flat_map(|listener| &listener.node_ports);
+    present.chain(named.filter_map(|port| u16::try_from(*port).ok())).collect()
+}
+
 fn coordinator(
     ports: &mut FreePorts,
     random: &mut dyn FnMut() -> u128,
@@ -96,17 +106,25 @@ fn broker(
     let mut addresses = BTreeMap::new();
     for listener in listeners {
         let name = listener.name.to_ascii_uppercase();
-        let kept = old.and_then(|old| old.listeners.get(&name)).filter(|kept| !kept.outside);
-        let address = match (listener.kind, kept) {
-            (ListenerType::Internal, Some(kept)) => kept.clone(),
-            (ListenerType::Internal, None) => {
-                Address { host: HERE.to_owned(), port: ports.take()?, outside: false }
+        let kept = |outside: bool| {
+            let kept = old?.listeners.get(&name).filter(|kept| kept.outside == outside);
+            kept.map(|kept| kept.port)
+        };
+        let address = match listener.kind {
+            ListenerType::Internal => {
+                let port = kept(false).map_or_else(|| ports.take(), Ok)?;
+                Address { host: HERE.to_owned(), port, outside: false }
             }
-            (ListenerType::NodePort, _) => match node_port(listener, index) {
-                Some(port) => Address { host: seen_host(listener), port, outside: true },
-                None => continue,
-            },
-            (ListenerType::LoadBalancer | ListenerType::ClusterIP, _) => continue,
+            ListenerType::NodePort => {
+                // One that the manifest named once and names no more may be named for another.
+                let kept = kept(true).filter(|port| !is_named(listeners, *port));
+                let port = match node_port(listener, index).or(kept) {
+                    Some(port) => port,
+                    None => ports.take_outside()?,
+                };
+                Address { host: seen_host(listener), port, outside: true }
+            }
+            ListenerType::LoadBalancer | ListenerType::ClusterIP => continue,
         };
         addresses.insert(name, address);
     }
@@ -122,6 +140,11 @@ fn node_port(listener: &Listener, index: i32) -> Option<u16> {
     listener.node_ports.get(place).and_then(|port| u16::try_from(*port).ok())
 }
 
+/// Whether a manifest names a port for some broker.
+fn is_named(listeners: &[Listener], port: u16) -> bool {
+    listeners.iter().any(|listener| listener.node_ports.contains(&i32::from(port)))
+}
+
 /// What clients are told: the manifest's host if it means this machine.
 fn seen_host(listener: &Listener) -> String {
     match listener.advertised_host.as_deref() {
@@ -132,7 +155,7 @@ fn seen_host(listener: &Listener) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Assigned, assign};
+    use super::{Assigned, assign, taken};
     use crate::local::node_name::NodeName;
     use crate::local::ports::FreePorts;
     use crate::local::state::ClusterState;
@@ -144,8 +167,7 @@ mod tests {
             number += 1 << 70;
             number
         };
-        let taken = old.iter().flat_map(|old| old.nodes.values()).map(|node| node.admin_port);
-        let mut ports = FreePorts::new(11, taken.collect());
+        let mut ports = FreePorts::new(11, taken(cluster, old.as_ref()));
         assign(cluster, old, &mut ports, &mut random).map_err(|error| error.to_string())
     }
 
@@ -158,6 +180,25 @@ mod tests {
         let ids: std::collections::BTreeSet<_> =
             state.nodes.values().filter_map(|node| node.directory_id.clone()).collect();
         assert_eq!(ids.len(), 3, "every coordinator has a folder id of its own");
+    }
+
+    #[test]
+    fn brokers_beyond_the_named_ports_get_free_ones_and_keep_them() {
+        let mut more = manifest::prague();
+        more.spec.listeners[1].node_ports = vec![32001];
+        let first = assigned(&more, None).expect("it is possible").state;
+        let told = first.bootstrap();
+        assert_eq!(told[0], "127.0.0.1:32001");
+        let again = assigned(&more, Some(first.clone())).expect("it is possible").state;
+        assert_eq!(again, first);
+        let port = told[1].rsplit_once(':').expect("a port").1.parse().expect("a port");
+        assert!(vltava_crd::NODE_PORTS.contains(&port), "{told:?}");
+
+        // The second broker's port is now named for the first.
+        more.spec.listeners[1].node_ports = vec![port];
+        let swapped = assigned(&more, Some(first)).expect("it is possible").state.bootstrap();
+        assert_eq!(swapped[0], told[1]);
+        assert_ne!(swapped[1], told[1]);
     }
 
     #[test]

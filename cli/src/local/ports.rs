@@ -1,24 +1,36 @@
 //! Ports on 127.0.0.1: free ones for nodes, and whether those that they have are still free.
 
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::ops::Range;
+use std::time::Duration;
 
 use crate::error::CliError;
 
 /// Ports of nodes are taken from here: below those that Linux gives to outgoing connections (from
 /// 32768), which could take the port of a node that is down.
-const RANGE: Range<u16> = 20_000..31_000;
+const INSIDE: Range<u16> = 20_000..31_000;
+/// Those for clients outside, where the manifest names none: among those that Kubernetes gives, and
+/// none of the others.
+const OUTSIDE: Range<u16> = 31_000..32_768;
+/// How long somebody may take to accept a connection on this machine.
+const ANSWER: Duration = Duration::from_millis(200);
 
-/// Whether a node could listen on a port.
+/// Whether a node could listen on a port, and would be reached there.
 pub(crate) fn is_free(port: u16) -> bool {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() && !is_answered(port)
+}
+
+/// Whether a connection is accepted although nobody listens: a Kubernetes on this machine leads the
+/// ports of its Services elsewhere, without a socket.
+fn is_answered(port: u16) -> bool {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    TcpStream::connect_timeout(&address, ANSWER).is_ok()
 }
 
 /// Gives free ports, each once.
 #[derive(Debug)]
 pub(crate) struct FreePorts {
-    next: u16,
-    left: u16,
+    start: u16,
     taken: Vec<u16>,
 }
 
@@ -26,31 +38,39 @@ impl FreePorts {
     /// Starts somewhere in the range, so that two clusters seldom meet. Ports in `taken` belong to
     /// nodes already, whether they run or not.
     pub(crate) fn new(random: u16, taken: Vec<u16>) -> Self {
-        let size = RANGE.end - RANGE.start;
-        Self { next: RANGE.start + random % size, left: size, taken }
+        Self { start: random, taken }
     }
 
-    /// The next free port.
+    /// The next free port for nodes among themselves.
     ///
     /// # Errors
     /// [`CliError::NoFreePort`] if the whole range is taken.
     pub(crate) fn take(&mut self) -> Result<u16, CliError> {
-        while self.left > 0 {
-            let port = self.next;
-            self.left -= 1;
-            self.next = if port + 1 == RANGE.end { RANGE.start } else { port + 1 };
-            if !self.taken.contains(&port) && is_free(port) {
-                self.taken.push(port);
-                return Ok(port);
-            }
-        }
-        Err(CliError::NoFreePort)
+        self.take_of(INSIDE)
+    }
+
+    /// The next free port for clients outside.
+    ///
+    /// # Errors
+    /// As [`take`](Self::take).
+    pub(crate) fn take_outside(&mut self) -> Result<u16, CliError> {
+        self.take_of(OUTSIDE)
+    }
+
+    fn take_of(&mut self, range: Range<u16>) -> Result<u16, CliError> {
+        let size = range.end - range.start;
+        let first = range.start + self.start % size;
+        let mut ports = (first..range.end).chain(range.start..first);
+        let free = ports.find(|port| !self.taken.contains(port) && is_free(*port));
+        let port = free.ok_or(CliError::NoFreePort)?;
+        self.taken.push(port);
+        Ok(port)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{FreePorts, RANGE, is_free};
+    use super::{FreePorts, INSIDE, OUTSIDE, is_free};
     use std::net::TcpListener;
 
     #[test]
@@ -59,7 +79,8 @@ mod tests {
         let first = ports.take().expect("one is free");
         let second = ports.take().expect("another is free");
         assert_ne!(first, second);
-        assert!(RANGE.contains(&first) && RANGE.contains(&second));
+        assert!(INSIDE.contains(&first) && INSIDE.contains(&second));
+        assert!(OUTSIDE.contains(&ports.take_outside().expect("one is free")));
     }
 
     #[test]
@@ -73,11 +94,11 @@ mod tests {
 
     #[test]
     fn the_search_wraps_round_and_ends() {
-        let size = RANGE.end - RANGE.start;
-        let all_but_one: Vec<u16> = RANGE.skip(1).collect();
+        let size = INSIDE.end - INSIDE.start;
+        let all_but_one: Vec<u16> = INSIDE.skip(1).collect();
         let mut ports = FreePorts::new(size - 1, all_but_one);
-        if is_free(RANGE.start) {
-            assert_eq!(ports.take().ok(), Some(RANGE.start));
+        if is_free(INSIDE.start) {
+            assert_eq!(ports.take().ok(), Some(INSIDE.start));
         }
         assert!(ports.take().is_err());
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::args::UpArgs;
 use crate::error::CliError;
-use crate::local::assign::{Assigned, assign};
+use crate::local::assign::{Assigned, assign, taken};
 use crate::local::control::check_ports;
 use crate::local::data_dir::DataDir;
 use crate::local::foreground::{self, Ends};
@@ -74,11 +74,8 @@ impl<'a> Up<'a> {
     /// Decides about everything that can be refused, before anything is written or started.
     fn prepare(dir: &'a DataDir, manifest: &Manifest) -> Result<Self, CliError> {
         let old = ClusterState::read(dir)?;
-        let taken = old.iter().flat_map(|old| old.nodes.values()).flat_map(|node| {
-            let listeners = node.listeners.values().map(|address| address.port);
-            listeners.chain([node.admin_port])
-        });
-        let mut ports = FreePorts::new(rand::random(), taken.collect());
+        let taken = taken(&manifest.cluster, old.as_ref());
+        let mut ports = FreePorts::new(rand::random(), taken);
         let Assigned { state, surplus } =
             assign(&manifest.cluster, old, &mut ports, &mut rand::random::<u128>)?;
         let running = |name: &NodeName| process::is_running(dir, *name);

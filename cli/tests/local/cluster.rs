@@ -1,8 +1,10 @@
 //! A cluster of real processes for one test, by the commands that a person uses.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::net::TcpListener;
 use std::process::{Command, Output, Stdio};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use rustix::process::Pid;
@@ -11,6 +13,10 @@ use tempfile::TempDir;
 
 /// How long something may take on a busy machine before the test says that it never comes.
 pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Among the ports that manifests may name, those that neither the default cluster has nor `up`
+/// gives to nodes among themselves.
+const PORTS: std::ops::Range<u16> = 31_000..32_000;
 
 /// A cluster of one test; whatever happens, its nodes are stopped in the end.
 pub struct Cluster {
@@ -21,13 +27,7 @@ pub struct Cluster {
 impl Cluster {
     /// A cluster of at most so many brokers, which does not run yet.
     pub fn new(brokers: usize) -> Self {
-        let listeners: Vec<TcpListener> = (0..brokers)
-            .map(|_| TcpListener::bind("127.0.0.1:0").expect("a port is free"))
-            .collect();
-        let ports = listeners
-            .iter()
-            .map(|listener| listener.local_addr().expect("it is bound").port())
-            .collect();
+        let ports = (0..brokers).map(|_| free_port()).collect();
         Self { dir: TempDir::new().expect("a folder can be made"), ports }
     }
 
@@ -104,6 +104,18 @@ impl Drop for Cluster {
     fn drop(&mut self) {
         let _ = self.output(&["down", "--volumes"]);
     }
+}
+
+/// A port that a manifest may name, that is free at the moment, and that no other test has got.
+fn free_port() -> u16 {
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    let mut given = GIVEN.lock().expect("nobody panicked");
+    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    let mut ports = std::iter::repeat_with(|| rand::random_range(PORTS));
+    let port = ports.find(|port| !given.contains(port) && is_free(port));
+    let port = port.expect("the search goes on");
+    given.insert(port);
+    port
 }
 
 /// Waits for something that comes by itself.

@@ -11,7 +11,7 @@ use crate::rules::{RULES, Rule, Says};
 pub const FILE: &str = "crds/kafkaclusters.yaml";
 
 /// Bounds on what a manifest may hold; Kubernetes needs them to know what checking costs.
-const BOUNDS: &[(&str, &str, i64)] = &[
+pub(crate) const BOUNDS: &[(&str, &str, i64)] = &[
     ("spec.image", "maxLength", 512),
     ("spec.imagePullSecrets", "maxItems", 16),
     ("spec.listeners", "maxItems", 16),

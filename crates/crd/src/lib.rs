@@ -18,7 +18,7 @@ pub mod status;
 mod storage;
 pub mod validate;
 
-pub use listener::{ID_MARK, Listener, ListenerType};
+pub use listener::{ID_MARK, Listener, ListenerType, NODE_PORTS};
 pub use pod::Pod;
 pub use reference::markdown as reference;
 pub use resource::{Brokers, Coordinators, KafkaCluster, KafkaClusterSpec, NetworkPolicies, Topic};
@@ -30,3 +30,6 @@ pub const FIRST_COORDINATOR_ID: i32 = 3001;
 
 /// The name of the coordinators' listener, which no other listener may take.
 pub const COORDINATOR_LISTENER: &str = "CONTROLLER";
+
+/// The port at which nodes serve probes and metrics on Kubernetes, which no listener may take.
+pub const ADMIN_PORT: i32 = 9404;

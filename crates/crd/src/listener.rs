@@ -8,6 +8,10 @@ use serde::{Deserialize, Serialize};
 /// What stands for a broker's number in an advertised host.
 pub const ID_MARK: &str = "{id}";
 
+/// The ports that Kubernetes gives to nodes by default (`--service-node-port-range`). Where it
+/// gives others, listeners name none.
+pub const NODE_PORTS: std::ops::RangeInclusive<i32> = 30_000..=32_767;
+
 /// One way to reach the brokers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -19,8 +23,8 @@ pub struct Listener {
     /// Who can reach it.
     #[serde(rename = "type")]
     pub kind: ListenerType,
-    /// For a `NodePort`: the port of each broker outside, the first broker's first. A broker beyond
-    /// the list gets a port that Kubernetes allocates; the status shows it.
+    /// For a `NodePort`: the port of each broker outside, from 30000 to 32767, the first broker's
+    /// first. A broker beyond the list gets a free one; the status shows it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub node_ports: Vec<i32>,
     /// The host that clients are told, where that is not the node's or the load balancer's
@@ -51,6 +55,11 @@ impl Listener {
     /// The name as a part of an object's name.
     pub fn object_name(&self) -> String {
         self.name.to_ascii_lowercase().replace('_', "-")
+    }
+
+    /// Whether each broker has an address of its own, so that one host cannot stand for all.
+    pub const fn needs_a_host_each(&self) -> bool {
+        matches!(self.kind, ListenerType::LoadBalancer | ListenerType::ClusterIP)
     }
 
     /// Whether it has Services of its own, one a broker.

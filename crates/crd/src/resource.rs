@@ -128,7 +128,7 @@ const fn yes() -> bool {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Coordinators {
-    /// How many there are. With 3, one may fail; with 5, two.
+    /// How many there are, an odd number up to 9. With 3, one may fail; with 5, two.
     #[serde(default = "three")]
     pub replicas: i32,
     /// The disk of each: 1Gi where no size is named.

@@ -88,10 +88,10 @@ pub(crate) const RULES: &[Rule] = &[
     },
     Rule {
         path: "spec.listeners.[]",
-        rule: "!has(self.nodePorts) || self.nodePorts.all(p, p >= 1 && p <= 65535)",
+        rule: "!has(self.nodePorts) || self.nodePorts.all(p, p >= 30000 && p <= 32767)",
         says: Made(
-            "'listener `' + self.name + '`: nodePorts must be ports; Kubernetes takes 30000 to \
-             32767'",
+            "'listener `' + self.name + '`: nodePorts must be ports that Kubernetes gives; take \
+             30000 to 32767'",
         ),
     },
     Rule {
@@ -144,8 +144,11 @@ pub(crate) const RULES: &[Rule] = &[
     },
     Rule {
         path: "spec.coordinators.replicas",
-        rule: "self >= 1 && self <= 9",
-        says: Text("so many coordinators are impossible; ask for 1, 3 or 5"),
+        rule: "self in [1, 3, 5, 7, 9]",
+        says: Text(
+            "so many coordinators are impossible, or bear no more failures than one less; ask for \
+             1, 3, 5, 7 or 9",
+        ),
     },
     STORAGE[0].at("spec.brokers.storage"),
     STORAGE[1].at("spec.brokers.storage"),

@@ -5,10 +5,12 @@ use std::fmt;
 
 use vltava_config::{Values, keys, topic};
 
+use crate::FIRST_COORDINATOR_ID;
 use crate::config::{MANAGED, topic_defaults};
-use crate::listener::{Listener, ListenerType};
 use crate::resource::{KafkaCluster, KafkaClusterSpec, Topic};
-use crate::{COORDINATOR_LISTENER, FIRST_COORDINATOR_ID};
+
+mod bounds;
+mod listeners;
 
 /// Where a cluster is to run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,8 +29,6 @@ const MAX_COORDINATORS: i32 = 9;
 const MAX_PARTITIONS: i32 = 100_000;
 /// The longest name of a cluster: with `-coordinator-0` it must be a host's name (63 letters).
 const MAX_NAME: usize = 40;
-/// Ports that Kubernetes gives to nodes by default.
-const NODE_PORTS: std::ops::RangeInclusive<i32> = 30_000..=32_767;
 
 /// Something impossible.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,8 +72,9 @@ pub fn validate(cluster: &KafkaCluster, target: Target) -> Findings {
     storage(&cluster.spec, &mut findings);
     move_rate(&cluster.spec, &mut findings);
     config(&cluster.spec, &mut findings);
-    listeners(&cluster.spec, target, &mut findings);
+    listeners::check(&cluster.spec, target, &mut findings);
     topics(&cluster.spec, &mut findings);
+    bounds::check(cluster, &mut findings);
     findings
 }
 
@@ -103,12 +104,12 @@ fn replicas(spec: &KafkaClusterSpec, findings: &mut Findings) {
     let coordinators = spec.coordinators.replicas;
     let path = "spec.coordinators.replicas";
     if !(1..=MAX_COORDINATORS).contains(&coordinators) {
-        let what = format!("{coordinators} are impossible; ask for 1, 3 or 5");
+        let what = format!("{coordinators} are impossible; ask for 1, 3, 5, 7 or 9");
         findings.problem(path, what);
     } else if coordinators % 2 == 0 {
         let less = coordinators - 1;
         let what = format!("{coordinators} bear no more failures than {less}; ask for {less}");
-        findings.notice(path, what);
+        findings.problem(path, what);
     } else if coordinators == 1 {
         findings.notice(path, "if the only coordinator fails, nothing can change; ask for 3");
     }
@@ -204,94 +205,6 @@ fn config(spec: &KafkaClusterSpec, findings: &mut Findings) {
              all of its replicas"
         );
         findings.notice("spec.brokers.config.min.insync.replicas", what);
-    }
-}
-
-fn listeners(spec: &KafkaClusterSpec, target: Target, findings: &mut Findings) {
-    let mut names: Vec<String> = Vec::new();
-    let mut ports: Vec<i32> = Vec::new();
-    let mut node_ports: Vec<i32> = Vec::new();
-    for (index, listener) in spec.listeners.iter().enumerate() {
-        let path = format!("spec.listeners[{index}]");
-        let name = listener.name.to_ascii_uppercase();
-        if !is_listener_name(&listener.name) {
-            let what = format!("`{}` may hold letters, digits, `-`, `_`; rename it", listener.name);
-            findings.problem(format!("{path}.name"), what);
-        } else if name == COORDINATOR_LISTENER {
-            let what = format!("`{}` is the coordinators' listener; rename it", listener.name);
-            findings.problem(format!("{path}.name"), what);
-        } else if names.contains(&name) {
-            let what = format!("`{}` is taken by another listener; rename one", listener.name);
-            findings.problem(format!("{path}.name"), what);
-        }
-        names.push(name);
-        port(&path, listener, &mut ports, findings);
-        outside(&path, listener, spec, target, &mut node_ports, findings);
-    }
-    if !spec.listeners.iter().any(|listener| listener.kind == ListenerType::Internal) {
-        let what = "none is of type Internal, by which brokers reach each other; add one";
-        findings.problem("spec.listeners", what);
-    }
-}
-
-fn is_listener_name(name: &str) -> bool {
-    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    !name.is_empty() && name.len() <= 63 && name.chars().all(plain)
-}
-
-fn port(path: &str, listener: &Listener, ports: &mut Vec<i32>, findings: &mut Findings) {
-    let port = listener.port;
-    if !(1..=65_535).contains(&port) {
-        findings.problem(format!("{path}.port"), format!("{port} is no port; take 1 to 65535"));
-    } else if ports.contains(&port) {
-        let what = format!("{port} is taken by another listener; take another");
-        findings.problem(format!("{path}.port"), what);
-    }
-    ports.push(port);
-}
-
-fn outside(
-    path: &str,
-    listener: &Listener,
-    spec: &KafkaClusterSpec,
-    target: Target,
-    taken: &mut Vec<i32>,
-    findings: &mut Findings,
-) {
-    let place = format!("{path}.nodePorts");
-    if listener.kind != ListenerType::NodePort && !listener.node_ports.is_empty() {
-        let kind = listener.kind.name();
-        findings.problem(&place, format!("a listener of type {kind} has none; take them out"));
-    }
-    for port in &listener.node_ports {
-        if !(1..=65_535).contains(port) {
-            findings.problem(&place, format!("{port} is no port; take 30000 to 32767"));
-        } else if taken.contains(port) {
-            findings.problem(&place, format!("{port} is named twice; every broker needs its own"));
-        } else if target == Target::Kubernetes && !NODE_PORTS.contains(port) {
-            let what = format!("{port} is outside Kubernetes' range; take 30000 to 32767");
-            findings.notice(&place, what);
-        }
-        taken.push(*port);
-    }
-    let (given, needed) = (listener.node_ports.len(), spec.brokers.replicas);
-    let few = usize::try_from(needed).is_ok_and(|needed| given < needed);
-    if listener.kind == ListenerType::NodePort && target == Target::Local && few {
-        let what = format!("{given} ports are too few for {needed} brokers; name {needed}");
-        findings.problem(&place, what);
-    }
-    if target == Target::Local
-        && matches!(listener.kind, ListenerType::LoadBalancer | ListenerType::ClusterIP)
-    {
-        let what =
-            format!("type {} means nothing on one machine; it is left out", listener.kind.name());
-        findings.notice(path, what);
-    }
-    if let Some(host) = &listener.advertised_host
-        && (host.is_empty() || host.contains([':', '/', ' ', ',']))
-    {
-        let what = format!("`{host}` is no host; write a name or an address, without a port");
-        findings.problem(format!("{path}.advertisedHost"), what);
     }
 }
 

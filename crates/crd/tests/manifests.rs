@@ -101,14 +101,34 @@ fn replicas_need_brokers() {
     );
     assert!(problem("brokers: {replicas: 0}").starts_with("spec.brokers.replicas: 0 brokers"));
     let text = problem("coordinators: {replicas: 12}");
-    assert!(text.ends_with("ask for 1, 3 or 5"), "{text}");
+    assert!(text.ends_with("ask for 1, 3, 5, 7 or 9"), "{text}");
 }
 
 #[test]
-fn an_even_number_of_coordinators_is_possible_but_pointless() {
-    let found = findings("coordinators: {replicas: 4}");
-    assert!(found.problems.is_empty());
-    assert!(found.notices[0].what.contains("no more failures than 3"));
+fn an_even_number_of_coordinators_is_refused_as_pointless() {
+    assert_eq!(
+        problem("coordinators: {replicas: 4}"),
+        "spec.coordinators.replicas: 4 bear no more failures than 3; ask for 3"
+    );
+    let rules = |count: i32| findings(&format!("coordinators: {{replicas: {count}}}")).problems;
+    assert!([1, 3, 5, 7, 9].into_iter().all(|count| rules(count).is_empty()));
+}
+
+#[test]
+fn what_kubernetes_bounds_is_bounded_everywhere() {
+    let topics: Vec<String> = (0..1001).map(|n| format!("{{name: t{n}}}")).collect();
+    assert_eq!(
+        problem(&format!("topics: [{}]", topics.join(", "))),
+        "spec.topics: 1001 items are too many; 1000 are possible"
+    );
+    let annotations: Vec<String> = (0..65).map(|n| format!("a{n}: b")).collect();
+    let listeners = format!(
+        "listeners: [{{name: a, port: 1, type: Internal}}, {{name: b, port: 2, type: NodePort, \
+         annotations: {{{}}}}}]",
+        annotations.join(", ")
+    );
+    let text = problem(&listeners);
+    assert!(text.starts_with("spec.listeners[1].annotations: 65 entries are too many"), "{text}");
 }
 
 #[test]
@@ -150,16 +170,43 @@ fn listeners_must_not_collide() {
     assert!(with("{name: controller, port: 1, type: Internal}").contains("coordinators' listener"));
     assert!(with("{name: b, port: 0, type: Internal}").contains("is no port"));
     assert!(with("{name: \"a:b\", port: 1, type: Internal}").contains("rename it"));
-    assert_eq!(
-        with("{name: b, port: 1, type: NodePort, nodePorts: [32001, 32002]}"),
-        "spec.listeners[1].nodePorts: 2 ports are too few for 3 brokers; name 3"
-    );
-    assert!(with("{name: b, port: 1, type: NodePort, nodePorts: [1, 2, 2]}").contains("twice"));
-    assert!(with("{name: b, port: 1, type: Internal, nodePorts: [1]}").contains("has none"));
-    let host = "{name: b, port: 1, type: Internal, advertisedHost: \"h:1\"}";
-    assert!(with(host).contains("is no host"));
-    let text = problem("listeners: [{name: b, port: 1, type: NodePort, nodePorts: [1, 2, 3]}]");
+    assert!(with("{name: -b, port: 1, type: Internal}").contains("rename it"));
+    assert!(with("{name: b, port: 9404, type: Internal}").contains("probes and metrics"));
+    let text = problem("listeners: [{name: b, port: 1, type: NodePort, nodePorts: [32001]}]");
     assert!(text.contains("none is of type Internal"), "{text}");
+}
+
+#[test]
+fn ports_of_nodes_are_those_that_kubernetes_gives_wherever_the_manifest_runs() {
+    let internal = "{name: internal, port: 9092, type: Internal}";
+    let with = |other: &str| problem(&format!("listeners: [{internal}, {other}]"));
+    for port in [80, 29_999, 32_768, 34_111] {
+        assert_eq!(
+            with(&format!("{{name: b, port: 1, type: NodePort, nodePorts: [{port}]}}")),
+            format!(
+                "spec.listeners[1].nodePorts: {port} is none that Kubernetes gives; take 30000 to \
+                 32767"
+            )
+        );
+    }
+    let twice = "{name: b, port: 1, type: NodePort, nodePorts: [30000, 32767, 32767]}";
+    assert!(with(twice).contains("twice"));
+    assert!(with("{name: b, port: 1, type: Internal, nodePorts: [30000]}").contains("has none"));
+}
+
+#[test]
+fn what_clients_are_told_must_lead_to_each_broker() {
+    let internal = "{name: internal, port: 9092, type: Internal}";
+    let with = |other: &str| problem(&format!("listeners: [{internal}, {other}]"));
+    let host = "{name: b, port: 1, type: NodePort, advertisedHost: \"h:1\"}";
+    assert!(with(host).contains("`h:1` is no host"));
+    let inside = "{name: b, port: 1, type: Internal, advertisedHost: h}";
+    assert!(with(inside).contains("clients inside connect to the pods"));
+    assert!(with("{name: b, port: 1, type: ClusterIP}").contains("of type ClusterIP it is needed"));
+    let one = "{name: b, port: 1, type: LoadBalancer, advertisedHost: h}";
+    assert!(with(one).contains("`h` must hold {id}"));
+    let port = "{name: b, port: 1, type: NodePort, advertisedPort: 70000}";
+    assert!(with(port).contains("70000 is no port"));
 }
 
 #[test]

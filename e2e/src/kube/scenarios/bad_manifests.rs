@@ -26,9 +26,15 @@ const BAD: &[(&str, &str)] = &[
         "is longer than 40 letters; shorten it",
     ),
     ("spec: {brokers: {replicas: 0}}", "so many brokers are impossible; ask for 1 to 2000"),
+    ("spec: {coordinators: {replicas: 12}}", "ask for 1, 3, 5, 7 or 9"),
     (
-        "spec: {coordinators: {replicas: 12}}",
-        "so many coordinators are impossible; ask for 1, 3 or 5",
+        "spec: {coordinators: {replicas: 2}}",
+        "bear no more failures than one less; ask for 1, 3, 5, 7 or 9",
+    ),
+    (
+        "spec: {listeners: [{name: a, port: 9092, type: Internal}, {name: b, port: 9094, type: \
+         NodePort, nodePorts: [34111]}]}",
+        "listener `b`: nodePorts must be ports that Kubernetes gives; take 30000 to 32767",
     ),
     ("spec: {brokers: {replicas: three}}", "spec.brokers.replicas: Invalid value: \"string\""),
     ("spec: {broker: {replicas: 3}}", "unknown field \"spec.broker\""),
