@@ -317,6 +317,10 @@ fn partition_response(outcome: &Outcome) -> PartitionProduceResponse {
             record_errors: refusal.record_errors.clone(),
             ..refused
         },
+        // What waited for is not before the records of which it is a retry.
+        (None, Some(appended)) if appended.info.is_old => {
+            PartitionProduceResponse { error_code: ErrorCode::DUPLICATE_SEQUENCE_NUMBER, ..refused }
+        }
         (None, Some(appended)) => PartitionProduceResponse {
             base_offset: appended.info.base_offset.get(),
             log_append_time_ms: appended.info.log_append_time.unwrap_or(-1),
@@ -324,5 +328,35 @@ fn partition_response(outcome: &Outcome) -> PartitionProduceResponse {
             ..refused
         },
         (None, None) => refused,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vltava_log::AppendInfo;
+    use vltava_wire::Offset;
+
+    use super::*;
+
+    #[test]
+    fn a_retry_of_old_records_is_told_that_they_are_there_and_not_where() {
+        let info = AppendInfo {
+            base_offset: Offset(-1),
+            last_offset: Offset(7),
+            log_append_time: None,
+            log_start_offset: Offset(0),
+            bytes: 0,
+            is_duplicate: true,
+            is_old: true,
+        };
+        let answer = |info| {
+            let appended = Some(Appended { info, leader_epoch: LeaderEpoch(1) });
+            let outcome = Outcome { topic: 0, index: 3, partition: None, appended, refusal: None };
+            let answer = partition_response(&outcome);
+            (answer.error_code, answer.base_offset)
+        };
+        assert_eq!(answer(info), (ErrorCode::DUPLICATE_SEQUENCE_NUMBER, -1));
+        let known = AppendInfo { base_offset: Offset(6), is_old: false, ..info };
+        assert_eq!(answer(known), (ErrorCode::NONE, 6));
     }
 }

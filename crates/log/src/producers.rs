@@ -23,6 +23,10 @@ pub use self::verification::{ToVerify, Verification, VerificationGuard};
 /// Batches of a producer that are remembered: as many as it may have in flight.
 const BATCHES_MAX: usize = 5;
 
+/// Sequence numbers that are known to have been used at most: half of all, as a producer that has
+/// used all of them begins anew.
+const UNBROKEN_MAX: i32 = 1 << 30;
+
 /// Bytes that the records of a transaction marker may take; it is one small record.
 const MARKER_BYTES_MAX: usize = 1024;
 
@@ -64,10 +68,29 @@ impl ProducerBatch {
 struct Recent {
     batches: [ProducerBatch; BATCHES_MAX],
     len: usize,
+    /// How many sequence numbers up to the last one are known to have been in the log.
+    unbroken: i32,
 }
 
 impl Recent {
+    fn last(&self) -> Option<&ProducerBatch> {
+        self.batches[..self.len].last()
+    }
+
+    /// Whether all of a batch that ends with `last_sequence` is among what has been in the log.
+    fn holds(&self, last_sequence: i32, records: i32) -> bool {
+        let Some(last) = self.last() else { return false };
+        let behind = (i64::from(last.last_sequence) - i64::from(last_sequence)).rem_euclid(1 << 31);
+        behind + i64::from(records) <= i64::from(self.unbroken)
+    }
+
     fn push(&mut self, batch: ProducerBatch) {
+        let follows = self
+            .last()
+            .is_some_and(|last| sequence_after(last.last_sequence, 1) == batch.first_sequence());
+        let known = if follows { self.unbroken } else { 0 };
+        self.unbroken =
+            known.saturating_add(batch.offset_delta).saturating_add(1).min(UNBROKEN_MAX);
         if self.len == BATCHES_MAX {
             self.batches.rotate_left(1);
             self.len -= 1;
@@ -113,7 +136,7 @@ impl ProducerEntry {
 
     /// The sequence number of its last record, −1 if none is known.
     pub fn last_sequence(&self) -> i32 {
-        self.batches().last().map_or(NO_SEQUENCE, |batch| batch.last_sequence)
+        self.recent.last().map_or(NO_SEQUENCE, |batch| batch.last_sequence)
     }
 
     fn duplicate_of(&self, header: &BatchHeader) -> Option<ProducerBatch> {
@@ -123,6 +146,16 @@ impl ProducerEntry {
         };
         let batch = self.batches().iter().find(same)?;
         (self.epoch == header.producer_epoch).then_some(*batch)
+    }
+
+    /// The last batch, if this one is a retry of records that are not after it.
+    fn surpasses(&self, header: &BatchHeader) -> Option<ProducerBatch> {
+        let is_retry = self.epoch == header.producer_epoch
+            && header.base_sequence != NO_SEQUENCE
+            && self
+                .recent
+                .holds(header.last_sequence(), header.last_offset_delta.saturating_add(1));
+        self.recent.last().copied().filter(|_| is_retry)
     }
 
     fn check_epoch(&self, header: &BatchHeader) -> Result<(), AppendError> {
@@ -347,6 +380,12 @@ impl Producers {
     /// The batch in the log of which this one is a retry.
     pub(crate) fn duplicate_of(&self, header: &BatchHeader) -> Option<ProducerBatch> {
         self.entries.get(&header.producer_id)?.duplicate_of(header)
+    }
+
+    /// The producer's last batch, if this one is a retry of records that are not after it, and no
+    /// batch that is remembered tells which offsets they have.
+    pub(crate) fn surpassed(&self, header: &BatchHeader) -> Option<ProducerBatch> {
+        self.entries.get(&header.producer_id)?.surpasses(header)
     }
 
     /// Checks a batch that a client or a coordinator wrote, its offsets set, and stages it.

@@ -71,6 +71,10 @@ pub struct AppendInfo {
     /// The batch was in the log already (an idempotent producer's retry): nothing was appended,
     /// and the offsets are those it has.
     pub is_duplicate: bool,
+    /// It is a duplicate of records of which only that they are in the log is remembered:
+    /// `base_offset` is −1, and `last_offset` is not before theirs. Kafka:
+    /// `DUPLICATE_SEQUENCE_NUMBER`.
+    pub is_old: bool,
 }
 
 /// What one pass over the batches found.
@@ -104,6 +108,8 @@ impl Checked {
 enum Verdict {
     Append(Checked),
     Duplicate(ProducerBatch),
+    /// Of records that are not after this batch.
+    OldDuplicate(ProducerBatch),
 }
 
 impl Log {
@@ -127,16 +133,24 @@ impl Log {
         if batches.len() > max {
             return Err(AppendError::BatchesTooLarge { size: batches.len(), max });
         }
+        let duplicate = |batch: ProducerBatch| AppendInfo {
+            base_offset: batch.first_offset(),
+            last_offset: batch.last_offset,
+            log_append_time: self.append_time(batch.timestamp),
+            log_start_offset: self.log_start_offset,
+            bytes: 0,
+            is_duplicate: true,
+            is_old: false,
+        };
         let checked = match self.check_as_leader(batches, options)? {
             Verdict::Append(checked) => checked,
-            Verdict::Duplicate(batch) => {
+            Verdict::Duplicate(batch) => return Ok(duplicate(batch)),
+            Verdict::OldDuplicate(batch) => {
                 return Ok(AppendInfo {
-                    base_offset: batch.first_offset(),
-                    last_offset: batch.last_offset,
-                    log_append_time: self.append_time(batch.timestamp),
-                    log_start_offset: self.log_start_offset,
-                    bytes: 0,
-                    is_duplicate: true,
+                    base_offset: Offset(-1),
+                    log_append_time: None,
+                    is_old: true,
+                    ..duplicate(batch)
                 });
             }
         };
@@ -166,10 +180,13 @@ impl Log {
             let batch = Batch::parse(&batches[at..]).map_err(invalid)?;
             self.check_batch(&batch, options)?;
             batch.verify_crc().map_err(invalid)?;
-            if checks.sequence
-                && let Some(original) = self.producers.duplicate_of(&batch.header)
-            {
-                return Ok(Verdict::Duplicate(original));
+            if checks.sequence {
+                if let Some(original) = self.producers.duplicate_of(&batch.header) {
+                    return Ok(Verdict::Duplicate(original));
+                }
+                if let Some(remembered) = self.producers.surpassed(&batch.header) {
+                    return Ok(Verdict::OldDuplicate(remembered));
+                }
             }
             let size = batch.bytes.len();
             let bytes = &mut batches[at..at + size];
@@ -343,6 +360,7 @@ impl Log {
             log_start_offset: self.log_start_offset,
             bytes: checked.bytes,
             is_duplicate: false,
+            is_old: false,
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Appending: offsets, timestamps, sizes, idempotent producers, leader epochs.
 
-use vltava_log::{AppendError, AppendOptions, AppendOrigin, FaultyDisk, LogConfig, OpenOptions};
+use vltava_log::{
+    AppendError, AppendOptions, AppendOrigin, FaultyDisk, Log, LogConfig, OpenOptions,
+};
 use vltava_wire::batch::{BatchBuilder, BatchHeader, ControlRecordType, TimestampType};
 use vltava_wire::{LeaderEpoch, Offset, ProducerEpoch, ProducerId};
 
@@ -111,9 +113,52 @@ fn a_retry_gets_the_offsets_that_it_has() {
         assert_eq!((info.base_offset, info.last_offset), (base, base.next()));
         assert!(info.is_duplicate && info.bytes == 0);
     }
-    let forgotten = append(&mut log, idempotent(1, 0, 0, 2)).unwrap_err();
-    assert!(matches!(forgotten, AppendError::OutOfOrderSequence { .. }), "{forgotten}");
+    // Of the first one only that it was appended, and not where; so of others that are made of
+    // the same records.
+    for (sequence, records) in [(0, 2), (1, 1), (0, 12), (3, 4), (11, 1)] {
+        let info = append(&mut log, idempotent(1, 0, sequence, records)).unwrap();
+        assert_eq!((info.base_offset, info.last_offset), (Offset(-1), Offset(11)));
+        assert!(info.is_duplicate && info.is_old && info.bytes == 0);
+    }
     assert_eq!(log.log_end_offset(), Offset(12));
+}
+
+#[test]
+fn nothing_is_taken_for_a_retry_that_may_not_be_there() {
+    let mut log = log(LogConfig::default());
+    let refused = |log: &mut Log, sequence, records| {
+        let error = append(log, idempotent(1, 0, sequence, records)).unwrap_err();
+        assert!(matches!(error, AppendError::OutOfOrderSequence { .. }), "{sequence}: {error}");
+    };
+    append(&mut log, idempotent(1, 0, 40, 2)).unwrap();
+    for (sequence, records) in [(38, 2), (39, 2), (39, 3), (41, 2), (43, 1), (0, 1), (i32::MAX, 1)]
+    {
+        refused(&mut log, sequence, records);
+    }
+    for sequence in (42..60).step_by(2) {
+        append(&mut log, idempotent(1, 0, sequence, 2)).unwrap();
+    }
+    refused(&mut log, 39, 2);
+    assert!(append(&mut log, idempotent(1, 0, 40, 2)).unwrap().is_old);
+    // Another epoch has sequence numbers of its own.
+    append(&mut log, idempotent(1, 1, 0, 1)).unwrap();
+    let error = append(&mut log, idempotent(1, 1, 40, 2)).unwrap_err();
+    assert!(matches!(error, AppendError::OutOfOrderSequence { .. }), "{error}");
+}
+
+#[test]
+fn what_a_snapshot_does_not_hold_is_not_known_after_a_restart() {
+    let disk = FaultyDisk::new(1);
+    let mut log = open_with(&disk, LogConfig::default(), options()).unwrap();
+    for sequence in 0..6 {
+        append(&mut log, idempotent(1, 0, sequence, 1)).unwrap();
+    }
+    log.close().unwrap();
+    let again = OpenOptions { clean_shutdown: true, ..options() };
+    let mut log = open_with(&disk, LogConfig::default(), again).unwrap();
+    assert!(append(&mut log, idempotent(1, 0, 5, 1)).unwrap().is_duplicate);
+    let error = append(&mut log, idempotent(1, 0, 4, 1)).unwrap_err();
+    assert!(matches!(error, AppendError::OutOfOrderSequence { .. }), "{error}");
 }
 
 #[test]
@@ -145,7 +190,10 @@ fn sequences_start_anew_after_the_largest() {
     assert_eq!((again.base_offset, again.is_duplicate), (Offset(1), true));
     let gap = append(&mut log, idempotent(1, 0, 3, 1)).unwrap_err();
     assert!(matches!(gap, AppendError::OutOfOrderSequence { last_sequence: 1, .. }), "{gap}");
-    append(&mut log, idempotent(1, 0, 2, 1)).unwrap();
+    for sequence in 2..8 {
+        append(&mut log, idempotent(1, 0, sequence, 1)).unwrap();
+    }
+    assert!(append(&mut log, idempotent(1, 0, i32::MAX, 3)).unwrap().is_old);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What stays when pods and resources go, and what does not.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
@@ -29,9 +29,13 @@ pub(super) fn all_pods(world: &World) -> Outcome<String> {
     let committed = commit(&outside())?;
     let pods = ["delete", "pods", "-l", "app.kubernetes.io/instance=prague"];
     cluster.kubectl(&[pods.as_slice(), &["--grace-period=0", "--force"]].concat())?;
+    let start = Instant::now();
     cluster.settled()?;
+    let settled = start.elapsed();
     load.more(500)?;
+    let written = start.elapsed();
     same(&cluster, &id, &committed)?;
+    let known = start.elapsed();
     let found = load.finish()?;
     cluster.kubectl(&["delete", "kafkacluster", "prague", "--wait"])?;
     none_left(&cluster, "pods,statefulsets,services", GONE)?;
@@ -44,7 +48,10 @@ pub(super) fn all_pods(world: &World) -> Outcome<String> {
     again.more(100)?;
     again.finish_without_errors()?;
     world.remove_namespace(&namespace)?;
-    Ok(format!("cluster {id} both times; {found}"))
+    Ok(format!(
+        "cluster {id} both times; ready after {settled:.1?}, 500 records more after {written:.1?}, \
+         the group's offsets after {known:.1?}; {found}"
+    ))
 }
 
 /// Everything goes with the resource, where the manifest says so; and a namespace at any moment.
@@ -63,7 +70,7 @@ pub(super) fn nothing_left(world: &World) -> Outcome<String> {
         world.namespace(&namespace)?;
         cluster.apply(&manifest)?;
         std::thread::sleep(Duration::from_secs(half_way));
-        let start = std::time::Instant::now();
+        let start = Instant::now();
         world.remove_namespace(&namespace)?;
         moments.push(start.elapsed());
     }
@@ -83,7 +90,7 @@ fn half_founded(world: &World, namespace: &str) -> Outcome<Vec<Duration>> {
         std::thread::sleep(Duration::from_secs(half_way));
         cluster.kubectl(&["delete", "kafkacluster", "prague", "--wait"])?;
         none_left(&cluster, "pods,statefulsets,services", GONE)?;
-        let start = std::time::Instant::now();
+        let start = Instant::now();
         cluster.apply(&manifest)?;
         cluster.settled()?;
         took.push(start.elapsed());
