@@ -18,6 +18,19 @@ const GONE: Duration = Duration::from_secs(120);
 /// The group whose offsets must stay.
 const GROUP: &str = "e2e-kept";
 
+/// When the parts of a scenario were done.
+struct Phases(Vec<String>, Instant);
+
+impl Phases {
+    fn start() -> Self {
+        Self(Vec::new(), Instant::now())
+    }
+
+    fn done(&mut self, what: &str) {
+        self.0.push(format!("{what} {:.1?}", self.1.elapsed()));
+    }
+}
+
 /// Every pod at once; then the resource itself, its volumes kept.
 pub(super) fn all_pods(world: &World) -> Outcome<String> {
     let namespace = namespace_of("all-pods");
@@ -29,28 +42,36 @@ pub(super) fn all_pods(world: &World) -> Outcome<String> {
     let committed = commit(&outside())?;
     let pods = ["delete", "pods", "-l", "app.kubernetes.io/instance=prague"];
     cluster.kubectl(&[pods.as_slice(), &["--grace-period=0", "--force"]].concat())?;
-    let start = Instant::now();
+    let mut pods = Phases::start();
     cluster.settled()?;
-    let settled = start.elapsed();
+    pods.done("ready");
     load.more(500)?;
-    let written = start.elapsed();
+    pods.done("500 records more");
     same(&cluster, &id, &committed)?;
-    let known = start.elapsed();
+    pods.done("offsets of the group");
     let found = load.finish()?;
+    pods.done("all read");
+    let mut anew = Phases::start();
     cluster.kubectl(&["delete", "kafkacluster", "prague", "--wait"])?;
     none_left(&cluster, "pods,statefulsets,services", GONE)?;
+    anew.done("gone");
     cluster.apply(&manifest)?;
     cluster.settled()?;
+    anew.done("ready");
     same(&cluster, &id, &committed)?;
+    anew.done("offsets of the group");
     found.still_there(&outside())?;
+    anew.done("all read");
     // What comes back must be a cluster that works, and not only data that can be read.
     let again = Steady::start(&outside())?;
     again.more(100)?;
+    anew.done("100 records more");
     again.finish_without_errors()?;
     world.remove_namespace(&namespace)?;
     Ok(format!(
-        "cluster {id} both times; ready after {settled:.1?}, 500 records more after {written:.1?}, \
-         the group's offsets after {known:.1?}; {found}"
+        "cluster {id} both times; pods deleted: {}; resource deleted: {}; {found}",
+        pods.0.join(", "),
+        anew.0.join(", ")
     ))
 }
 
