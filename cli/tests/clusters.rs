@@ -231,3 +231,62 @@ fn a_changed_manifest_is_applied_to_a_cluster_that_runs() {
     let words = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(words.contains("has 1 coordinators and the manifest asks for 3"), "{words}");
 }
+
+#[test]
+fn settings_that_change_at_run_time_are_told_and_others_ask_for_a_restart() {
+    let cluster = Cluster::new(2);
+    let file = cluster.manifest(2, 1, "");
+    let with = |name: &str, settings: &str| {
+        let text = std::fs::read_to_string(&file).expect("it is there");
+        let text = text.replace("config: {num.partitions: 1}", &format!("config: {{{settings}}}"));
+        let other = cluster.dir.path().join(name);
+        std::fs::write(&other, text).expect("it can be written");
+        other.display().to_string()
+    };
+    let effective = |key: &str| {
+        let settings = cluster.json(&["config", "describe", "broker", "2", "--all", "--json"]);
+        let all = settings.as_array().expect("it is a list");
+        let setting = all.iter().find(|setting| setting["name"] == key).expect("it is known");
+        setting["value"].as_str().unwrap_or("-").to_owned()
+    };
+    cluster.run(&["up", "-d", "-f", &file]);
+
+    let more =
+        with("more", "num.partitions: 1, log.retention.ms: 777000, message.max.bytes: 2000000");
+    let said = cluster.run(&["up", "-d", "-f", &more]);
+    assert!(said.contains("brokers: log.retention.ms=777000\n"), "{said}");
+    assert!(said.contains("brokers: message.max.bytes=2000000\n"), "{said}");
+    assert!(!said.contains("restart"), "{said}");
+    eventually("the new setting", || effective("log.retention.ms") == "777000");
+    let again = cluster.run(&["up", "-d", "-f", &more]);
+    assert!(!again.contains("brokers: "), "nothing is left to do: {again}");
+
+    let both =
+        with("both", "num.partitions: 5, log.retention.ms: 888000, message.max.bytes: 2000000");
+    let said = cluster.run(&["up", "-d", "-f", &both]);
+    assert!(said.contains("brokers: log.retention.ms=888000\n"), "{said}");
+    let asks = "coordinator-1, broker-1, broker-2 need a restart for num.partitions: `vltava stop";
+    assert!(said.contains(asks), "{said}");
+    assert_eq!(effective("num.partitions"), "1");
+    cluster.run(&["stop", "broker-2"]);
+    cluster.run(&["start", "broker-2"]);
+    assert_eq!(effective("num.partitions"), "5");
+    assert_eq!(effective("log.retention.ms"), "888000");
+
+    // What a node read when it started it keeps, until it starts anew.
+    let said = cluster.run(&["up", "-d", "-f", &file]);
+    assert!(said.contains("brokers: log.retention.ms is no longer set for all of them"), "{said}");
+    assert!(said.contains("need a restart for log.retention.ms, message.max.bytes"), "{said}");
+    cluster.run(&["down"]);
+    cluster.run(&["up", "-d"]);
+    assert_ne!(effective("log.retention.ms"), "777000");
+    assert_eq!(effective("message.max.bytes"), "1048588");
+
+    // And what changed while nothing ran holds as soon as it runs.
+    let said = cluster.run(&["up", "-d", "-f", &more]);
+    assert!(said.contains("brokers: log.retention.ms=777000\n"), "{said}");
+    cluster.run(&["down"]);
+    let other = with("other", "num.partitions: 1, log.retention.ms: 999000");
+    cluster.run(&["up", "-d", "-f", &other]);
+    eventually("the newest setting", || effective("log.retention.ms") == "999000");
+}

@@ -7,7 +7,7 @@ mod services;
 mod statefulset;
 
 pub use budget::budgets;
-pub use statefulset::{inside, is_dynamic};
+pub use statefulset::inside;
 
 use serde_json::{Value, json};
 use vltava_crd::KafkaCluster;

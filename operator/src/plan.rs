@@ -6,7 +6,6 @@
 //! *Invariant:* the pods are listed before the cluster is asked. So a pod that is ready in the list
 //! was ready when the cluster answered, and what the cluster says of its broker is not older.
 
-pub mod config;
 pub mod disruption;
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -15,7 +14,7 @@ pub mod throttle;
 
 pub use vltava_crd::plan::{
     BrokerView, ClusterView, ConfigValue, PartitionId, PartitionView, QuorumView, ReplicaView,
-    TopicView, moves, voters,
+    TopicView, moves, settings, voters,
 };
 
 use vltava_crd::FIRST_COORDINATOR_ID;

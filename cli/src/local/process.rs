@@ -36,8 +36,9 @@ impl ProcessId {
     /// The process with this pid, if it lives.
     fn of(pid: i32) -> Option<Self> {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        let started = start_of_living(&stat)?;
-        Some(Self { pid, started, boot: boot_id() })
+        let (started, ended) = start_of(&stat)?;
+        // Its first thread may have ended before others, which still hold its ports and files.
+        (!ended || has_threads(pid)).then(|| Self { pid, started, boot: boot_id() })
     }
 
     fn parse(text: &str) -> Option<Self> {
@@ -52,15 +53,20 @@ impl ProcessId {
     }
 }
 
-/// When a process started, from `/proc/PID/stat` (see proc(5)); `None` if it has ended and only
-/// waits for its parent to notice.
-fn start_of_living(stat: &str) -> Option<u64> {
+/// Whether a process has more threads than its first.
+fn has_threads(pid: i32) -> bool {
+    fs::read_dir(format!("/proc/{pid}/task")).is_ok_and(|threads| threads.count() > 1)
+}
+
+/// When a process started, from `/proc/PID/stat` (see proc(5)), and whether its first thread has
+/// ended and only waits for the parent to notice.
+fn start_of(stat: &str) -> Option<(u64, bool)> {
     // The second field is a name in parentheses, which may hold anything.
     let (_, fields) = stat.rsplit_once(')')?;
     let mut fields = fields.split_whitespace();
     let state = fields.next()?;
     let started = fields.nth(18)?.parse().ok()?;
-    (!matches!(state, "Z" | "X" | "x")).then_some(started)
+    Some((started, matches!(state, "Z" | "X" | "x")))
 }
 
 fn boot_id() -> String {
@@ -207,7 +213,7 @@ pub(crate) fn forget(dir: &DataDir, name: NodeName) -> Result<(), CliError> {
 
 #[cfg(test)]
 mod tests {
-    use super::{ProcessId, start_of_living};
+    use super::{ProcessId, start_of};
 
     #[test]
     fn this_process_lives_and_is_itself() {
@@ -223,8 +229,8 @@ mod tests {
     #[test]
     fn a_name_with_parentheses_does_not_confuse() {
         let tail = "1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 777 20";
-        assert_eq!(start_of_living(&format!("5 (a) b) (c)) S {tail}")), Some(777));
-        assert_eq!(start_of_living(&format!("5 (gone) Z {tail}")), None);
+        assert_eq!(start_of(&format!("5 (a) b) (c)) S {tail}")), Some((777, false)));
+        assert_eq!(start_of(&format!("5 (gone) Z {tail}")), Some((777, true)));
     }
 
     #[test]

@@ -14,6 +14,19 @@ use crate::output;
 pub(crate) struct Refusals {
     count: usize,
     topics: BTreeSet<String>,
+    settings: BTreeSet<String>,
+}
+
+/// What the cluster says where it refuses.
+fn refusal<T>(outcome: Result<T, ClientError>) -> Result<Result<T, String>, CliError> {
+    match outcome {
+        Ok(value) => Ok(Ok(value)),
+        Err(ClientError::Refused { code, message, .. }) => {
+            let why = message.filter(|message| !message.is_empty());
+            Ok(Err(format!("{} ({code})", why.as_deref().unwrap_or("refused"))))
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 impl Refusals {
@@ -38,19 +51,36 @@ impl Refusals {
     ///
     /// # Errors
     /// What is no refusal: that nobody answers, say.
-    pub(crate) fn or_note<T>(
+    pub(crate) fn topic_or_note<T>(
         &mut self,
         topic: &str,
         outcome: Result<T, ClientError>,
     ) -> Result<Option<T>, CliError> {
-        match outcome {
+        match refusal(outcome)? {
             Ok(value) => Ok(Some(value)),
-            Err(ClientError::Refused { code, message, .. }) => {
-                let why = message.filter(|message| !message.is_empty());
-                self.topic(topic, format_args!("{} ({code})", why.as_deref().unwrap_or("refused")));
+            Err(why) => {
+                self.topic(topic, why);
                 Ok(None)
             }
-            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The same for a setting of all brokers.
+    ///
+    /// # Errors
+    /// As [`topic_or_note`](Self::topic_or_note).
+    pub(crate) fn setting_or_note<T>(
+        &mut self,
+        key: &str,
+        outcome: Result<T, ClientError>,
+    ) -> Result<Option<T>, CliError> {
+        match refusal(outcome)? {
+            Ok(value) => Ok(Some(value)),
+            Err(why) => {
+                self.settings.insert(key.to_owned());
+                self.other(format_args!("brokers: {key}: {why}"));
+                Ok(None)
+            }
         }
     }
 
@@ -65,14 +95,19 @@ impl Refusals {
         }
     }
 
-    /// What of a manifest is applied: topics of which something was refused keep the settings that
-    /// the manifest had before as well, so that one day they are taken back.
+    /// What of a manifest is applied: where something was refused, the settings that the manifest
+    /// had before are kept as well, so that one day they are taken back.
     pub(crate) fn applied(
         &self,
         wanted: &KafkaCluster,
         before: Option<&KafkaClusterSpec>,
     ) -> KafkaCluster {
         let mut applied = wanted.clone();
+        let settings = before.into_iter().flat_map(|spec| &spec.brokers.config);
+        for (key, value) in settings.filter(|(key, _)| self.settings.contains(*key)) {
+            let all = &mut applied.spec.brokers.config;
+            all.entry(key.clone()).or_insert_with(|| value.clone());
+        }
         for topic in applied.spec.topics.iter_mut().filter(|it| self.topics.contains(&it.name)) {
             let old = before.into_iter().flat_map(|spec| &spec.topics);
             for (key, value) in old.filter(|old| old.name == topic.name).flat_map(|it| &it.config) {

@@ -1,36 +1,145 @@
-//! Each node's `.properties` file.
+//! Each node's `.properties` file, and what brokers that run are told instead.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
+use vltava_client::{AlterOp, Cluster, ConfigResource};
 use vltava_config::{Role, properties};
-use vltava_crd::{COORDINATOR_LISTENER, KafkaCluster, ListenerType, config};
+use vltava_crd::plan::settings::{changes, dynamic, is_dynamic};
+use vltava_crd::{COORDINATOR_LISTENER, KafkaCluster, KafkaClusterSpec, ListenerType, config};
 
 use crate::error::CliError;
 use crate::local::data_dir::{DataDir, make_folder, write_whole};
 use crate::local::node_name::NodeName;
+use crate::local::refusals::Refusals;
 use crate::local::state::{ClusterState, NodeState};
+use crate::output;
 
-/// Writes the settings of every node. Returns the nodes whose settings have changed.
+/// Where a setting that one broker was told comes from, as Kafka numbers it.
+const OF_BROKER: i8 = 2;
+/// Where one that all brokers were told comes from.
+const OF_ALL_BROKERS: i8 = 3;
+
+/// Which nodes have other settings now that only a restart brings into force, and which settings.
+pub(crate) type Outdated = BTreeMap<NodeName, BTreeSet<String>>;
+
+/// Writes the settings of every node. Returns those that had others before.
 pub(crate) fn write_all(
     dir: &DataDir,
     state: &ClusterState,
     cluster: &KafkaCluster,
-) -> Result<Vec<NodeName>, CliError> {
-    let mut changed = Vec::new();
+) -> Result<Outdated, CliError> {
+    let mut outdated = Outdated::new();
     for (name, node) in &state.nodes {
         let folder = dir.node(*name);
         make_folder(&folder)?;
         let text = text(dir, state, cluster, *name, node);
         let path = dir.config_file(*name);
-        if fs::read_to_string(&path).is_ok_and(|old| old == text) {
+        let old = fs::read_to_string(&path);
+        if old.as_ref().is_ok_and(|old| *old == text) {
             continue;
         }
-        if path.exists() {
-            changed.push(*name);
-        }
         write_whole(&path, &text)?;
+        let keys = old.map(|old| need_restart(&old, &text)).unwrap_or_default();
+        if !keys.is_empty() {
+            outdated.insert(*name, keys);
+        }
     }
-    Ok(changed)
+    Ok(outdated)
+}
+
+/// The keys that differ, but for those that a running node is told. One that is taken out stays as
+/// the node read it when it started.
+fn need_restart(old: &str, new: &str) -> BTreeSet<String> {
+    let read = |text: &str| -> BTreeMap<String, String> {
+        let all = properties::parse(text).unwrap_or_default();
+        all.into_iter().map(|property| (property.key, property.value)).collect()
+    };
+    let (old, new) = (read(old), read(new));
+    let told = |key: &&String| new.contains_key(*key) && is_dynamic(key);
+    let differ = old.keys().chain(new.keys()).filter(|key| old.get(*key) != new.get(*key));
+    differ.filter(|key| !told(key)).cloned().collect()
+}
+
+/// Tells the brokers of settings that change at run time, and says what it told.
+///
+/// # Errors
+/// If they cannot be asked; what they refuse is noted.
+pub(crate) async fn tell(
+    cluster: &Cluster,
+    brokers: &[i32],
+    spec: &KafkaClusterSpec,
+    before: Option<&KafkaClusterSpec>,
+    refused: &mut Refusals,
+) -> Result<(), CliError> {
+    let wanted = dynamic(spec);
+    let owned: BTreeSet<&str> = before.map(dynamic).unwrap_or_default().into_keys().collect();
+    if wanted.is_empty() && owned.is_empty() {
+        return Ok(());
+    }
+    let now = now(cluster, brokers, &wanted).await?;
+    for (key, value) in changes(&wanted, &owned, &now) {
+        let told = [(key, AlterOp::to(value))];
+        let told = cluster.alter_configs(&ConfigResource::all_brokers(), &told, false).await;
+        if refused.setting_or_note(key, told)?.is_some() {
+            output::line(match value {
+                Some(value) => format!("brokers: {key}={value}"),
+                None => format!("brokers: {key} is no longer set for all of them"),
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// What all brokers are told at run time, and of the settings that are wanted what they all have,
+/// from wherever. What one broker was told by hand stays.
+async fn now(
+    cluster: &Cluster,
+    brokers: &[i32],
+    wanted: &BTreeMap<&str, &str>,
+) -> Result<BTreeMap<String, String>, CliError> {
+    let all = cluster.describe_configs(&ConfigResource::all_brokers(), false).await?;
+    let all = all.into_iter().filter(|entry| entry.source == OF_ALL_BROKERS);
+    let mut now: BTreeMap<String, String> =
+        all.filter_map(|entry| Some((entry.name.to_string(), entry.value?.to_string()))).collect();
+    let mut differing = BTreeSet::new();
+    for id in brokers {
+        let entries = cluster.describe_configs(&ConfigResource::broker(*id), false).await?;
+        for entry in entries.iter().filter(|entry| entry.source != OF_BROKER) {
+            if wanted.get(&*entry.name).is_some_and(|it| Some(*it) != entry.value.as_deref()) {
+                differing.insert(entry.name.to_string());
+            }
+        }
+    }
+    for (key, value) in wanted {
+        if differing.contains(*key) {
+            now.remove(*key);
+        } else {
+            now.insert((*key).to_owned(), (*value).to_owned());
+        }
+    }
+    Ok(now)
+}
+
+/// Says which nodes need a restart, and what for.
+pub(crate) fn say_outdated(outdated: &Outdated) -> Result<(), CliError> {
+    let mut alike: BTreeMap<String, Vec<NodeName>> = BTreeMap::new();
+    for (name, keys) in outdated {
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        alike.entry(keys.join(", ")).or_default().push(*name);
+    }
+    alike.into_iter().try_for_each(|(keys, nodes)| {
+        let first = nodes[0];
+        let (verb, each) = match nodes.len() {
+            1 => ("needs", ""),
+            _ => ("need", " and so on, one after the other"),
+        };
+        let nodes: Vec<String> = nodes.iter().map(ToString::to_string).collect();
+        output::line(format_args!(
+            "{} {verb} a restart for {keys}: `vltava stop {first} && vltava start {first}`{each}",
+            nodes.join(", ")
+        ))
+    })
 }
 
 fn text(
@@ -91,4 +200,18 @@ fn founders(state: &ClusterState) -> String {
         })
         .collect();
     founders.join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::need_restart;
+
+    #[test]
+    fn only_what_a_running_node_is_not_told_needs_a_restart() {
+        let old = "num.partitions=1\nmin.insync.replicas=1\nlog.retention.ms=5\n";
+        let new = "num.partitions=2\nmin.insync.replicas=2\n";
+        let keys: Vec<String> = need_restart(old, new).into_iter().collect();
+        assert_eq!(keys, ["log.retention.ms", "num.partitions"]);
+        assert!(need_restart(new, new).is_empty());
+    }
 }

@@ -28,22 +28,19 @@ const ASK: Duration = Duration::from_millis(10);
 /// # Errors
 /// If the cluster cannot be asked, or refuses what it should not.
 pub(crate) async fn apply(
-    state: &ClusterState,
+    cluster: &Cluster,
+    topics: &[Topic],
     spec: &KafkaClusterSpec,
     before: Option<&KafkaClusterSpec>,
-    within: Duration,
+    deadline: Instant,
     refused: &mut Refusals,
 ) -> Result<(), CliError> {
-    let cluster = bootstrap::to(&state.bootstrap())?;
-    let brokers = state.nodes.keys().filter(|name| name.is_broker()).count();
-    let deadline = Instant::now() + within;
-    let topics = registered(&cluster, brokers, deadline).await?;
-    let present = present(&cluster, spec, &topics).await?;
+    let present = present(cluster, spec, topics).await?;
     let plan = plan_topics(spec, before, &present);
-    carry_out(&cluster, &plan, deadline, refused).await?;
+    carry_out(cluster, &plan, deadline, refused).await?;
     let more = before.is_some_and(|it| it.brokers.replicas < spec.brokers.replicas);
     if more || !plan.reassign.is_empty() {
-        match replicas::settle(&cluster, spec, deadline).await {
+        match replicas::settle(cluster, spec, deadline).await {
             Err(CliError::Refused(why)) => refused.other(why),
             outcome => outcome?,
         }
@@ -52,7 +49,10 @@ pub(crate) async fn apply(
 }
 
 /// The cluster's topics, once all brokers are part of it.
-async fn registered(
+///
+/// # Errors
+/// [`CliError::Refused`] if they are not until then.
+pub(crate) async fn registered(
     cluster: &Cluster,
     brokers: usize,
     deadline: Instant,
@@ -103,7 +103,7 @@ async fn carry_out(
     create(cluster, &plan.create, deadline, refused).await?;
     for grow in &plan.grow {
         let grown = cluster.create_partitions(&[(&grow.name, grow.to)], false).await;
-        if refused.or_note(&grow.name, grown.and_then(only))?.is_some() {
+        if refused.topic_or_note(&grow.name, grown.and_then(only))?.is_some() {
             let (from, to) = (grow.from, grow.to);
             output::line(format_args!("topic {}: {from} partitions became {to}", grow.name))?;
         }
@@ -114,7 +114,7 @@ async fn carry_out(
         let changes: Vec<(&str, AlterOp)> = set.chain(reset).collect();
         let resource = ConfigResource::topic(&alter.name);
         let altered = cluster.alter_configs(&resource, &changes, false).await;
-        if refused.or_note(&alter.name, altered)?.is_some() {
+        if refused.topic_or_note(&alter.name, altered)?.is_some() {
             let set = alter.set.iter().map(|(key, value)| format!("{key}={value}"));
             let reset = alter.reset.iter().map(|key| format!("{key} as the brokers say"));
             let changes: Vec<String> = set.chain(reset).collect();
@@ -165,7 +165,7 @@ async fn create(
                 Ok(_) => output::line(format_args!("topic {name} created"))?,
                 Err(error) if is_soon(&error) && Instant::now() < deadline => again.push(name),
                 Err(error) if error.code() == Some(ErrorCode::TOPIC_ALREADY_EXISTS) => {}
-                Err(error) => drop(refused.or_note(&name, Err::<(), _>(error))?),
+                Err(error) => drop(refused.topic_or_note(&name, Err::<(), _>(error))?),
             }
         }
         left.retain(|topic| again.contains(&topic.name));

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::process::Child;
 use std::time::{Duration, Instant};
 
+use vltava_crd::KafkaClusterSpec;
+
 use crate::args::UpArgs;
+use crate::cluster::bootstrap;
 use crate::error::CliError;
 use crate::local::assign::{Assigned, assign, taken};
 use crate::local::control::check_ports;
@@ -102,26 +105,37 @@ impl<'a> Up<'a> {
         }
         let before = manifest_file::last_applied(dir);
         self.state.write(dir)?;
-        let changed = settings::write_all(dir, &self.state, &manifest.cluster)?;
+        let mut outdated = settings::write_all(dir, &self.state, &manifest.cluster)?;
+        outdated.retain(|name, _| !self.down.contains(name));
         for name in &self.down {
             children.insert(*name, process::start(dir, *name)?);
         }
-        let begun = Instant::now();
+        let deadline = Instant::now() + within;
         self.until_ready(within, children).await?;
         self.note_founded(manifest)?;
-        for name in changed.iter().filter(|name| !self.down.contains(name)) {
-            output::line(format_args!(
-                "{name}: its settings changed; they count once it was restarted: `vltava stop \
-                 {name} && vltava start {name}`"
-            ))?;
-        }
-        let left = within.saturating_sub(begun.elapsed());
-        topics::remove_surplus(dir, &self.state, &self.surplus).await?;
-        let mut refused = Refusals::default();
-        let (spec, old) = (&manifest.cluster.spec, before.as_ref().map(|it| &it.spec));
-        topics::apply(&self.state, spec, old, left, &mut refused).await?;
+        let old = before.as_ref().map(|before| &before.spec);
+        let refused = self.apply(&manifest.cluster.spec, old, deadline).await?;
+        settings::say_outdated(&outdated)?;
         let applied = refused.applied(&manifest.cluster, old);
         manifest_file::remember(dir, &manifest.cluster, &applied)?;
+        Ok(refused)
+    }
+
+    /// Makes the running cluster what the manifest says, as far as it lets itself be told.
+    async fn apply(
+        &self,
+        spec: &KafkaClusterSpec,
+        before: Option<&KafkaClusterSpec>,
+        deadline: Instant,
+    ) -> Result<Refusals, CliError> {
+        let mut refused = Refusals::default();
+        let cluster = bootstrap::to(&self.state.bootstrap())?;
+        let brokers: Vec<i32> =
+            self.state.nodes.keys().filter(|name| name.is_broker()).map(|name| name.id()).collect();
+        topics::remove_surplus(self.dir, &self.state, &self.surplus).await?;
+        let present = topics::registered(&cluster, brokers.len(), deadline).await?;
+        settings::tell(&cluster, &brokers, spec, before, &mut refused).await?;
+        topics::apply(&cluster, &present, spec, before, deadline, &mut refused).await?;
         Ok(refused)
     }
 

@@ -5,6 +5,7 @@
 //! last one were carried out, or by whom.
 
 pub mod moves;
+pub mod settings;
 pub mod topics;
 pub mod view;
 pub mod voters;

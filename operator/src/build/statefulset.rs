@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use vltava_config::{Role, keys};
+use vltava_crd::plan::settings::is_dynamic;
 use vltava_crd::{COORDINATOR_LISTENER, KafkaCluster, ListenerType, ReclaimPolicy, config};
 
 use super::{Facts, founding, metadata};
@@ -305,11 +306,6 @@ pub fn inside(cluster: &KafkaCluster) -> (String, i32) {
     let mut listeners = cluster.spec.listeners.iter();
     let first = listeners.find(|listener| listener.kind == ListenerType::Internal);
     first.map_or_else(|| ("INTERNAL".to_owned(), 9092), |it| (it.key(), it.port))
-}
-
-/// Whether a key changes at run time.
-pub fn is_dynamic(key: &str) -> bool {
-    keys::find(key).is_some_and(|spec| spec.update.name() == "cluster-wide")
 }
 
 /// The environment's form of a key.

@@ -1,6 +1,6 @@
 //! What brokers are told at run time: their settings, their listeners, the topics.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use k8s_openapi::api::apps::v1::StatefulSet;
 use kube::Api;
@@ -10,27 +10,18 @@ use vltava_client::{AlterOp, Cluster, ConfigResource};
 use vltava_crd::{KafkaClusterSpec, Topic};
 
 use super::Walk;
-use crate::build::is_dynamic;
 use crate::error::{OperatorError, Outcome};
-use crate::plan::{ClusterView, Component, Notice, config};
+use crate::plan::{ClusterView, Component, Notice, settings};
 use crate::status::Finding;
 use crate::{listeners, names, topics};
 
 impl Walk<'_> {
     /// Settings of all brokers that change at run time.
     pub(super) async fn settings(&mut self, kafka: &Cluster, view: &ClusterView) -> Outcome {
-        let wanted: BTreeMap<&str, &str> = self
-            .cluster
-            .spec
-            .brokers
-            .config
-            .iter()
-            .filter(|(key, _)| is_dynamic(key))
-            .map(|(key, value)| (key.as_str(), value.as_str()))
-            .collect();
+        let wanted = settings::dynamic(&self.cluster.spec);
         let note = self.note_of_set(names::APPLIED_CONFIG);
         let owned: BTreeSet<&str> = note.split(',').filter(|key| !key.is_empty()).collect();
-        let changes = config::changes(&wanted, &owned, &view.config);
+        let changes = settings::changes(&wanted, &owned, &view.config);
         let listed = |keys: BTreeSet<&str>| keys.into_iter().collect::<Vec<_>>().join(",");
         // What is about to be set is noted first: so it is given back one day, come what may.
         let both = listed(wanted.keys().copied().chain(owned.iter().copied()).collect());
@@ -43,6 +34,8 @@ impl Walk<'_> {
             return Ok(());
         }
         let keys: Vec<&str> = changes.iter().map(|(key, _)| *key).collect();
+        let changes: Vec<(&str, AlterOp)> =
+            changes.into_iter().map(|(key, value)| (key, AlterOp::to(value))).collect();
         match kafka.alter_configs(&ConfigResource::all_brokers(), &changes, false).await {
             Ok(()) => {
                 let what = format!("{} changed at run time", keys.join(", "));

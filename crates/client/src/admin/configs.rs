@@ -118,6 +118,11 @@ pub enum AlterOp {
 }
 
 impl AlterOp {
+    /// Gives it that value, or takes its value away where there is none.
+    pub fn to(value: Option<&str>) -> Self {
+        value.map_or(Self::Delete, |value| Self::Set(value.to_owned()))
+    }
+
     fn to_wire(&self) -> (i8, Option<Str>) {
         match self {
             Self::Set(value) => (0, Some(value.as_str().into())),
