@@ -43,17 +43,35 @@ struct Refusal {
     message: Option<String>,
     /// Which of its records were the cause.
     record_errors: Vec<BatchIndexAndErrorMessage>,
+    /// Where the log starts that did not take them; −1 where that is not told.
+    log_start_offset: i64,
 }
 
 impl From<ErrorCode> for Refusal {
     fn from(code: ErrorCode) -> Self {
-        Self { code, message: None, record_errors: Vec::new() }
+        Self { code, message: None, record_errors: Vec::new(), log_start_offset: -1 }
     }
 }
 
 impl Refusal {
     fn because(code: ErrorCode, message: impl Into<String>) -> Self {
         Self { message: Some(message.into()), ..code.into() }
+    }
+
+    /// Adds where the log starts, as Kafka does unless it is the partition itself that is amiss.
+    fn of(self, partition: &Partition) -> Self {
+        let is_about_records = ![
+            ErrorCode::NOT_LEADER_OR_FOLLOWER,
+            ErrorCode::MESSAGE_TOO_LARGE,
+            ErrorCode::RECORD_LIST_TOO_LARGE,
+            ErrorCode::CORRUPT_MESSAGE,
+            ErrorCode::KAFKA_STORAGE_ERROR,
+        ]
+        .contains(&self.code);
+        match partition.position().filter(|_| is_about_records) {
+            Some(position) => Self { log_start_offset: position.log_start.get(), ..self },
+            None => self,
+        }
     }
 }
 
@@ -146,32 +164,9 @@ impl Produce<'_> {
         }
         let records = records.unwrap_or_default();
         let codec = self.check(&records)?;
-        let settings = partition.settings();
-        let records = records::check(records, settings.log.compact, &partition.name)?;
-        let batch = match settings.compression {
-            Some(wanted) if wanted.codec != codec => recompress(&records, wanted)
-                .map_err(|error| Refusal::because(ErrorCode::CORRUPT_MESSAGE, error.to_string()))?
-                .map_or(records, BytesMut::freeze),
-            _ => records,
-        };
-        let how = LeaderAppend {
-            acks,
-            origin: AppendOrigin::Client,
-            verification,
-            leader_epoch: LeaderEpoch::UNKNOWN,
-        };
-        let appended = if partition.may_stall(batch.len()) {
-            let appending = Arc::clone(&partition);
-            // The request's frame goes with the batch: its memory is wanted for the next one.
-            tokio::task::spawn_blocking(move || appending.append_copy(&batch, how))
-                .await
-                .map_err(|_| Refusal::from(ErrorCode::UNKNOWN_SERVER_ERROR))?
-        } else {
-            partition.append_copy(&batch, how)
-        };
-        match appended {
+        match append_to(&partition, records, codec, (acks, verification)).await {
             Ok(appended) => Ok((partition, appended)),
-            Err(error) => Err(refusal(&error)),
+            Err(refusal) => Err(refusal.of(&partition)),
         }
     }
 
@@ -207,6 +202,39 @@ impl Produce<'_> {
         }
         Ok(codec)
     }
+}
+
+/// Appends one batch to a partition that is led here.
+async fn append_to(
+    partition: &Arc<Partition>,
+    records: Bytes,
+    codec: Compression,
+    (acks, verification): (Acks, Verification),
+) -> Result<Appended, Refusal> {
+    let settings = partition.settings();
+    let records = records::check(records, settings.log.compact, &partition.name)?;
+    let batch = match settings.compression {
+        Some(wanted) if wanted.codec != codec => recompress(&records, wanted)
+            .map_err(|error| Refusal::because(ErrorCode::CORRUPT_MESSAGE, error.to_string()))?
+            .map_or(records, BytesMut::freeze),
+        _ => records,
+    };
+    let how = LeaderAppend {
+        acks,
+        origin: AppendOrigin::Client,
+        verification,
+        leader_epoch: LeaderEpoch::UNKNOWN,
+    };
+    let appended = if partition.may_stall(batch.len()) {
+        let appending = Arc::clone(partition);
+        // The request's frame goes with the batch: its memory is wanted for the next one.
+        tokio::task::spawn_blocking(move || appending.append_copy(&batch, how))
+            .await
+            .map_err(|_| Refusal::from(ErrorCode::UNKNOWN_SERVER_ERROR))?
+    } else {
+        partition.append_copy(&batch, how)
+    };
+    appended.map_err(|error| refusal(&error))
 }
 
 fn refusal(error: &PartitionError) -> Refusal {
@@ -315,6 +343,7 @@ fn partition_response(outcome: &Outcome) -> PartitionProduceResponse {
             error_code: refusal.code,
             error_message: refusal.message.as_deref().map(Str::from),
             record_errors: refusal.record_errors.clone(),
+            log_start_offset: refusal.log_start_offset,
             ..refused
         },
         // What waited for is not before the records of which it is a retry.
