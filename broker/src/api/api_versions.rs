@@ -60,13 +60,17 @@ pub async fn handle(broker: &Arc<Broker>, call: Call<ApiVersionsRequest>) -> Rep
     })
 }
 
-/// Answers a version that we do not know in version 0, which every client can read (KIP-511).
+/// Answers a version that we do not know in version 0, which every client can read, with the
+/// versions of this one request (KIP-511).
 pub fn unsupported(broker: &Broker, inbound: &Inbound) -> Reply {
     let mut header = inbound.header.clone();
     header.api_version = 0;
     let response = ApiVersionsResponse {
         error_code: ErrorCode::UNSUPPORTED_VERSION,
-        api_keys: api_keys(broker),
+        api_keys: api_keys(broker)
+            .into_iter()
+            .filter(|it| it.api_key == ApiKey::ApiVersions.code())
+            .collect(),
         ..Default::default()
     };
     Reply::Ready(Answer::to::<ApiVersionsRequest>(&header, &response))

@@ -6,10 +6,10 @@ use vltava_net::Reply;
 use vltava_wire::ErrorCode;
 use vltava_wire::messages::consumer_group_describe::DescribedGroup;
 use vltava_wire::messages::{ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse};
+use vltava_wire::operations;
 
 use crate::api::consumer_group_heartbeat;
 use crate::api::context::Call;
-use crate::api::describe_groups::GROUP_OPERATIONS;
 use crate::server::Broker;
 
 /// Answers at once.
@@ -27,7 +27,7 @@ pub async fn handle(broker: &Arc<Broker>, call: Call<ConsumerGroupDescribeReques
     let mut groups = broker.groups.describe_consumer_groups(&request.group_ids);
     if request.include_authorized_operations {
         let described = groups.iter_mut().filter(|group| group.error_code.is_ok());
-        described.for_each(|group| group.authorized_operations = GROUP_OPERATIONS);
+        described.for_each(|group| group.authorized_operations = operations::GROUP);
     }
     call.reply(&ConsumerGroupDescribeResponse { groups, ..Default::default() })
 }

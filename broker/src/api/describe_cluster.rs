@@ -5,10 +5,9 @@ use std::sync::Arc;
 use vltava_net::Reply;
 use vltava_wire::messages::describe_cluster::DescribeClusterBroker;
 use vltava_wire::messages::{DescribeClusterRequest, DescribeClusterResponse};
-use vltava_wire::{ErrorCode, NodeId, Str};
+use vltava_wire::{ErrorCode, NodeId, Str, operations};
 
 use crate::api::context::Call;
-use crate::api::metadata::OPERATIONS_NOT_ASKED;
 use crate::server::Broker;
 
 /// The kind of endpoint that a broker's listener serves (KIP-919).
@@ -50,7 +49,10 @@ pub async fn handle(broker: &Arc<Broker>, call: Call<DescribeClusterRequest>) ->
         cluster_id: image.cluster_id().clone(),
         controller_id: image.senior_broker().unwrap_or(NodeId::NONE).get(),
         brokers,
-        cluster_authorized_operations: OPERATIONS_NOT_ASKED,
+        cluster_authorized_operations: operations::if_asked(
+            request.include_cluster_authorized_operations,
+            operations::CLUSTER,
+        ),
         ..Default::default()
     })
 }

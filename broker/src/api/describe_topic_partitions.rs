@@ -9,10 +9,9 @@ use vltava_wire::messages::describe_topic_partitions::{
     CursorResponse, DescribeTopicPartitionsResponsePartition, DescribeTopicPartitionsResponseTopic,
 };
 use vltava_wire::messages::{DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse};
-use vltava_wire::{ErrorCode, NodeId, PartitionId, Str};
+use vltava_wire::{ErrorCode, NodeId, PartitionId, Str, operations};
 
 use crate::api::context::Call;
-use crate::api::metadata::OPERATIONS_NOT_ASKED;
 use crate::metadata::topic;
 use crate::server::Broker;
 
@@ -22,8 +21,11 @@ pub async fn handle(broker: &Arc<Broker>, call: Call<DescribeTopicPartitionsRequ
     let request = &call.request;
     let most = broker.config.get(keys::MAX_REQUEST_PARTITION_SIZE_LIMIT);
     let limit = request.response_partition_limit.clamp(1, most) as usize;
+    if let Some(refused) = refused(request) {
+        return call.reply(&refused);
+    }
     let (first, first_partition) = match &request.cursor {
-        Some(cursor) => (cursor.topic_name.clone(), cursor.partition_index.max(0)),
+        Some(cursor) => (cursor.topic_name.clone(), cursor.partition_index),
         None => (Str::default(), 0),
     };
     let mut names: Vec<Str> = match request.topics.as_slice() {
@@ -37,20 +39,42 @@ pub async fn handle(broker: &Arc<Broker>, call: Call<DescribeTopicPartitionsRequ
     let mut page = Page { left: limit, response: DescribeTopicPartitionsResponse::default() };
     for name in names {
         let start = if name == first { first_partition } else { 0 };
-        let goes_on = match image.topic(&name) {
+        if page.left == 0 {
+            let cursor = CursorResponse { topic_name: name, partition_index: start };
+            page.response.next_cursor = Some(cursor);
+            break;
+        }
+        match image.topic(&name) {
             Some(topic) => {
                 let online = |at: PartitionId, replica| {
                     topic::is_replica_online(&image, &topic.partitions[&at], replica)
                 };
-                page.topic(topic, start, online)
+                page.topic(topic, start, online);
             }
             None => page.missing(name),
-        };
-        if !goes_on {
+        }
+        if page.response.next_cursor.is_some() {
             break;
         }
     }
     call.reply(&page.response)
+}
+
+/// The answer to a cursor that makes no sense.
+fn refused(request: &DescribeTopicPartitionsRequest) -> Option<DescribeTopicPartitionsResponse> {
+    let cursor = request.cursor.as_ref()?;
+    let is_among = |name: &Str| request.topics.iter().any(|topic| topic.name == *name);
+    let is_wanted = request.topics.is_empty() || is_among(&cursor.topic_name);
+    if is_wanted && cursor.partition_index >= 0 {
+        return None;
+    }
+    let topic = |name: &Str| DescribeTopicPartitionsResponseTopic {
+        error_code: ErrorCode::INVALID_REQUEST,
+        name: Some(name.clone()),
+        ..Default::default()
+    };
+    let topics = request.topics.iter().map(|it| topic(&it.name)).collect();
+    Some(DescribeTopicPartitionsResponse { topics, ..Default::default() })
 }
 
 /// One answer, which holds so many partitions and then names where the next goes on.
@@ -60,7 +84,7 @@ struct Page {
 }
 
 impl Page {
-    fn missing(&mut self, name: Str) -> bool {
+    fn missing(&mut self, name: Str) {
         let error_code = if topic::is_valid_name(&name) {
             ErrorCode::UNKNOWN_TOPIC_OR_PARTITION
         } else {
@@ -69,19 +93,18 @@ impl Page {
         self.response.topics.push(DescribeTopicPartitionsResponseTopic {
             error_code,
             name: Some(name),
-            topic_authorized_operations: OPERATIONS_NOT_ASKED,
+            topic_authorized_operations: operations::TOPIC,
             ..Default::default()
         });
-        true
     }
 
-    /// Adds a topic from a partition on; false once the page is full.
+    /// Adds a topic from a partition on, and the cursor where the page does not hold all of it.
     fn topic(
         &mut self,
         topic: &TopicImage,
         start: i32,
         is_online: impl Fn(PartitionId, NodeId) -> bool,
-    ) -> bool {
+    ) {
         let mut partitions = Vec::new();
         let mut next = None;
         for (at, partition) in topic.partitions.range(PartitionId(start)..) {
@@ -118,12 +141,11 @@ impl Page {
             topic_id: topic.id,
             is_internal: topic::is_internal(&topic.name),
             partitions,
-            topic_authorized_operations: OPERATIONS_NOT_ASKED,
+            topic_authorized_operations: operations::TOPIC,
         });
         self.response.next_cursor = next.map(|partition_index| CursorResponse {
             topic_name: topic.name.clone(),
             partition_index,
         });
-        next.is_none()
     }
 }

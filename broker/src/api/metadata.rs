@@ -10,14 +10,11 @@ use vltava_wire::messages::metadata::{
     MetadataRequestTopic, MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
 };
 use vltava_wire::messages::{MetadataRequest, MetadataResponse};
-use vltava_wire::{ErrorCode, NodeId, PartitionId, Str, Uuid};
+use vltava_wire::{ErrorCode, NodeId, PartitionId, Str, Uuid, operations};
 
 use crate::api::context::Call;
 use crate::metadata::topic;
 use crate::server::Broker;
-
-/// The number by which a client says that it did not ask for authorized operations.
-pub const OPERATIONS_NOT_ASKED: i32 = i32::MIN;
 
 /// Answers from the image; topics that are missing and may be made are asked of the coordinator.
 /// A leader that has most likely just died is not named: the answer waits for what becomes of it.
@@ -63,10 +60,15 @@ fn answer(broker: &Arc<Broker>, call: &Call<MetadataRequest>) -> MetadataRespons
         brokers: brokers(&image, &listener, |node| broker.cluster.departed_just_now(node)),
         cluster_id: Some(image.cluster_id().clone()),
         controller_id: image.senior_broker().unwrap_or(NodeId::NONE).get(),
-        cluster_authorized_operations: OPERATIONS_NOT_ASKED,
+        cluster_authorized_operations: operations::if_asked(
+            request.include_cluster_authorized_operations,
+            operations::CLUSTER,
+        ),
         ..Default::default()
     };
-    let view = View { image: &image, listener: &listener };
+    let asked = request.include_topic_authorized_operations;
+    let operations = operations::if_asked(asked, operations::TOPIC);
+    let view = View { image: &image, listener: &listener, operations };
     match wanted(request, call.version()) {
         None => response.topics.extend(image.topics_by_name().map(|topic| view.topic(topic))),
         Some(topics) => {
@@ -118,6 +120,8 @@ fn brokers(
 struct View<'a> {
     image: &'a Image,
     listener: &'a str,
+    /// What may be done with a topic.
+    operations: i32,
 }
 
 impl View<'_> {
@@ -130,7 +134,7 @@ impl View<'_> {
             error_code,
             name: wanted.name.clone(),
             topic_id: wanted.topic_id,
-            topic_authorized_operations: OPERATIONS_NOT_ASKED,
+            topic_authorized_operations: self.operations,
             ..Default::default()
         };
         let Some(name) = &wanted.name else {
@@ -159,7 +163,7 @@ impl View<'_> {
             topic_id: topic.id,
             is_internal: topic::is_internal(&topic.name),
             partitions: topic.partitions.keys().map(|at| self.partition(topic, *at)).collect(),
-            topic_authorized_operations: OPERATIONS_NOT_ASKED,
+            topic_authorized_operations: self.operations,
         }
     }
 

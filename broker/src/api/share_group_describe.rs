@@ -6,9 +6,9 @@ use vltava_net::Reply;
 use vltava_wire::ErrorCode;
 use vltava_wire::messages::share_group_describe::DescribedGroup;
 use vltava_wire::messages::{ShareGroupDescribeRequest, ShareGroupDescribeResponse};
+use vltava_wire::operations;
 
 use crate::api::context::Call;
-use crate::api::describe_groups::GROUP_OPERATIONS;
 use crate::api::share_group_heartbeat;
 use crate::server::Broker;
 
@@ -27,7 +27,7 @@ pub async fn handle(broker: &Arc<Broker>, call: Call<ShareGroupDescribeRequest>)
     let mut groups = broker.groups.describe_share_groups(&request.group_ids);
     if request.include_authorized_operations {
         let described = groups.iter_mut().filter(|group| group.error_code.is_ok());
-        described.for_each(|group| group.authorized_operations = GROUP_OPERATIONS);
+        described.for_each(|group| group.authorized_operations = operations::GROUP);
     }
     call.reply(&ShareGroupDescribeResponse { groups, ..Default::default() })
 }

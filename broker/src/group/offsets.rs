@@ -28,6 +28,9 @@ use crate::shard::InTransaction;
 /// The offsets of one group, by topic and partition.
 pub(super) type GroupOffsets = BTreeMap<Str, BTreeMap<i32, CommittedOffset>>;
 
+/// From this version on OffsetCommit knows the code for a group that there is not.
+const KNOWS_ABSENT_SINCE: i16 = 9;
+
 /// The committed offsets of all groups of a shard: those only that the high watermark has passed.
 #[derive(Debug, Default)]
 pub(super) struct Offsets {
@@ -256,6 +259,9 @@ impl Shard {
             return match call.generation {
                 ..0 if self.has_room() => Ok(()),
                 ..0 => Err(ErrorCode::COORDINATOR_NOT_AVAILABLE),
+                _ if call.transaction.is_none() && call.version >= KNOWS_ABSENT_SINCE => {
+                    Err(ErrorCode::GROUP_ID_NOT_FOUND)
+                }
                 _ => Err(ErrorCode::ILLEGAL_GENERATION),
             };
         };

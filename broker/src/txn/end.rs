@@ -8,12 +8,14 @@
 //! |----------------|--------------|----------------|---------------|-----------------|
 //! | Empty          | fenced       | aborts         | fenced        | invalid         |
 //! | Ongoing        | fenced       | aborts         | fenced        | commits         |
-//! | PrepareAbort   | concurrent   | fenced         | invalid       | fenced          |
-//! | PrepareCommit  | invalid      | fenced         | concurrent    | fenced          |
+//! | PrepareAbort   | concurrent   | concurrent     | concurrent    | concurrent      |
+//! | PrepareCommit  | concurrent   | concurrent     | concurrent    | concurrent      |
 //! | CompleteAbort  | done         | aborts         | invalid       | invalid         |
 //! | CompleteCommit | invalid      | aborts         | done          | invalid         |
 //!
-//! (PRODUCER_FENCED, CONCURRENT_TRANSACTIONS, INVALID_TXN_STATE; "done" is NONE again.)
+//! (PRODUCER_FENCED, CONCURRENT_TRANSACTIONS, INVALID_TXN_STATE; "done" is NONE again.) While a
+//! transaction ends, its producer may have learned of the decision and be in the next one: what it
+//! asks is judged once the markers are written.
 
 use vltava_wire::ErrorCode;
 
@@ -63,7 +65,9 @@ fn judge_by_epoch(stored: &Stored, call: &EndCall) -> Result<Verdict, ErrorCode>
     let is_retry = is_retry_over_rotation(stored, call)
         || call.producer_epoch.checked_add(1) == Some(stored.producer_epoch);
     let is_known = match stored.state {
-        State::PrepareCommit | State::PrepareAbort => is_retry,
+        State::PrepareCommit | State::PrepareAbort => {
+            return Err(ErrorCode::CONCURRENT_TRANSACTIONS);
+        }
         State::CompleteCommit | State::CompleteAbort => is_retry || is_present,
         _ => is_present,
     };
@@ -72,9 +76,6 @@ fn judge_by_epoch(stored: &Stored, call: &EndCall) -> Result<Verdict, ErrorCode>
     }
     match (stored.state, call.commits, is_retry) {
         (State::Ongoing, commits, _) => Ok(Verdict::Decide(outcome(commits))),
-        (State::PrepareCommit, true, _) | (State::PrepareAbort, false, _) => {
-            Err(ErrorCode::CONCURRENT_TRANSACTIONS)
-        }
         (State::CompleteCommit, true, true) | (State::CompleteAbort, false, true) => {
             Ok(Verdict::Done)
         }
@@ -105,6 +106,10 @@ impl Shard {
         let transaction =
             self.transactions.get(&call.id).ok_or(ErrorCode::INVALID_PRODUCER_ID_MAPPING)?;
         let stored = &transaction.stored;
+        // The producer may have moved on to the id or epoch that is being stored.
+        if has_own_epoch && transaction.pending.is_some() {
+            return Err(ErrorCode::CONCURRENT_TRANSACTIONS);
+        }
         let is_known = stored.producer_id == call.producer_id
             || (has_own_epoch && is_retry_over_rotation(stored, call));
         if !is_known {

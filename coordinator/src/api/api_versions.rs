@@ -6,7 +6,7 @@ use vltava_metadata::supported_features;
 use vltava_net::{Answer, Reply};
 use vltava_wire::messages::api_versions::{ApiVersion, FinalizedFeatureKey, SupportedFeatureKey};
 use vltava_wire::messages::{ApiVersionsRequest, ApiVersionsResponse};
-use vltava_wire::{ErrorCode, Str};
+use vltava_wire::{ApiKey, ErrorCode, Str};
 
 use super::dispatch::TABLE;
 use super::{Call, Context};
@@ -42,11 +42,14 @@ pub(super) fn handle(context: &Arc<Context>, call: Call) -> Reply {
     call.answer::<ApiVersionsRequest>(&response)
 }
 
-/// A client that asks in a version that is not known is told in version 0 which are.
+/// A client that asks in a version that is not known is told in version 0 which are (KIP-511).
 pub(super) fn unsupported(call: &Call) -> Reply {
     let response = ApiVersionsResponse {
         error_code: ErrorCode::UNSUPPORTED_VERSION,
-        api_keys: api_keys(),
+        api_keys: api_keys()
+            .into_iter()
+            .filter(|it| it.api_key == ApiKey::ApiVersions.code())
+            .collect(),
         ..ApiVersionsResponse::default()
     };
     Answer::at_version::<ApiVersionsRequest>(&call.header, 0, &response).into()

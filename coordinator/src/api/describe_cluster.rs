@@ -5,7 +5,7 @@ use std::sync::Arc;
 use vltava_net::Reply;
 use vltava_wire::messages::describe_cluster::DescribeClusterBroker;
 use vltava_wire::messages::{DescribeClusterRequest, DescribeClusterResponse};
-use vltava_wire::{ErrorCode, NodeId, Str};
+use vltava_wire::{ErrorCode, NodeId, Str, operations};
 
 use super::{Call, Context};
 use crate::status::Status;
@@ -34,6 +34,10 @@ pub(super) fn handle(context: &Arc<Context>, call: Call) -> Reply {
         cluster_id: context.cluster_id.clone(),
         controller_id: status.leader.leader.unwrap_or(NodeId::NONE).get(),
         brokers: coordinators(&status, &call.listener),
+        cluster_authorized_operations: operations::if_asked(
+            request.include_cluster_authorized_operations,
+            operations::CLUSTER,
+        ),
         ..DescribeClusterResponse::default()
     };
     call.answer::<DescribeClusterRequest>(&response)

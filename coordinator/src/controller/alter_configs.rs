@@ -113,17 +113,14 @@ impl Controller {
     }
 }
 
-/// A resource may be named once in a request.
-fn once(
-    seen: &mut BTreeSet<ConfigResource>,
-    kind: i8,
-    name: &Str,
-) -> Result<ConfigResource, Failure> {
-    let resource = ConfigResource { kind: ResourceType(kind), name: name.detach() };
-    if seen.insert(resource.clone()) {
-        return Ok(resource);
-    }
-    Err(Failure::new(ErrorCode::INVALID_REQUEST, "Each resource must appear at most once."))
+/// What a request names more than once.
+fn doubled<T: Ord + Clone>(named: impl Iterator<Item = T>) -> BTreeSet<T> {
+    let mut seen = BTreeSet::new();
+    named.filter(|it| !seen.insert(it.clone())).collect()
+}
+
+fn doubled_keys() -> Failure {
+    Failure::new(ErrorCode::INVALID_REQUEST, "Error due to duplicate config keys")
 }
 
 impl Active {
@@ -173,9 +170,17 @@ impl Active {
         W: FnOnce(&ConfigResource, &ConfigMap) -> Result<ConfigMap, Failure>,
     {
         let (mut records, mut altered) = (Vec::new(), Vec::new());
-        let mut seen = BTreeSet::new();
+        let resources: Vec<_> = resources.collect();
+        let doubled = doubled(resources.iter().map(|(kind, name, _)| (*kind, *name)));
         for (kind, name, wanted) in resources {
-            let result = once(&mut seen, kind, name).and_then(|resource| {
+            let once = match doubled.contains(&(kind, name)) {
+                true => {
+                    let message = "Each resource must appear at most once.";
+                    Err(Failure::new(ErrorCode::INVALID_REQUEST, message))
+                }
+                false => Ok(ConfigResource { kind: ResourceType(kind), name: name.detach() }),
+            };
+            let result = once.and_then(|resource| {
                 self.check_resource(&resource)?;
                 let present = self.image.config(&resource).cloned().unwrap_or_default();
                 let wanted = wanted(&resource, &present)?;
@@ -197,10 +202,8 @@ impl Active {
         present: &ConfigMap,
         changes: &[incremental_alter_configs::AlterableConfig],
     ) -> Result<ConfigMap, Failure> {
-        let mut names = BTreeSet::new();
-        if !changes.iter().all(|change| names.insert(&change.name)) {
-            let message = "Error due to duplicate config keys";
-            return Err(Failure::new(ErrorCode::INVALID_REQUEST, message));
+        if !doubled(changes.iter().map(|change| &change.name)).is_empty() {
+            return Err(doubled_keys());
         }
         let mut wanted = present.clone();
         for change in changes {
@@ -298,6 +301,9 @@ impl Active {
 
 /// What is set on a resource once all of it is replaced.
 fn replaced(configs: &[alter_configs::AlterableConfig]) -> Result<ConfigMap, Failure> {
+    if !doubled(configs.iter().map(|config| &config.name)).is_empty() {
+        return Err(doubled_keys());
+    }
     let set = configs.iter().map(|config| {
         let value = given(&config.name, config.value.as_ref())?;
         Ok((config.name.detach(), value.detach()))

@@ -1,13 +1,13 @@
 //! DeleteTopics (20).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use vltava_config::keys;
 use vltava_metadata::{MetadataRecord, TopicImage};
 use vltava_wire::messages::delete_topics::{DeletableTopicResult, DeleteTopicState};
 use vltava_wire::messages::{DeleteTopicsRequest, DeleteTopicsResponse};
 use vltava_wire::records::metadata::RemoveTopicRecord;
-use vltava_wire::{ErrorCode, Uuid};
+use vltava_wire::{ErrorCode, Str, Uuid};
 
 use super::{Active, Controller, Decision, Failure, Happening};
 
@@ -26,59 +26,111 @@ impl Controller {
             let message = "topics cannot be deleted while delete.topic.enable is false";
             return Err(Failure::new(ErrorCode::TOPIC_DELETION_DISABLED, message));
         }
-        let named = request.topic_names.iter().map(|name| DeleteTopicState {
-            name: Some(name.clone()),
-            ..DeleteTopicState::default()
-        });
-        let states: Vec<DeleteTopicState> = request.topics.iter().cloned().chain(named).collect();
+        let named = Named::by(request);
+        let mut response = DeleteTopicsResponse::default();
+        response.responses.extend(named.refused.iter().map(|(state, message)| {
+            refusal(state, &Failure::new(ErrorCode::INVALID_REQUEST, *message))
+        }));
         let mut records: Vec<MetadataRecord> = Vec::new();
         let mut happenings = Vec::new();
-        let mut seen = BTreeSet::new();
-        let mut response = DeleteTopicsResponse::default();
-        for state in states {
-            let found = active.named_topic(&state).and_then(|topic| match seen.insert(topic.id) {
-                true => Ok(topic),
-                false => {
-                    Err(Failure::new(ErrorCode::INVALID_REQUEST, "Duplicate topic name or id."))
-                }
-            });
-            let mut result = DeletableTopicResult {
-                name: state.name.clone(),
-                topic_id: state.topic_id,
-                ..DeletableTopicResult::default()
-            };
-            match found {
-                Ok(topic) => {
-                    result.name = Some(topic.name.clone());
-                    result.topic_id = topic.id;
-                    happenings.push(Happening::TopicDeleted { topic: topic.name.clone() });
-                    records.push(RemoveTopicRecord { topic_id: topic.id }.into());
-                }
-                Err(failure) => {
-                    result.error_code = failure.code;
-                    result.error_message = failure.text();
-                }
+        let mut wanted: BTreeMap<Uuid, Vec<(&DeleteTopicState, &TopicImage)>> = BTreeMap::new();
+        for state in &named.once {
+            match active.named_topic(state) {
+                Ok(topic) => wanted.entry(topic.id).or_default().push((state, topic)),
+                Err(failure) => response.responses.push(refusal(state, &failure)),
             }
-            response.responses.push(result);
+        }
+        for (id, by) in wanted {
+            let is_doubled = named.doubled_ids.contains(&id);
+            if by.len() > 1 || is_doubled {
+                let named = by.iter().filter(|(state, _)| state.name.is_some());
+                let message = "The provided topic name maps to an ID that was already supplied.";
+                let failure = Failure::new(ErrorCode::INVALID_REQUEST, message);
+                response.responses.extend(named.map(|(state, _)| DeletableTopicResult {
+                    topic_id: id,
+                    ..refusal(state, &failure)
+                }));
+                continue;
+            }
+            let name = &by[0].1.name;
+            happenings.push(Happening::TopicDeleted { topic: name.clone() });
+            records.push(RemoveTopicRecord { topic_id: id }.into());
+            response.responses.push(DeletableTopicResult {
+                name: Some(name.clone()),
+                topic_id: id,
+                ..DeletableTopicResult::default()
+            });
         }
         Ok(Decision::each(records, response).telling(happenings))
     }
 }
 
+/// How a request names topics.
+#[derive(Default)]
+struct Named {
+    /// Those that are named once, by name or by id.
+    once: Vec<DeleteTopicState>,
+    /// What is no name, or named twice: that has one answer, with its reason.
+    refused: Vec<(DeleteTopicState, &'static str)>,
+    doubled_ids: BTreeSet<Uuid>,
+}
+
+impl Named {
+    fn by(request: &DeleteTopicsRequest) -> Self {
+        let by_name = |name: &Str| DeleteTopicState {
+            name: Some(name.clone()),
+            ..DeleteTopicState::default()
+        };
+        let old = request.topic_names.iter().map(by_name);
+        let mut named = Self::default();
+        let mut counts: BTreeMap<(Option<Str>, Uuid), usize> = BTreeMap::new();
+        for state in old.chain(request.topics.iter().cloned()) {
+            let message = match (&state.name, state.topic_id == Uuid::ZERO) {
+                (None, true) => "Neither topic name nor id were specified.",
+                (Some(_), false) => "You may not specify both topic name and topic id.",
+                _ => {
+                    *counts.entry((state.name, state.topic_id)).or_default() += 1;
+                    continue;
+                }
+            };
+            named.refused.push((state, message));
+        }
+        for ((name, topic_id), count) in counts {
+            let message = match (count, &name) {
+                (1, _) => None,
+                (_, Some(_)) => Some("Duplicate topic name."),
+                (_, None) => {
+                    named.doubled_ids.insert(topic_id);
+                    Some("Duplicate topic id.")
+                }
+            };
+            let state = DeleteTopicState { name, topic_id, ..DeleteTopicState::default() };
+            match message {
+                Some(message) => named.refused.push((state, message)),
+                None => named.once.push(state),
+            }
+        }
+        named
+    }
+}
+
+fn refusal(state: &DeleteTopicState, failure: &Failure) -> DeletableTopicResult {
+    DeletableTopicResult {
+        name: state.name.clone(),
+        topic_id: state.topic_id,
+        error_code: failure.code,
+        error_message: failure.text(),
+        ..DeletableTopicResult::default()
+    }
+}
+
 impl Active {
     fn named_topic(&self, state: &DeleteTopicState) -> Result<&TopicImage, Failure> {
-        let invalid = |message: &str| Failure::new(ErrorCode::INVALID_REQUEST, message);
         match &state.name {
-            Some(_) if state.topic_id != Uuid::ZERO => {
-                Err(invalid("You may not specify both topic name and topic id."))
-            }
             Some(name) => self.image.topic(name).ok_or_else(|| {
                 let message = "This server does not host this topic-partition.";
                 Failure::new(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, message)
             }),
-            None if state.topic_id == Uuid::ZERO => {
-                Err(invalid("Neither topic name nor id were specified."))
-            }
             None => self.image.topic_by_id(state.topic_id).ok_or_else(|| {
                 let message = "This server does not host this topic ID.";
                 Failure::new(ErrorCode::UNKNOWN_TOPIC_ID, message)

@@ -85,10 +85,10 @@ pub fn node(values: &Values, role: crate::Role) -> Vec<Described> {
 pub fn cluster_default(values: &Values) -> Vec<Described> {
     let set = values.cluster.keys().filter_map(|name| keys::find(name));
     set.map(|spec| {
-        let synonyms = node_synonyms(values, spec);
-        let stands = |synonym: &Synonym| synonym.source == Source::DynamicDefaultBroker;
-        let first = synonyms.iter().position(stands).unwrap_or(0);
-        describe(spec, synonyms[first..].to_vec())
+        // What a single node was started with is nothing that all brokers have.
+        let mut synonyms = node_synonyms(values, spec);
+        synonyms.retain(|synonym| synonym.source == Source::DynamicDefaultBroker);
+        describe(spec, synonyms)
     })
     .collect()
 }

@@ -109,8 +109,9 @@ fn answer(
         }
         Ok(described) => {
             let is_wanted = |described: &&Described| {
-                let keys = resource.configuration_keys.as_ref();
-                keys.is_none_or(|keys| keys.iter().any(|key| *key == described.spec.name))
+                // No list and an empty one both mean all of them.
+                let keys = resource.configuration_keys.as_deref().unwrap_or_default();
+                keys.is_empty() || keys.iter().any(|key| *key == described.spec.name)
             };
             let configs = described
                 .iter()

@@ -15,6 +15,7 @@ pub mod error_code;
 pub mod header;
 pub mod message;
 pub mod messages;
+pub mod operations;
 pub mod reader;
 mod record_bytes;
 pub mod records;

@@ -81,8 +81,11 @@ fn a_commit_is_a_sign_of_life() {
 #[test]
 fn one_who_manages_partitions_alone_makes_a_group_by_committing() {
     let mut world = World::new();
-    let commit = world.commit(commit_of("", 3, "orders", 1));
-    assert_eq!(world.committed(commit), ErrorCode::ILLEGAL_GENERATION);
+    for (version, code) in [(8, ErrorCode::ILLEGAL_GENERATION), (9, ErrorCode::GROUP_ID_NOT_FOUND)]
+    {
+        let commit = world.commit(CommitCall { version, ..commit_of("", 3, "orders", 1) });
+        assert_eq!(world.committed(commit), code, "version {version}");
+    }
     assert_eq!(world.state(), "Dead");
     let commit = world.commit(commit_of("", -1, "orders", 1));
     assert_eq!(world.committed(commit), ErrorCode::NONE);

@@ -78,7 +78,7 @@ fn taking_over_an_open_transaction_aborts_it_first() {
             world.end((9, 0), true).err(),
             Some(match level {
                 0 => ErrorCode::PRODUCER_FENCED,
-                _ => ErrorCode::INVALID_TXN_STATE,
+                _ => ErrorCode::CONCURRENT_TRANSACTIONS,
             })
         );
         world.mark_all();

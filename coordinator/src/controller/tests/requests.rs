@@ -147,7 +147,9 @@ fn topics_are_deleted_by_name_or_id_with_their_configuration() {
         let request = DeleteTopicsRequest { topics, ..DeleteTopicsRequest::default() };
         let answer = world.operate(|controller, _| controller.delete_topics(&request));
         let results = answer.expect("an answer").responses;
-        results.into_iter().map(|result| result.error_code).collect::<Vec<_>>()
+        let mut codes: Vec<_> = results.into_iter().map(|result| result.error_code).collect();
+        codes.sort();
+        codes
     };
     let name = |name: &str| DeleteTopicState { name: Some(name.into()), ..Default::default() };
     let id = DeleteTopicState { name: None, topic_id: b };
@@ -155,8 +157,8 @@ fn topics_are_deleted_by_name_or_id_with_their_configuration() {
         delete(&mut world, vec![name("a"), name("no"), id.clone(), DeleteTopicState::default()]),
         [
             ErrorCode::NONE,
-            ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
             ErrorCode::NONE,
+            ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
             ErrorCode::INVALID_REQUEST,
         ]
     );
@@ -167,6 +169,72 @@ fn topics_are_deleted_by_name_or_id_with_their_configuration() {
     let request = DeleteTopicsRequest::default();
     let answer = forbidding.operate(|controller, _| controller.delete_topics(&request));
     assert_eq!(answer.map(|_| ()), Err(ErrorCode::TOPIC_DELETION_DISABLED));
+}
+
+#[test]
+fn a_topic_that_is_named_twice_is_not_deleted() {
+    let mut world = World::new();
+    world.broker(1);
+    for topic in ["a", "b", "c", "d"] {
+        world.topic(topic, &[1], &[]);
+    }
+    let id_of = |world: &World, topic| world.image.topic_id(topic).expect("the topic");
+    let (b, c) = (id_of(&world, "b"), id_of(&world, "c"));
+    let name = |name: &str| DeleteTopicState { name: Some(name.into()), ..Default::default() };
+    let id = |topic_id| DeleteTopicState { name: None, topic_id };
+    let topics = [name("a"), name("a"), name("a"), id(b), name("b"), id(c), id(c), name("d")];
+    let request = DeleteTopicsRequest { topics: topics.to_vec(), ..Default::default() };
+    let answer = world.operate(|controller, _| controller.delete_topics(&request));
+    let mut told: Vec<_> = answer
+        .expect("an answer")
+        .responses
+        .into_iter()
+        .map(|it| (it.error_message.map(|it| it.to_string()), it.name.map(|it| it.to_string())))
+        .collect();
+    told.sort();
+    let row = |message: Option<&str>, name: Option<&str>| {
+        (message.map(str::to_owned), name.map(str::to_owned))
+    };
+    let both = "The provided topic name maps to an ID that was already supplied.";
+    let expected = [
+        row(None, Some("d")),
+        row(Some("Duplicate topic id."), None),
+        row(Some("Duplicate topic name."), Some("a")),
+        row(Some(both), Some("b")),
+    ];
+    assert_eq!(told, expected);
+    assert_eq!(world.image.topics_len(), 3);
+}
+
+#[test]
+fn a_resource_or_a_key_that_is_named_twice_is_not_altered() {
+    let mut world = World::new();
+    world.broker(1);
+    world.topic("t", &[1], &[]);
+    world.topic("u", &[1], &[]);
+    let set = |key: &str| AlterableConfig {
+        name: key.into(),
+        config_operation: 0,
+        value: Some("1000".into()),
+    };
+    let topic = |name: &str, keys: &[&str]| AlterConfigsResource {
+        resource_type: 2,
+        resource_name: name.into(),
+        configs: keys.iter().map(|key| set(key)).collect(),
+    };
+    let resources = vec![
+        topic("t", &["retention.ms"]),
+        topic("u", &["retention.ms", "retention.ms"]),
+        topic("t", &["max.message.bytes"]),
+    ];
+    let request = IncrementalAlterConfigsRequest { resources, ..Default::default() };
+    let answer = world.operate(|controller, _| controller.incremental_alter_configs(&request));
+    let codes: Vec<_> =
+        answer.expect("an answer").responses.iter().map(|it| it.error_code).collect();
+    assert_eq!(codes, [ErrorCode::INVALID_REQUEST; 3]);
+    for name in ["t", "u"] {
+        assert!(world.image.config(&ConfigResource::topic(name)).is_none(), "{name}");
+    }
 }
 
 #[test]
