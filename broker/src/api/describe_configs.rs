@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use vltava_config::Role;
 use vltava_metadata::configuration::Describer;
-use vltava_net::Reply;
+use vltava_net::{Reply, loggers};
 use vltava_wire::messages::DescribeConfigsRequest;
 
 use crate::api::context::Call;
@@ -13,7 +13,12 @@ use crate::server::Broker;
 /// Answers from the table of keys, the broker's file, and the image.
 pub async fn handle(broker: &Arc<Broker>, call: Call<DescribeConfigsRequest>) -> Reply {
     let (image, values) = (broker.cluster.image(), broker.cluster.values());
-    let describer =
-        Describer { image: &image, node: broker.id, role: Role::Broker, values: &values };
+    let describer = Describer {
+        image: &image,
+        node: broker.id,
+        role: Role::Broker,
+        values: &values,
+        loggers: loggers::levels,
+    };
     call.reply(&describer.answer(&call.request))
 }

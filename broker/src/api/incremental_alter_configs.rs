@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use vltava_net::Reply;
+use vltava_node::loggers;
 use vltava_wire::messages::incremental_alter_configs::{
     AlterConfigsResource, AlterConfigsResourceResponse,
 };
@@ -15,13 +16,19 @@ use crate::api::forward;
 use crate::api::own_config::{self, Edit};
 use crate::server::Broker;
 
-/// Refuses what this broker could not go on with, and forwards the rest.
+/// Sets its own log levels, refuses what this broker could not go on with, and forwards the rest.
 pub async fn handle(broker: &Arc<Broker>, mut call: Call<IncrementalAlterConfigsRequest>) -> Reply {
-    let mut refused = Vec::new();
+    // Kafka answers both in the order of the request; nobody reads it so.
+    let mut here = Vec::new();
+    let validate_only = call.request.validate_only;
     call.request.resources.retain(|resource| match check(broker, resource) {
+        _ if resource.resource_type == loggers::BROKER_LOGGER => {
+            here.push(loggers::alter(broker.id, resource, validate_only));
+            false
+        }
         Ok(()) => true,
         Err(message) => {
-            refused.push(AlterConfigsResourceResponse {
+            here.push(AlterConfigsResourceResponse {
                 error_code: ErrorCode::INVALID_REQUEST,
                 error_message: Some(message.into()),
                 resource_type: resource.resource_type,
@@ -31,10 +38,10 @@ pub async fn handle(broker: &Arc<Broker>, mut call: Call<IncrementalAlterConfigs
         }
     });
     if call.request.resources.is_empty() {
-        let response = IncrementalAlterConfigsResponse { responses: refused, ..Default::default() };
+        let response = IncrementalAlterConfigsResponse { responses: here, ..Default::default() };
         return call.reply(&response);
     }
-    forward::rest(broker, call, move |response| response.responses.extend(refused))
+    forward::rest(broker, call, move |response| response.responses.extend(here))
 }
 
 fn check(broker: &Broker, resource: &AlterConfigsResource) -> Result<(), String> {

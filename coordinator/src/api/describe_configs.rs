@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use vltava_config::Role;
 use vltava_metadata::configuration::{Describer, dynamic_values};
-use vltava_net::Reply;
+use vltava_net::{Reply, loggers};
 use vltava_wire::messages::DescribeConfigsRequest;
 
 use super::{Call, Context};
@@ -17,6 +17,6 @@ pub(super) fn handle(context: &Arc<Context>, call: Call) -> Reply {
     let image = &context.status.borrow().image;
     let (values, _unusable) = dynamic_values(&context.values, context.node, image);
     let (node, role) = (context.node, Role::Coordinator);
-    let describer = Describer { image, node, role, values: &values };
+    let describer = Describer { image, node, role, values: &values, loggers: loggers::levels };
     call.answer::<DescribeConfigsRequest>(&describer.answer(&request))
 }

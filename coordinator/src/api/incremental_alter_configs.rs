@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use vltava_net::Reply;
-use vltava_wire::messages::incremental_alter_configs::AlterConfigsResourceResponse;
+use vltava_node::loggers::{self, BROKER_LOGGER};
+use vltava_wire::messages::incremental_alter_configs::{
+    AlterConfigsResource, AlterConfigsResourceResponse,
+};
 use vltava_wire::messages::{IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse};
 
 use super::{Call, Context};
@@ -13,6 +16,14 @@ pub(super) fn handle(context: &Arc<Context>, call: Call) -> Reply {
         Ok(request) => request,
         Err(close) => return close.into(),
     };
+    // Levels are this node's own. Those of others come to them, not by way of brokers.
+    let is_level = |resource: &AlterConfigsResource| resource.resource_type == BROKER_LOGGER;
+    if !request.resources.is_empty() && request.resources.iter().all(is_level) {
+        let alter = |it| loggers::alter(context.node, it, request.validate_only);
+        let responses = request.resources.iter().map(alter).collect();
+        let response = IncrementalAlterConfigsResponse { responses, ..Default::default() };
+        return call.answer::<IncrementalAlterConfigsRequest>(&response);
+    }
     context.operate(
         call,
         request,

@@ -104,7 +104,7 @@ impl Named {
                     Some("Duplicate topic id.")
                 }
             };
-            let state = DeleteTopicState { name, topic_id, ..DeleteTopicState::default() };
+            let state = DeleteTopicState { name, topic_id };
             match message {
                 Some(message) => named.refused.push((state, message)),
                 None => named.once.push(state),
@@ -120,7 +120,6 @@ fn refusal(state: &DeleteTopicState, failure: &Failure) -> DeletableTopicResult 
         topic_id: state.topic_id,
         error_code: failure.code,
         error_message: failure.text(),
-        ..DeletableTopicResult::default()
     }
 }
 

@@ -37,7 +37,12 @@ pub struct Describer<'a> {
     pub role: Role,
     /// Its configuration, with what was set at run time.
     pub values: &'a Values,
+    /// Its loggers with their levels (KIP-412).
+    pub loggers: fn() -> Vec<(String, &'static str)>,
 }
+
+/// The number of the source of log levels: DYNAMIC_BROKER_LOGGER_CONFIG.
+const LOGGER_SOURCE: i8 = 6;
 
 /// What is told of one resource: its keys, or why not.
 type Outcome = Result<Vec<Described>, (ErrorCode, String)>;
@@ -45,7 +50,10 @@ type Outcome = Result<Vec<Described>, (ErrorCode, String)>;
 impl Describer<'_> {
     /// Answers from the table of keys, the node's own configuration, and the image.
     pub fn answer(&self, request: &DescribeConfigsRequest) -> DescribeConfigsResponse {
-        let describe = |resource| answer(request, resource, self.describe(resource));
+        let describe = |resource: &DescribeConfigsResource| match resource.resource_type {
+            kind if ResourceType(kind) == ResourceType::BROKER_LOGGER => self.log_levels(resource),
+            _ => answer(request, resource, self.describe(resource)),
+        };
         let results = request.resources.iter().map(describe).collect();
         DescribeConfigsResponse { throttle_time_ms: 0, results }
     }
@@ -82,6 +90,39 @@ impl Describer<'_> {
         }
     }
 
+    fn log_levels(&self, resource: &DescribeConfigsResource) -> DescribeConfigsResult {
+        let name = &resource.resource_name;
+        let base = DescribeConfigsResult {
+            resource_type: resource.resource_type,
+            resource_name: name.clone(),
+            ..Default::default()
+        };
+        let refused = |message: String| DescribeConfigsResult {
+            error_code: ErrorCode::INVALID_REQUEST,
+            error_message: Some(message.into()),
+            ..base.clone()
+        };
+        if name.is_empty() {
+            return refused("Broker id must not be empty".to_owned());
+        }
+        if name.parse() != Ok(self.node.get()) {
+            let node = self.node;
+            return refused(format!("Unexpected broker id, expected {node} but received {name}"));
+        }
+        let level = |(logger, level): (String, &'static str)| DescribeConfigsResourceResult {
+            name: logger.into(),
+            value: Some(Str::from_static(level)),
+            config_source: LOGGER_SOURCE,
+            ..Default::default()
+        };
+        let configs = (self.loggers)()
+            .into_iter()
+            .filter(|(logger, _)| is_asked(resource, logger))
+            .map(level)
+            .collect();
+        DescribeConfigsResult { configs, ..base }
+    }
+
     /// What the resource sets itself.
     fn own(&self, resource: &DescribeConfigsResource) -> BTreeMap<String, String> {
         let key = ConfigResource {
@@ -91,6 +132,12 @@ impl Describer<'_> {
         let set = self.image.config(&key).cloned().unwrap_or_default();
         pairs(&set).map(|(key, text)| (key.into(), text.into())).collect()
     }
+}
+
+/// Whether a key is asked for: no list and an empty one both mean all of them.
+fn is_asked(resource: &DescribeConfigsResource, key: &str) -> bool {
+    let keys = resource.configuration_keys.as_deref().unwrap_or_default();
+    keys.is_empty() || keys.iter().any(|asked| *asked == key)
 }
 
 fn answer(
@@ -108,11 +155,7 @@ fn answer(
             DescribeConfigsResult { error_code, error_message: Some(message.into()), ..base }
         }
         Ok(described) => {
-            let is_wanted = |described: &&Described| {
-                // No list and an empty one both mean all of them.
-                let keys = resource.configuration_keys.as_deref().unwrap_or_default();
-                keys.is_empty() || keys.iter().any(|key| *key == described.spec.name)
-            };
+            let is_wanted = |described: &&Described| is_asked(resource, described.spec.name);
             let configs = described
                 .iter()
                 .filter(is_wanted)
@@ -179,12 +222,15 @@ mod tests {
         let (image, values) = (image(), Values::from_pairs([("node.id", "1")]).expect("values"));
         let (values, _) = dynamic_values(&values, NodeId(1), &image);
         let (node, role) = (NodeId(1), Role::Broker);
-        let describer = Describer { image: &image, node, role, values: &values };
+        let loggers = || vec![("root".to_owned(), "INFO")];
+        let describer = Describer { image: &image, node, role, values: &values, loggers };
         let request = DescribeConfigsRequest {
             resources: vec![DescribeConfigsResource {
                 resource_type: kind.0,
                 resource_name: name.into(),
-                configuration_keys: Some(vec![key.into()]),
+                configuration_keys: Some(
+                    Some(key).filter(|key| !key.is_empty()).map(Str::from).into_iter().collect(),
+                ),
             }],
             ..Default::default()
         };
@@ -206,6 +252,11 @@ mod tests {
         assert_eq!(ask(group, "g", "share.auto.offset.reset"), ok("earliest", 8));
         assert_eq!(ask(group, "h", "share.auto.offset.reset"), ok("latest", 5));
         assert_eq!(ask(group, "g", "share.session.timeout.ms"), ok("45000", 5));
+        let logger = ResourceType::BROKER_LOGGER;
+        assert_eq!(ask(logger, "1", "root"), ok("INFO", 6));
+        assert_eq!(ask(logger, "1", "tokio").1, []);
+        assert_eq!(ask(logger, "2", "root").0, ErrorCode::INVALID_REQUEST);
+        assert!(ask(broker, "1", "").1.len() > 50, "an empty list of keys means all of them");
     }
 
     #[test]

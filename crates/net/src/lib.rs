@@ -23,6 +23,7 @@ mod handler;
 mod in_flight;
 mod limits;
 mod listener;
+pub mod loggers;
 pub mod logging;
 mod metrics;
 mod outgoing;

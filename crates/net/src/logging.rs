@@ -5,6 +5,8 @@ use std::io::IsTerminal;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
+use crate::loggers;
+
 /// The variable that chooses the format: `human` or `json`.
 pub const FORMAT_VARIABLE: &str = "VLTAVA_LOG_FORMAT";
 
@@ -101,9 +103,18 @@ impl LogConfig {
             // A line that cannot be written would be told of on standard error, whose own failure
             // is a panic of whoever logs: lines are lost where the disk is full, and nothing else.
             .log_internal_errors(false);
+        // A log that is gone has no level.
+        macro_rules! init {
+            ($builder:expr) => {{
+                let builder = $builder.with_filter_reloading();
+                let handle = builder.reload_handle();
+                let reload = move |filter| drop(handle.reload(filter));
+                builder.try_init().map(|()| loggers::begin(&self.filter, Box::new(reload)))
+            }};
+        }
         match self.format {
-            LogFormat::Human => builder.try_init(),
-            LogFormat::Json => builder.json().flatten_event(true).with_ansi(false).try_init(),
+            LogFormat::Human => init!(builder),
+            LogFormat::Json => init!(builder.json().flatten_event(true).with_ansi(false)),
         }
         .map_err(|_| LogError::Twice)
     }

@@ -3,6 +3,7 @@
 
 mod command;
 mod listeners;
+pub mod loggers;
 
 use std::sync::Arc;
 use std::time::Duration;
