@@ -1,7 +1,9 @@
 //! Writing objects: server-side apply of those that are not as they should be, deletion of orphans.
 
+mod ports;
+
 use kube::api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams};
-use kube::core::{GroupVersionKind, Status};
+use kube::core::GroupVersionKind;
 use kube::{Api, Client};
 use serde_json::Value;
 use vltava_crd::KafkaCluster;
@@ -18,6 +20,7 @@ use crate::template::{self, digest};
 /// The first that the API server does not take.
 pub async fn apply(client: &Client, found: &Found, objects: &[Value]) -> Outcome<usize> {
     let mut written = 0;
+    let freed = ports::free(client, found, objects).await?;
     for object in objects {
         let mut object = object.clone();
         let name = &text(&object["metadata"]["name"]).to_owned();
@@ -33,35 +36,26 @@ pub async fn apply(client: &Client, found: &Found, objects: &[Value]) -> Outcome
         };
         if let Some(live) = &live {
             check_owner(live, &object, &what)?;
-            if is_set(&object) {
+            if object["kind"] == "StatefulSet" {
                 template::keep(&mut object, live);
+                template::keep_claims(&mut object, live);
             }
         }
         stamp(&mut object);
-        if live.as_ref().is_some_and(|live| covers(live, &object)) {
+        let is_freed = object["kind"] == "Service" && freed.contains(name);
+        if !is_freed && live.as_ref().is_some_and(|live| covers(live, &object)) {
             continue;
         }
         tracing::info!("writing {what}");
         let params = PatchParams::apply(names::MANAGER).force();
-        match api.patch(name, &params, &Patch::Apply(&object)).await {
-            Ok(_) => {}
-            Err(kube::Error::Api(status)) if is_set(&object) && cannot_change(&status) => {
-                // A field that cannot change: the set goes, its pods stay, and it comes anew.
-                tracing::info!("making {what} anew: {}", status.message);
-                let orphan = DeleteParams {
-                    propagation_policy: Some(kube::api::PropagationPolicy::Orphan),
-                    ..DeleteParams::default()
-                };
-                api.delete(name, &orphan).await.map_err(OperatorError::write(what.clone()))?;
-            }
-            Err(error) => return Err(OperatorError::write(what)(error)),
-        }
+        let applied = api.patch(name, &params, &Patch::Apply(&object)).await;
+        applied.map_err(OperatorError::write(what))?;
         written += 1;
     }
     Ok(written)
 }
 
-/// Deletes what the cluster has and should not have; returns how many.
+/// Deletes what the cluster has of these kinds and should not have; returns how many.
 ///
 /// # Errors
 /// If the API server does not answer, or forbids it.
@@ -70,9 +64,10 @@ pub async fn delete_orphans(
     cluster: &KafkaCluster,
     found: &Found,
     objects: &[Value],
+    is_of: impl Fn(&str) -> bool,
 ) -> Outcome<usize> {
     let mut deleted = 0;
-    for live in found.may_be_orphans() {
+    for live in found.may_be_orphans().filter(|live| is_of(text(&live["kind"]))) {
         let is_wanted = |object: &Value| {
             object["kind"] == live["kind"] && object["metadata"]["name"] == live["metadata"]["name"]
         };
@@ -92,14 +87,6 @@ pub async fn delete_orphans(
         deleted += 1;
     }
     Ok(deleted)
-}
-
-/// Whether a set was refused because of a field that can only be set when it is made, and not
-/// because it is impossible: then it could not be made anew either.
-fn cannot_change(status: &Status) -> bool {
-    status.code == 422
-        && status.message.contains("updates to statefulset spec")
-        && !status.message.contains("spec.template")
 }
 
 fn api_of(client: &Client, object: &Value) -> Api<DynamicObject> {
@@ -130,10 +117,6 @@ fn check_owner(live: &Value, object: &Value, what: &str) -> Outcome {
         true => OperatorError::Leaving { what },
         false => OperatorError::Taken { what },
     })
-}
-
-fn is_set(object: &Value) -> bool {
-    object["kind"] == "StatefulSet"
 }
 
 fn text(value: &Value) -> &str {

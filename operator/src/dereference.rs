@@ -149,12 +149,26 @@ impl Found {
         let seen = set.and_then(|set| set.metadata.generation)
             == status.and_then(|status| status.observed_generation);
         SetView {
-            replicas: set.and_then(|set| set.spec.replicas).unwrap_or(0),
+            replicas: match set {
+                Some(set) => set.spec.replicas.unwrap_or(1),
+                None => self.left_behind(cluster, component),
+            },
             update_revision: status
                 .filter(|_| seen)
                 .and_then(|status| status.update_revision.clone()),
             pods: self.pod_views(component),
         }
+    }
+
+    /// How many pods a set that is not there had at least: one that is made anew adopts those that
+    /// run, and deletes those beyond its number, with what they hold.
+    fn left_behind(&self, cluster: &KafkaCluster, component: Component) -> i32 {
+        let prefix = format!("{}-", names::set(cluster, component));
+        let pods = self.pods.keys().filter_map(|name| name.strip_prefix(&prefix));
+        let claims = self.claims.keys().filter_map(|name| {
+            name.strip_prefix("data-").and_then(|name| name.strip_prefix(&prefix))
+        });
+        pods.chain(claims).filter_map(|ordinal| ordinal.parse().ok()).max().unwrap_or(0)
     }
 
     /// The pods of a component.

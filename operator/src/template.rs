@@ -1,7 +1,10 @@
 //! The pod template over the life of a set: a newer operator, which may build it differently,
-//! restarts nobody before the manifest asks for something else.
+//! restarts nobody before the manifest asks for something else. And the templates of claims, which
+//! are for life.
 
 use serde_json::{Value, json};
+
+use crate::covers::covers;
 
 /// The template as it was applied, on its set.
 const TEMPLATE: &str = "vltava.dev/template";
@@ -30,6 +33,17 @@ pub fn keep(set: &mut Value, live: &Value) {
     }
 }
 
+/// Takes the claim templates of the set that is there: they cannot change, and a set that is made
+/// anew for them forgets what is noted on it, and how many pods it has. What the manifest asks of
+/// volumes is brought to the claims themselves (`walk/volumes.rs`).
+pub fn keep_claims(set: &mut Value, live: &Value) {
+    const CLAIMS: &str = "volumeClaimTemplates";
+    let before = &live["spec"][CLAIMS];
+    if before.is_array() && !covers(before, &set["spec"][CLAIMS]) {
+        set["spec"][CLAIMS] = before.clone();
+    }
+}
+
 /// FNV-1a of 64 bits over the text of a value, whose keys are sorted. It guards against nobody; it
 /// must never change, as every set would then be rolled.
 pub fn digest(value: &Value) -> String {
@@ -44,7 +58,7 @@ pub fn digest(value: &Value) -> String {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::{digest, keep, note};
+    use super::{digest, keep, keep_claims, note};
 
     fn set(image: &str, probe: i32) -> Value {
         let template = json!({"spec": {"image": image, "probe": probe}});
@@ -75,6 +89,26 @@ mod tests {
         let mut wanted = set("a:1", 1);
         keep(&mut wanted, &live);
         assert_eq!(wanted["spec"]["template"]["spec"]["image"], "a:1");
+    }
+
+    #[test]
+    fn templates_of_claims_stay_as_they_are() {
+        let with = |size: &str, more: Value| {
+            let mut claim = json!({"spec": {"resources": {"requests": {"storage": size}}}});
+            claim["status"] = more;
+            json!({"spec": {"volumeClaimTemplates": [claim]}})
+        };
+        let live = with("10Gi", json!({"phase": "Pending"}));
+        let mut grown = with("20Gi", Value::Null);
+        keep_claims(&mut grown, &live);
+        assert_eq!(grown, live);
+        // What the API server added is not taken over for nothing: that would be a write.
+        let mut same = with("10240Mi", Value::Null);
+        keep_claims(&mut same, &live);
+        assert_eq!(same, with("10240Mi", Value::Null));
+        let mut first = with("20Gi", Value::Null);
+        keep_claims(&mut first, &json!({}));
+        assert_eq!(first, with("20Gi", Value::Null));
     }
 
     #[test]

@@ -60,12 +60,14 @@ pub async fn walk(context: &Context, cluster: &KafkaCluster) -> Outcome<Duration
         Walk { context, cluster, found, kafka: None, view: None, sets, report: Report::default() };
     walk.ask().await;
     let problems = validate(cluster, Target::Kubernetes).problems;
-    let outcome = if problems.is_empty() {
-        walk.keep().await
-    } else {
+    if !problems.is_empty() {
         let all: Vec<String> = problems.iter().map(ToString::to_string).collect();
         walk.report.invalid = Some(all.join("; "));
-        walk.guard().await
+    }
+    // Whatever becomes of the rest.
+    let outcome = match walk.guard().await {
+        Ok(()) if problems.is_empty() => walk.keep().await,
+        outcome => outcome,
     };
     if let Err(error) = &outcome {
         let what = vltava_net::error_chain(error);
@@ -121,10 +123,7 @@ impl Walk<'_> {
             self.founded().await?;
         }
         let facts = Facts { founders, is_founded, ..self.facts(cluster_id) };
-        let objects = build::objects(self.cluster, &facts);
-        let written = apply::apply(&self.context.client, &self.found, &objects).await?;
-        let client = &self.context.client;
-        let deleted = apply::delete_orphans(client, self.cluster, &self.found, &objects).await?;
+        let (written, deleted) = self.objects(&facts).await?;
         if written + deleted > 0 {
             self.progress("Applying", "what the cluster is made of changes");
         }
@@ -150,6 +149,27 @@ impl Walk<'_> {
         Ok(())
     }
 
+    /// Makes the objects what they should be; returns how many were written, and how many deleted.
+    async fn objects(&mut self, facts: &Facts) -> Outcome<(usize, usize)> {
+        let (context, cluster, found) = (self.context, self.cluster, &self.found);
+        let client = &context.client;
+        let mut objects = build::objects(cluster, facts);
+        // Services hold ports of nodes that others may be about to get.
+        let is_service = |kind: &str| kind == "Service";
+        let mut deleted =
+            apply::delete_orphans(client, cluster, found, &objects, is_service).await?;
+        let others = |kind: &str| !is_service(kind);
+        let claims = self.claims(facts, &objects).await?;
+        let wanted = objects.clone();
+        if !found.sets.is_empty() {
+            // The budgets were written before all else.
+            objects.retain(|object| object["kind"] != "PodDisruptionBudget");
+        }
+        let written = claims + apply::apply(client, found, &objects).await?;
+        deleted += apply::delete_orphans(client, cluster, found, &wanted, others).await?;
+        Ok((written, deleted))
+    }
+
     /// Says that something needs a person; with an event, if it was not said before.
     async fn degrade(&mut self, finding: Finding) {
         let said = self.cluster.status.iter().flat_map(|status| &status.conditions);
@@ -160,8 +180,8 @@ impl Walk<'_> {
         self.report.degraded = Some(finding);
     }
 
-    /// Keeps the budgets of a running cluster true whose manifest is impossible: machines are
-    /// drained all the same.
+    /// Keeps the budgets of a running cluster true, whatever comes after it: machines are drained
+    /// also while its manifest is impossible, or something cannot be written.
     async fn guard(&mut self) -> Outcome {
         if self.found.sets.is_empty() {
             return Ok(());

@@ -1,165 +1,20 @@
 //! Walks against an API server in memory: what is written, what is left alone, and what becomes of
 //! it all when any one call fails.
 
+#[path = "walks/lab.rs"]
+mod lab;
 #[path = "api/merge.rs"]
 mod merge;
+#[path = "walks/ports.rs"]
+mod ports;
 #[path = "api/server.rs"]
 mod server;
+#[path = "walks/volumes.rs"]
+mod volumes;
 
-use kube::Client;
+use self::lab::{NAMESPACE, context, controllers, declare, lab, prague, resource, rest, step};
+use self::server::{Fault, Server};
 use serde_json::{Value, json};
-use server::{Fault, Server};
-use vltava_client::{Cluster, ClusterOptions};
-use vltava_crd::KafkaCluster;
-use vltava_operator::error::Outcome;
-use vltava_operator::server::Context;
-use vltava_operator::settings::Settings;
-use vltava_operator::template::digest;
-use vltava_operator::walk::walk;
-
-const NAMESPACE: &str = "lab";
-/// As many walks as anything may need to come to rest.
-const WALKS_MAX: usize = 40;
-
-/// No broker ever answers here.
-fn nobody(_: &KafkaCluster, _: i32) -> Outcome<Cluster> {
-    let options = ClusterOptions { deadline: std::time::Duration::ZERO, ..Default::default() };
-    Cluster::new("127.0.0.1:1", options).map_err(vltava_operator::error::OperatorError::Ask)
-}
-
-fn context(client: Client) -> Context {
-    let settings = Settings {
-        broker_image: "vltava-broker:1".to_owned(),
-        coordinator_image: "vltava-coordinator:1".to_owned(),
-        identity: "operator-0".to_owned(),
-        namespace: "vltava".to_owned(),
-        admin_port: 0,
-    };
-    Context::new(client, settings, nobody, Default::default())
-}
-
-/// A person's manifest, applied.
-fn declare(server: &Server, name: &str, spec: Value) {
-    server.put(
-        "kafkaclusters",
-        json!({
-            "apiVersion": "vltava.dev/v1alpha1",
-            "kind": "KafkaCluster",
-            "metadata": {"name": name, "namespace": NAMESPACE},
-            "spec": spec,
-        }),
-    );
-}
-
-fn prague() -> Value {
-    json!({
-        "listeners": [
-            {"name": "internal", "port": 9092, "type": "Internal"},
-            {"name": "external", "port": 9094, "type": "NodePort", "nodePorts": [32001],
-             "advertisedHost": "localhost"},
-        ],
-    })
-}
-
-fn resource(server: &Server, name: &str) -> KafkaCluster {
-    let object = server.get("kafkaclusters", NAMESPACE, name).expect("it is declared");
-    serde_json::from_value(object).expect("the resource can be read")
-}
-
-async fn step(server: &Server, context: &Context, name: &str) -> bool {
-    walk(context, &resource(server, name)).await.is_ok()
-}
-
-/// Walks, with the controllers of Kubernetes doing their part, until a walk writes nothing.
-async fn rest(server: &Server, name: &str) {
-    let context = context(server.client());
-    for _ in 0..WALKS_MAX {
-        let ok = step(server, &context, name).await;
-        let moved = controllers(server);
-        if ok && server.writes().is_empty() && !moved {
-            return;
-        }
-    }
-    panic!("{name} did not come to rest within {WALKS_MAX} walks");
-}
-
-/// What Kubernetes makes of StatefulSets: claims and pods; whether it made any.
-fn controllers(server: &Server) -> bool {
-    let mut made = false;
-    for set in server.names("statefulsets", NAMESPACE) {
-        let object = server.get("statefulsets", NAMESPACE, &set).expect("it was listed");
-        let spec = &object["spec"];
-        let revision = format!("{set}-{}", digest(&spec["template"]));
-        let status = json!({
-            "observedGeneration": object["metadata"]["generation"], "updateRevision": revision,
-        });
-        if object["status"] != status {
-            server.edit("statefulsets", NAMESPACE, &set, |set| set["status"] = status);
-            made = true;
-        }
-        for ordinal in 1..=spec["replicas"].as_i64().unwrap_or(0) {
-            made |= member(server, &set, &object, ordinal, &revision);
-        }
-    }
-    made
-}
-
-fn member(server: &Server, set: &str, object: &Value, ordinal: i64, revision: &str) -> bool {
-    let (pod, claim) = (format!("{set}-{ordinal}"), format!("data-{set}-{ordinal}"));
-    let mut made = false;
-    if server.get("persistentvolumeclaims", NAMESPACE, &claim).is_none() {
-        let mut wanted = object["spec"]["volumeClaimTemplates"][0].clone();
-        wanted["metadata"]["name"] = json!(claim);
-        wanted["metadata"]["namespace"] = json!(NAMESPACE);
-        server.put("persistentvolumeclaims", wanted);
-        made = true;
-    }
-    if server.get("pods", NAMESPACE, &pod).is_none() {
-        let mut labels = object["spec"]["template"]["metadata"]["labels"].clone();
-        labels["apps.kubernetes.io/pod-index"] = json!(ordinal.to_string());
-        labels["controller-revision-hash"] = json!(revision);
-        let spec = &object["spec"]["template"]["spec"];
-        let mut spec = spec.clone();
-        spec["nodeName"] = json!(format!("node-{}", (ordinal - 1) % 3));
-        server.put(
-            "pods",
-            json!({
-                "apiVersion": "v1", "kind": "Pod",
-                "metadata": {"name": pod, "namespace": NAMESPACE, "labels": labels},
-                "spec": spec,
-                "status": {
-                    "conditions": [{"type": "Ready", "status": "True"}],
-                    "containerStatuses": [],
-                },
-            }),
-        );
-        made = true;
-    }
-    made
-}
-
-fn machines(server: &Server) {
-    for index in 0..3 {
-        let zone = json!({"topology.kubernetes.io/zone": format!("zone-{index}")});
-        server.put(
-            "nodes",
-            json!({
-                "apiVersion": "v1", "kind": "Node",
-                "metadata": {"name": format!("node-{index}"), "labels": zone},
-                "status": {"addresses": [
-                    {"type": "InternalIP", "address": format!("10.0.0.{index}")},
-                ]},
-            }),
-        );
-    }
-}
-
-fn lab() -> Server {
-    let server = Server::default();
-    machines(&server);
-    declare(&server, "prague", prague());
-    server
-}
 
 /// Everything there is but what differs from life to life: ids, times, versions.
 fn shape(server: &Server) -> Vec<String> {
@@ -487,61 +342,6 @@ async fn node_ports_beyond_the_list_are_allocated_and_shown() {
     let external = status.listeners.iter().find(|it| it.name == "external").expect("a row");
     let addresses: Vec<&str> = external.brokers.iter().map(|it| it.address.as_str()).collect();
     assert_eq!(addresses, ["localhost:32001", "localhost:30000", "localhost:30001"]);
-}
-
-fn class(server: &Server, grows: bool) {
-    server.put(
-        "storageclasses",
-        json!({
-            "apiVersion": "storage.k8s.io/v1", "kind": "StorageClass",
-            "metadata": {"name": "fast"}, "provisioner": "example.com/disk",
-            "allowVolumeExpansion": grows,
-        }),
-    );
-}
-
-fn with_size(size: &str) -> Value {
-    let mut spec = prague();
-    spec["brokers"] = json!({"storage": {"size": size, "storageClassName": "fast"}});
-    spec
-}
-
-fn asked(server: &Server) -> Value {
-    let claim = server.get("persistentvolumeclaims", NAMESPACE, "data-prague-broker-1");
-    claim.expect("it is there")["spec"]["resources"]["requests"]["storage"].clone()
-}
-
-#[tokio::test]
-async fn volumes_grow_and_their_set_is_made_anew_around_running_pods() {
-    let server = lab();
-    class(&server, true);
-    declare(&server, "prague", with_size("10Gi"));
-    rest(&server, "prague").await;
-    let uid = |kind: &str, name: &str| {
-        server.get(kind, NAMESPACE, name).expect("it is there")["metadata"]["uid"].clone()
-    };
-    let (set, pod) = (uid("statefulsets", "prague-broker"), uid("pods", "prague-broker-1"));
-    server.edit("kafkaclusters", NAMESPACE, "prague", |it| it["spec"] = with_size("20Gi"));
-    rest(&server, "prague").await;
-    assert_eq!(asked(&server), "20Gi");
-    assert_ne!(uid("statefulsets", "prague-broker"), set, "the set was made anew");
-    assert_eq!(uid("pods", "prague-broker-1"), pod, "its pods went on");
-}
-
-#[tokio::test]
-async fn a_volume_that_cannot_change_is_said_and_breaks_nothing() {
-    for (grows, size, why) in [(false, "20Gi", "does not allow it"), (true, "5Gi", "cannot shrink")]
-    {
-        let server = lab();
-        class(&server, grows);
-        declare(&server, "prague", with_size("10Gi"));
-        rest(&server, "prague").await;
-        server.edit("kafkaclusters", NAMESPACE, "prague", |it| it["spec"] = with_size(size));
-        rest(&server, "prague").await;
-        assert_eq!(asked(&server), "10Gi");
-        let status = resource(&server, "prague").status.expect("it is told");
-        assert!(status.storage[0].message.contains(why), "{:?}", status.storage);
-    }
 }
 
 #[tokio::test]

@@ -2,13 +2,14 @@
 
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::Api;
-use kube::api::{Patch, PatchParams};
-use serde_json::json;
+use kube::api::{Patch, PatchParams, PostParams};
+use serde_json::{Value, json};
 use vltava_crd::ReclaimPolicy;
 use vltava_crd::status::StorageStatus;
 
 use super::Walk;
 use crate::build::Facts;
+use crate::covers::covers;
 use crate::dereference::ordinal;
 use crate::error::{OperatorError, Outcome};
 use crate::names;
@@ -41,6 +42,48 @@ impl Walk<'_> {
         Ok(())
     }
 
+    /// Makes the claims of pods that are to come, where the template of their set would make them
+    /// otherwise than the manifest says: it is for life. Returns how many.
+    pub(super) async fn claims(&self, facts: &Facts, objects: &[Value]) -> Outcome<usize> {
+        let namespace = names::namespace(self.cluster);
+        let client = self.context.client.clone();
+        let api = Api::<PersistentVolumeClaim>::namespaced(client, namespace);
+        let mut made = 0;
+        for component in [Component::Coordinator, Component::Broker] {
+            let count = match component {
+                Component::Broker => facts.brokers,
+                Component::Coordinator => facts.coordinators,
+            };
+            let set = names::set(self.cluster, component);
+            let Some(live) = self.found.live("StatefulSet", &set) else { continue };
+            let template = |set: &Value| set["spec"]["volumeClaimTemplates"][0].clone();
+            let is_set = |it: &&Value| it["kind"] == "StatefulSet" && it["metadata"]["name"] == set;
+            let Some(wanted) = objects.iter().find(is_set).map(template) else { continue };
+            if covers(&template(&live), &wanted) {
+                continue;
+            }
+            for ordinal in 1..=count {
+                let name = format!("data-{set}-{ordinal}");
+                if self.found.claims.contains_key(&name) {
+                    continue;
+                }
+                let mut claim = wanted.clone();
+                claim["metadata"]["name"] = json!(name);
+                claim["metadata"]["namespace"] = json!(namespace);
+                let Ok(claim) = serde_json::from_value(claim) else { continue };
+                match api.create(&PostParams::default(), &claim).await {
+                    // The controller of the set was quicker; it is brought to its size later.
+                    Err(kube::Error::Api(status)) if status.code == 409 => {}
+                    made_one => match refused(made_one.map(|_| ()), &name)? {
+                        Some(why) => tracing::warn!("the claim {name} cannot be made: {why}"),
+                        None => made += 1,
+                    },
+                }
+            }
+        }
+        Ok(made)
+    }
+
     /// Volumes that grow, and those that go with their node.
     pub(super) async fn volumes(&mut self, facts: &Facts) -> Outcome {
         let namespace = names::namespace(self.cluster);
@@ -68,7 +111,11 @@ impl Walk<'_> {
                             json!({"spec": {"resources": {"requests": {"storage": wanted}}}});
                         let written =
                             api.patch(name, &PatchParams::default(), &Patch::Merge(&patch)).await;
-                        written.map_err(OperatorError::write(format!("the claim {name}")))?;
+                        let refused = refused(written.map(|_| ()), name)?;
+                        self.report.storage.extend(refused.map(|why| StorageStatus {
+                            name: name.clone(),
+                            message: format!("it cannot grow to {wanted}: {why}"),
+                        }));
                     }
                     crate::storage::Size::Cannot(message) => {
                         self.report.storage.push(StorageStatus { name: name.clone(), message });
@@ -81,5 +128,19 @@ impl Walk<'_> {
             self.report.degraded.get_or_insert(Finding::new("Storage", what));
         }
         Ok(())
+    }
+}
+
+/// Why the API server refuses a claim (a quota, one that is bound to no volume yet), if it does:
+/// it is told, and the rest goes on. One that is gone is no matter.
+fn refused(written: Result<(), kube::Error>, name: &str) -> Outcome<Option<String>> {
+    match written {
+        Ok(()) => Ok(None),
+        Err(kube::Error::Api(status)) => match status.code {
+            404 => Ok(None),
+            400 | 403 | 409 | 422 => Ok(Some(status.message.clone())),
+            _ => Err(OperatorError::write(format!("the claim {name}"))(kube::Error::Api(status))),
+        },
+        Err(error) => Err(OperatorError::write(format!("the claim {name}"))(error)),
     }
 }

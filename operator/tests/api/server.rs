@@ -40,6 +40,8 @@ pub struct State {
     pub calls: usize,
     /// The call that fails.
     pub fault: Option<(usize, Fault)>,
+    /// The name of an object whose every change is refused, and why.
+    pub refused: Option<(String, String)>,
     version: u64,
 }
 
@@ -94,6 +96,14 @@ impl Server {
         let mut object = self.get(plural, namespace, name).expect("the object is there");
         edit(&mut object);
         self.put(plural, object);
+    }
+
+    /// Takes an object away behind everybody's back, and nothing with it.
+    pub fn remove(&self, plural: &str, namespace: &str, name: &str) {
+        let key = (plural.to_owned(), namespace.to_owned(), name.to_owned());
+        let mut state = self.state.lock().expect("no test panics with the lock");
+        state.applied.retain(|(applied, _), _| *applied != key);
+        state.objects.remove(&key).expect("the object is there");
     }
 
     /// The names of all objects of a kind in a namespace.
@@ -174,27 +184,59 @@ impl State {
         let generation = object["metadata"]["generation"].as_i64().unwrap_or(0);
         object["metadata"]["generation"] = json!(if same { generation } else { generation + 1 });
         if key.0 == "services" {
-            self.allocate(&mut object);
+            self.allocate(&key, &mut object);
         }
         self.objects.insert(key, object);
     }
 
-    /// Gives a Service the ports that it did not name.
-    fn allocate(&self, service: &mut Value) {
-        let kind = service["spec"]["type"].as_str().unwrap_or("ClusterIP").to_owned();
-        if kind == "ClusterIP" {
-            return;
+    /// Gives a Service the port that it did not name: the one that it had under the name of the
+    /// port as long as its type has any, else a free one.
+    fn allocate(&self, key: &Key, service: &mut Value) {
+        let has_ports = |service: &Value| {
+            matches!(service["spec"]["type"].as_str(), Some("NodePort" | "LoadBalancer"))
+        };
+        let is_outside = has_ports(service);
+        let Some(port) = service["spec"]["ports"][0].as_object_mut() else { return };
+        if !is_outside {
+            port.remove("nodePort");
+        } else if port.get("nodePort").is_none_or(Value::is_null) {
+            let before = self.objects.get(key).filter(|before| has_ports(before));
+            let before = before.map(|before| before["spec"]["ports"][0].clone());
+            let same = before.filter(|it| Some(&it["name"]) == port.get("name"));
+            let taken = self.taken(key);
+            let free = || (30_000..32_768).find(|port| !taken.contains(port));
+            let its = same.and_then(|it| it["nodePort"].as_i64()).or_else(free);
+            port.insert("nodePort".to_owned(), json!(its));
         }
-        let taken: BTreeSet<i64> = self
-            .objects
+    }
+
+    /// The ports of nodes that other Services have.
+    fn taken(&self, key: &Key) -> BTreeSet<i64> {
+        self.objects
             .iter()
-            .filter(|(key, _)| key.0 == "services")
+            .filter(|(other, _)| other.0 == "services" && *other != key)
             .filter_map(|(_, service)| service["spec"]["ports"][0]["nodePort"].as_i64())
-            .collect();
-        let port = &mut service["spec"]["ports"][0]["nodePort"];
-        if port.is_null() {
-            *port = json!((30_000..32_768).find(|port| !taken.contains(port)));
+            .collect()
+    }
+
+    /// Why a change is refused.
+    fn refuses(&self, key: &Key, before: Option<&Value>, after: &Value) -> Option<String> {
+        if let Some((name, why)) = &self.refused
+            && *name == key.2
+        {
+            return Some(why.clone());
         }
+        let port = after["spec"]["ports"][0]["nodePort"].as_i64();
+        if let Some(port) =
+            port.filter(|port| key.0 == "services" && self.taken(key).contains(port))
+        {
+            return Some(format!(
+                "Service \"{}\" is invalid: spec.ports[0].nodePort: Invalid value: {port}: \
+                 provided port is already allocated",
+                key.2
+            ));
+        }
+        refused(before, after).map(str::to_owned)
     }
 
     fn list(&self, target: &Target, selector: Option<&String>) -> Response<Body> {
@@ -276,12 +318,15 @@ impl State {
             let id = (key.clone(), manager.to_owned());
             let last = self.applied.get(&id).cloned().unwrap_or(Value::Null);
             apply(&mut object, &last, body);
-            if let Some(refused) = refused(before.as_ref(), &object) {
-                return failure(422, "Invalid", refused);
+            if let Some(refused) = self.refuses(key, before.as_ref(), &object) {
+                return failure(422, "Invalid", &refused);
             }
             self.applied.insert(id, body.clone());
         } else {
             merge(&mut object, body);
+            if let Some(refused) = self.refuses(key, before.as_ref(), &object) {
+                return failure(422, "Invalid", &refused);
+            }
         }
         let verb = if part == Some("status") { "STATUS" } else { "PATCH" };
         self.note(verb, key);
