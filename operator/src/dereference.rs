@@ -142,6 +142,17 @@ impl Found {
         services.chain(maps).chain(budgets).chain(self.policies.values().map(as_value))
     }
 
+    /// The pods that have not been ready for long, and those that do not go: what there is to do
+    /// about each. Those that do not come up in Kubernetes' own words are told by them.
+    pub fn away(&self) -> impl Iterator<Item = String> + '_ {
+        let pods = self.pods.values().filter(|pod| trouble(pod, self.at).is_none());
+        pods.filter_map(|pod| {
+            let machine = pod.spec.as_ref().and_then(|spec| spec.node_name.as_ref());
+            let node = machine.and_then(|name| self.nodes.get(name));
+            away(pod, machine.zip(Some(node.is_some_and(answers))), self.at)
+        })
+    }
+
     /// The pods of a component as the plans see them.
     pub fn set_view(&self, cluster: &KafkaCluster, component: Component) -> SetView {
         let set = self.sets.get(&names::set(cluster, component));
@@ -208,6 +219,48 @@ fn is_ready(pod: &Pod) -> bool {
     let ready =
         |it: &k8s_openapi::api::core::v1::PodCondition| it.type_ == "Ready" && it.status == "True";
     conditions.is_some_and(|conditions| conditions.iter().any(ready))
+}
+
+/// How long a pod may be away before it is told, in seconds.
+const AWAY_MAX_S: i64 = 60;
+
+/// Whether a machine says that it is well.
+fn answers(node: &Node) -> bool {
+    let conditions = node.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    conditions.filter(|it| it.type_ == "Ready").all(|it| it.status == "True")
+}
+
+/// What is told of a pod that is away for long; `machine` is where it runs, and whether that
+/// answers.
+fn away(pod: &Pod, machine: Option<(&String, bool)>, now: Timestamp) -> Option<String> {
+    let name = pod.metadata.name.as_deref()?;
+    let is_long = |since: Timestamp| now.as_second() - since.as_second() > AWAY_MAX_S;
+    let dead = machine.filter(|(_, answers)| !answers).map(|(name, _)| name);
+    let bring_back = "bring it back; or, if it is gone for good, delete its Node object, the \
+                      pod, and the pod's volume claim if the volume was on it";
+    if pod.metadata.deletion_timestamp.as_ref().is_some_and(|it| is_long(it.0)) {
+        return Some(match dead {
+            Some(node) => {
+                format!("{name} cannot end, as its machine {node} does not answer: {bring_back}")
+            }
+            None => format!(
+                "{name} was to be gone more than {AWAY_MAX_S} s ago and is not: see its events, \
+                 and its finalizers"
+            ),
+        });
+    }
+    let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    let mut ready = conditions.filter(|it| it.type_ == "Ready" && it.status != "True");
+    ready.next()?.last_transition_time.as_ref().filter(|it| is_long(it.0))?;
+    Some(match dead {
+        Some(node) => {
+            format!("{name} is not ready, as its machine {node} does not answer: {bring_back}")
+        }
+        None => format!(
+            "{name} has not been ready for more than {AWAY_MAX_S} s: its log and its /readyz say \
+             why"
+        ),
+    })
 }
 
 fn is_running(pod: &Pod) -> bool {

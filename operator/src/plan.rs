@@ -9,6 +9,7 @@
 pub mod disruption;
 #[cfg(test)]
 pub(crate) mod fixture;
+pub mod health;
 pub mod rollout;
 pub mod throttle;
 

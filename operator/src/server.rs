@@ -26,8 +26,10 @@ use crate::calls::Calls;
 use crate::error::{OperatorError, Outcome};
 use crate::lease::Leadership;
 use crate::plan::Notice;
+use crate::plan::health;
 use crate::plan::rollout::{Input, Seen};
 use crate::settings::Settings;
+use crate::status::Finding;
 use crate::{kafka, names};
 
 /// When a walk that failed begins anew.
@@ -46,6 +48,8 @@ pub struct Context {
     clusters: Mutex<HashMap<(String, i32), Cluster>>,
     /// The pods of each cluster as they were seen last, by uid.
     seen: Mutex<HashMap<String, Seen>>,
+    /// What was seen and told of each cluster's health, by uid.
+    health: Mutex<HashMap<String, health::Health>>,
     walks: Counter,
 }
 
@@ -66,6 +70,7 @@ impl Context {
             connect,
             clusters: Mutex::default(),
             seen: Mutex::default(),
+            health: Mutex::default(),
             walks,
         }
     }
@@ -91,6 +96,21 @@ impl Context {
     pub fn watch(&self, cluster: &KafkaCluster, input: &Input<'_>) -> Vec<Notice> {
         let uid = cluster.metadata.uid.clone().unwrap_or_default();
         self.seen.lock().entry(uid).or_default().watch(input)
+    }
+
+    /// What is wrong with a cluster by what it says itself.
+    pub fn look(&self, cluster: &KafkaCluster, input: &health::Input<'_>) -> Vec<Finding> {
+        let uid = cluster.metadata.uid.clone().unwrap_or_default();
+        self.health.lock().entry(uid).or_default().look(input)
+    }
+
+    /// What of the findings was not told before.
+    pub fn news(&self, cluster: &KafkaCluster, findings: &[Finding]) -> Vec<Finding> {
+        let uid = cluster.metadata.uid.clone().unwrap_or_default();
+        let conditions = cluster.status.iter().flat_map(|status| &status.conditions);
+        let mut degraded = conditions.filter(|it| it.type_ == "Degraded" && it.status == "True");
+        let said = degraded.next().map_or("", |it| it.message.as_str());
+        self.health.lock().entry(uid).or_default().news(findings, said)
     }
 
     /// Makes an Event of the cluster.

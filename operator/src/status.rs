@@ -40,14 +40,51 @@ pub struct Report {
     pub default_coordinator_image: Option<String>,
     /// What is on its way.
     pub progressing: Option<Finding>,
-    /// What needs a person.
-    pub degraded: Option<Finding>,
+    /// What needs a person: once it is settled, what matters most first.
+    pub degraded: Vec<Finding>,
     /// What is impossible about the manifest.
     pub invalid: Option<String>,
     /// A row a topic; `None` if they could not be looked at.
     pub topics: Option<Vec<TopicStatus>>,
     /// Volumes that are not as the manifest says.
     pub storage: Vec<StorageStatus>,
+}
+
+/// What may need a person, what matters most first.
+const RANKS: [&str; 14] = [
+    "Invalid",
+    "NoQuorum",
+    "Offline",
+    "TornVolumes",
+    "Failed",
+    "RollStopped",
+    "ScaleRefused",
+    "ConfigRefused",
+    "ListenersRefused",
+    "Storage",
+    "Moves",
+    "PodInTrouble",
+    "PodUnready",
+    "UnderReplicated",
+];
+
+impl Report {
+    /// Puts what needs a person in order, and takes out what is said already.
+    pub fn settle(&mut self) {
+        let rank = |it: &Finding| RANKS.iter().position(|reason| *reason == it.reason);
+        self.degraded.sort_by_key(rank);
+        self.degraded.dedup();
+        // It names the pod, and more.
+        if self.degraded.iter().any(|it| it.reason == "RollStopped") {
+            self.degraded.retain(|it| !matches!(it.reason, "PodInTrouble" | "PodUnready"));
+        }
+    }
+
+    /// All that needs a person, what matters most first.
+    pub fn findings(&self) -> Vec<Finding> {
+        let invalid = self.invalid.iter().map(|what| Finding::new("Invalid", what.clone()));
+        invalid.chain(self.degraded.iter().cloned()).collect()
+    }
 }
 
 /// The status of a cluster. Times of conditions that stay as they are stay, too.
@@ -82,10 +119,8 @@ pub fn status(
         storage: report.storage.clone(),
         ..KafkaClusterStatus::default()
     };
-    status.version = status.image.as_deref().and_then(|image| {
-        let last = image.rsplit('/').next()?;
-        Some(last.split_once(':').map_or("latest", |(_, tag)| tag).to_owned())
-    });
+    let runs = runs(found, brokers).or_else(|| status.image.clone());
+    status.version = runs.as_deref().map(version);
     let conditions = conditions(cluster, sets, view, report);
     status.conditions = conditions
         .into_iter()
@@ -103,6 +138,23 @@ pub fn status(
         })
         .collect();
     status
+}
+
+/// The image that brokers run: that of the outdated ones while there are any.
+fn runs(found: &Found, brokers: &SetView) -> Option<String> {
+    let is_new = |revision: &str| brokers.update_revision.as_deref() == Some(revision);
+    let pod = brokers.pods.iter().min_by_key(|pod| is_new(&pod.revision))?;
+    let containers = &found.pods.get(&pod.name)?.spec.as_ref()?.containers;
+    let named = containers.iter().find(|it| it.name == Component::Broker.name())?;
+    named.image.clone()
+}
+
+/// The tag of an image, or its digest where it has no tag.
+fn version(image: &str) -> String {
+    let last = image.rsplit('/').next().unwrap_or(image);
+    let (name, digest) = last.split_once('@').map_or((last, None), |(name, it)| (name, Some(it)));
+    let tag = name.split_once(':').map(|(_, tag)| tag);
+    tag.or(digest).unwrap_or("latest").to_owned()
 }
 
 fn nodes(cluster: &KafkaCluster, component: Component, set: &SetView) -> NodesStatus {
@@ -151,10 +203,13 @@ fn conditions(
         (None, Some(finding)) => (true, finding.clone()),
         _ => (false, Finding::new("Settled", "nothing is on its way")),
     };
-    let degraded = match (&report.invalid, &report.degraded) {
-        (Some(what), _) => (true, Finding::new("Invalid", what.clone())),
-        (None, Some(finding)) => (true, finding.clone()),
-        (None, None) => (false, Finding::new("AsAsked", "all is as the manifest says")),
+    let findings = report.findings();
+    let degraded = match findings.first() {
+        Some(first) => {
+            let all: Vec<&str> = findings.iter().map(|it| it.message.as_str()).collect();
+            (true, Finding::new(first.reason, all.join("; ")))
+        }
+        None => (false, Finding::new("AsAsked", "all is as the manifest says")),
     };
     let off: Vec<String> = report
         .topics
@@ -178,4 +233,38 @@ fn conditions(
         ("Degraded", degraded.0, degraded.1),
         ("TopicsReady", topics.0, topics.1),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Finding, Report, version};
+
+    #[test]
+    fn a_version_is_the_tag_or_the_digest() {
+        for (image, expected) in [
+            ("vltava-broker:1.2", "1.2"),
+            ("registry.example.com:5000/a/vltava-broker:1.2", "1.2"),
+            ("registry.example.com:5000/a/vltava-broker", "latest"),
+            ("a/vltava-broker:1.2@sha256:abc", "1.2"),
+            ("a/vltava-broker@sha256:abc", "sha256:abc"),
+        ] {
+            assert_eq!(version(image), expected, "{image}");
+        }
+    }
+
+    #[test]
+    fn what_matters_most_is_said_first_and_nothing_twice() {
+        let reasons = ["PodInTrouble", "Storage", "Offline", "UnderReplicated", "Offline"];
+        let findings = reasons.map(|reason| Finding::new(reason, "so it is"));
+        let mut report = Report { degraded: findings.into(), ..Report::default() };
+        report.settle();
+        let order =
+            |report: &Report| report.findings().iter().map(|it| it.reason).collect::<Vec<_>>();
+        assert_eq!(order(&report), ["Offline", "Storage", "PodInTrouble", "UnderReplicated"]);
+        report.degraded.push(Finding::new("RollStopped", "broker-1 does not come up"));
+        report.invalid = Some("spec: no".to_owned());
+        report.settle();
+        let expected = ["Invalid", "Offline", "RollStopped", "Storage", "UnderReplicated"];
+        assert_eq!(order(&report), expected);
+    }
 }

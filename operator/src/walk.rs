@@ -25,7 +25,7 @@ use crate::error::{OperatorError, Outcome};
 use crate::identity::{Identity, identify};
 use crate::plan::disruption::disruption;
 use crate::plan::rollout::Input;
-use crate::plan::{ClusterView, Component, Notice, SetView, moves, voters};
+use crate::plan::{ClusterView, Component, Notice, SetView, health, moves, voters};
 use crate::server::Context;
 use crate::status::{Finding, Report, status};
 use crate::{apply, kafka, names};
@@ -43,6 +43,7 @@ struct Walk<'a> {
     kafka: Option<Cluster>,
     view: Option<ClusterView>,
     sets: [SetView; 2],
+    is_founded: bool,
     report: Report,
 }
 
@@ -56,8 +57,16 @@ pub async fn walk(context: &Context, cluster: &KafkaCluster) -> Outcome<Duration
         found.set_view(cluster, Component::Broker),
         found.set_view(cluster, Component::Coordinator),
     ];
-    let mut walk =
-        Walk { context, cluster, found, kafka: None, view: None, sets, report: Report::default() };
+    let mut walk = Walk {
+        context,
+        cluster,
+        found,
+        kafka: None,
+        view: None,
+        sets,
+        is_founded: false,
+        report: Report::default(),
+    };
     walk.ask().await;
     let problems = validate(cluster, Target::Kubernetes).problems;
     if !problems.is_empty() {
@@ -71,7 +80,7 @@ pub async fn walk(context: &Context, cluster: &KafkaCluster) -> Outcome<Duration
     };
     if let Err(error) = &outcome {
         let what = vltava_net::error_chain(error);
-        walk.report.degraded.get_or_insert(Finding::new("Failed", what));
+        walk.degrade(Finding::new("Failed", what));
     }
     walk.say().await?;
     outcome?;
@@ -110,7 +119,7 @@ impl Walk<'_> {
                      one",
                     ids.join(", ")
                 );
-                self.degrade(Finding::new("TornVolumes", what)).await;
+                self.degrade(Finding::new("TornVolumes", what));
                 return Ok(());
             }
             Identity::Known { cluster_id, founders, is_founded } => {
@@ -118,6 +127,7 @@ impl Walk<'_> {
             }
         };
         self.report.cluster_id = Some(cluster_id.clone());
+        self.is_founded = is_founded;
         self.racks().await?;
         if is_founded {
             self.founded().await?;
@@ -136,7 +146,7 @@ impl Walk<'_> {
             if let Err(error) = self.partitions(&kafka, &view).await {
                 // The rest goes on, and so do moves that have begun.
                 let what = vltava_net::error_chain(&error);
-                self.report.degraded.get_or_insert(Finding::new("Moves", what));
+                self.degrade(Finding::new("Moves", what));
                 self.progress("Moving", "what moves cannot be told at the moment");
             }
             self.voters(&kafka, &view).await;
@@ -170,14 +180,9 @@ impl Walk<'_> {
         Ok((written, deleted))
     }
 
-    /// Says that something needs a person; with an event, if it was not said before.
-    async fn degrade(&mut self, finding: Finding) {
-        let said = self.cluster.status.iter().flat_map(|status| &status.conditions);
-        let mut said = said.filter(|it| it.type_ == "Degraded" && it.status == "True");
-        if !said.any(|it| it.reason == finding.reason && it.message == finding.message) {
-            self.tell(Notice::warning(finding.reason, finding.message.clone())).await;
-        }
-        self.report.degraded = Some(finding);
+    /// Something needs a person: it is told in the status, and by an event if it is news.
+    fn degrade(&mut self, finding: Finding) {
+        self.report.degraded.push(finding);
     }
 
     /// Keeps the budgets of a running cluster true, whatever comes after it: machines are drained
@@ -280,13 +285,13 @@ impl Walk<'_> {
             let trouble = set.pods.iter().find_map(|pod| {
                 pod.trouble.as_ref().filter(|_| !pod.ready).map(|what| (&pod.name, what))
             });
-            if let Some((name, what)) = trouble {
-                let what = format!("{name} does not come up: {what}");
-                self.report.degraded.get_or_insert(Finding::new("PodInTrouble", what));
-            }
+            let trouble = trouble.map(|(name, what)| format!("{name} does not come up: {what}"));
             if up != wanted || set.pods.len() != wanted {
                 let what = format!("{up} of {wanted} {}s are ready", component.name());
                 self.progress("PodsComing", what);
+            }
+            if let Some(what) = trouble {
+                self.degrade(Finding::new("PodInTrouble", what));
             }
         }
         if self.view.is_none() {
@@ -298,13 +303,30 @@ impl Walk<'_> {
         self.context.tell(self.cluster, notice).await;
     }
 
+    /// What is wrong with machines, pods and partitions, and the events of all that is news.
+    async fn health(&mut self) {
+        let now = self.found.at;
+        let coordinators = &self.sets[1].pods;
+        let up = coordinators.iter().filter(|pod| pod.ready && !pod.deleting).count();
+        let input = health::Input {
+            cluster: self.view.as_ref(),
+            is_founded: self.is_founded,
+            coordinators: (up, self.cluster.spec.coordinators.replicas),
+            now,
+        };
+        let seen = self.context.look(self.cluster, &input);
+        self.report.degraded.extend(seen);
+        let away = self.found.away().map(|what| Finding::new("PodUnready", what));
+        self.report.degraded.extend(away);
+        self.report.settle();
+        for finding in self.context.news(self.cluster, &self.report.findings()) {
+            self.tell(Notice::warning(finding.reason, finding.message)).await;
+        }
+    }
+
     /// Writes the status, if it says something else than before.
     async fn say(&mut self) -> Outcome {
-        if let Some(what) = self.view.as_ref().and_then(offline)
-            && self.report.degraded.is_none()
-        {
-            self.degrade(Finding::new("Offline", what)).await;
-        }
+        self.health().await;
         let [brokers, coordinators] = &self.sets;
         let new = status(
             self.cluster,
@@ -319,17 +341,6 @@ impl Walk<'_> {
         }
         write_status(&self.context.client, self.cluster, &new).await
     }
-}
-
-/// The first partition without a leader, and what is left to do about it.
-fn offline(view: &ClusterView) -> Option<String> {
-    let mut declared = view.partitions().filter(|(_, topic, _)| !topic.internal);
-    let (id, _, partition) = declared.find(|(_, _, partition)| partition.leader.is_none())?;
-    Some(format!(
-        "{id} has no leader: the brokers {:?} had all of it; bring one back with its volume, or, \
-         if the data is lost, set unclean.leader.election.enable of the topic",
-        partition.isr
-    ))
 }
 
 async fn write_status(

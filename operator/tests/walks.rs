@@ -1,6 +1,8 @@
 //! Walks against an API server in memory: what is written, what is left alone, and what becomes of
 //! it all when any one call fails.
 
+#[path = "walks/health.rs"]
+mod health;
 #[path = "walks/lab.rs"]
 mod lab;
 #[path = "api/merge.rs"]

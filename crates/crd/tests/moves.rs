@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use vltava_crd::plan::moves::{Cordons, Input, cordons, gone, holds, keep, moves, refused};
+use vltava_crd::plan::moves::{
+    Cordons, Input, are_leaving, cordons, gone, holds, keep, moves, refused,
+};
 use vltava_crd::plan::voters::{self, Change};
 use vltava_crd::plan::{
     BrokerView, ClusterView, ConfigValue, PartitionView, QuorumView, ReplicaView, TopicView,
@@ -154,9 +156,12 @@ fn too_few_brokers_for_a_replication_factor_are_refused() {
          ask for 3 brokers"
     );
     assert!(moves(&input).is_empty(), "nothing is begun");
+    assert!(!are_leaving(&input, 3), "nobody is on the way out");
     let lower = BTreeMap::from([("orders".to_owned(), 2)]);
     let input = Input { cluster: &view, brokers: 2, replicas: &lower };
     assert_eq!(refused(&input), None);
+    assert!(are_leaving(&input, 3), "one is drained");
+    assert!(are_leaving(&input, 2), "and is taken off the books");
     assert_eq!(moves(&input)[0].replicas, [1, 2]);
 }
 

@@ -1,5 +1,5 @@
-//! Ports of nodes that go from one Service of a cluster to another: who has one lets go of it first,
-//! as the API server gives no port twice.
+//! Ports of nodes that go from one Service of a cluster to another: who has one lets go of it
+//! first, as the API server gives no port twice.
 
 use std::collections::BTreeSet;
 

@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{STARTS_MAX_S, trouble};
+use super::{AWAY_MAX_S, STARTS_MAX_S, away, trouble};
 
 /// When the pods of these tests began.
 const BEGAN: i64 = 1_700_000_000;
@@ -62,4 +62,45 @@ fn a_pod_without_a_machine_is_told_with_what_the_scheduler_lacks() {
         "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3",
     }]});
     assert_eq!(after(1, condition).as_deref(), Some("Unschedulable: 0/3"));
+}
+
+/// What is told of a pod so many seconds after the time that is written as `BEGAN` in it.
+fn told(seconds: i64, pod: Value, machine: Option<bool>) -> Option<String> {
+    let began = Timestamp::from_second(BEGAN).expect("a time").to_string();
+    let text = pod.to_string().replace("BEGAN", &began);
+    let pod: Pod = serde_json::from_str(&text).expect("a pod");
+    let name = "worker-2".to_owned();
+    let now = Timestamp::from_second(BEGAN + seconds).expect("a time");
+    away(&pod, machine.map(|answers| (&name, answers)), now)
+}
+
+fn unready() -> Value {
+    let ready = json!({"type": "Ready", "status": "False", "lastTransitionTime": "BEGAN"});
+    json!({"metadata": {"name": "a-1"}, "status": {"conditions": [ready]}})
+}
+
+#[test]
+fn a_pod_that_is_unready_for_long_is_told_and_one_that_restarts_is_not() {
+    assert_eq!(told(AWAY_MAX_S, unready(), Some(true)), None);
+    let what = told(AWAY_MAX_S + 1, unready(), Some(true)).expect("it is told");
+    assert!(what.starts_with("a-1 has not been ready for more than 60 s"), "{what}");
+    let mut ready = unready();
+    ready["status"]["conditions"][0]["status"] = json!("True");
+    assert_eq!(told(3600, ready, Some(true)), None);
+}
+
+#[test]
+fn a_dead_machine_is_named_with_what_to_do() {
+    let what = told(AWAY_MAX_S + 1, unready(), Some(false)).expect("it is told");
+    assert!(
+        what.starts_with("a-1 is not ready, as its machine worker-2 does not answer"),
+        "{what}"
+    );
+    assert!(what.contains("delete its Node object, the pod, and the pod's volume claim"), "{what}");
+    let mut leaving = unready();
+    leaving["metadata"]["deletionTimestamp"] = json!("BEGAN");
+    let what = told(AWAY_MAX_S + 1, leaving.clone(), Some(false)).expect("it is told");
+    assert!(what.starts_with("a-1 cannot end, as its machine worker-2"), "{what}");
+    let what = told(AWAY_MAX_S + 1, leaving, Some(true)).expect("it is told");
+    assert!(what.contains("finalizers"), "{what}");
 }

@@ -1,7 +1,7 @@
 //! How many pods may be taken away by others (a drained node, say): the PodDisruptionBudgets.
 
 use super::rollout::{Input, is_settled, named};
-use super::{ClusterView, Component, PartitionId, PartitionView, QuorumView};
+use super::{ClusterView, Component, PartitionId, PartitionView, PodView, QuorumView};
 
 /// What the PodDisruptionBudget of a component says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,11 +34,19 @@ pub fn disruption(input: &Input<'_>, component: Component) -> Budget {
     }
 }
 
+/// Whether a pod that may go is itself all that keeps its component's budget at 0: nobody else is
+/// on its way out, or back, or behind. By eviction it would never go then.
+pub fn is_its_own_obstacle(input: &Input<'_>, pod: &PodView) -> bool {
+    let set = input.set_of(pod.component);
+    let wanted = usize::try_from(set.replicas).unwrap_or_default();
+    let others = || set.pods.iter().filter(|other| other.uid != pod.uid);
+    is_settled(pod, input.cluster).is_err()
+        && set.pods.len() >= wanted
+        && others().all(|other| !other.deleting && is_settled(other, input.cluster).is_ok())
+}
+
 fn bears_a_loss(input: &Input<'_>, component: Component) -> Result<(), String> {
-    let set = match component {
-        Component::Broker => input.brokers,
-        Component::Coordinator => input.coordinators,
-    };
+    let set = input.set_of(component);
     let wanted = usize::try_from(set.replicas).unwrap_or_default();
     let staying = set.pods.iter().filter(|pod| !pod.deleting).count();
     if staying < wanted {

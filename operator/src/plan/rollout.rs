@@ -110,7 +110,7 @@ impl<'a> Input<'a> {
         self.sets().flat_map(|set| &set.pods)
     }
 
-    fn set_of(&self, component: Component) -> &'a SetView {
+    pub(super) fn set_of(&self, component: Component) -> &'a SetView {
         match component {
             Component::Broker => self.brokers,
             Component::Coordinator => self.coordinators,
@@ -175,6 +175,10 @@ impl<'a> Input<'a> {
         }
         for pod in self.pods().filter(|pod| !self.is_outdated(pod)) {
             if let Some(trouble) = pod.trouble.as_ref().filter(|_| !pod.ready) {
+                if self.outdated().next().is_none() {
+                    // Nothing rolls: there is no change to take back.
+                    return wait(format!("{} does not come up: {trouble}", pod.name));
+                }
                 let why = format!(
                     "{} does not come up with revision {}: {trouble}; correct the manifest or \
                      take the change back",

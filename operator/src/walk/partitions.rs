@@ -17,20 +17,11 @@ use crate::{names, storage};
 impl Walk<'_> {
     /// Partitions that move: off brokers that go, onto new ones, to more or fewer replicas.
     pub(super) async fn partitions(&mut self, kafka: &Cluster, view: &ClusterView) -> Outcome {
-        let wanted = self.cluster.spec.brokers.replicas;
-        let replicas: BTreeMap<String, usize> = self
-            .cluster
-            .spec
-            .topics
-            .iter()
-            .filter_map(|topic| {
-                let replicas = usize::try_from(topic.replication_factor?).ok()?;
-                Some((topic.name.clone(), replicas))
-            })
-            .collect();
-        let input = moves::Input { cluster: view, brokers: wanted, replicas: &replicas };
+        let replicas = self.replicas();
+        let brokers = self.cluster.spec.brokers.replicas;
+        let input = moves::Input { cluster: view, brokers, replicas: &replicas };
         if let Some(why) = moves::refused(&input) {
-            self.degrade(Finding::new("ScaleRefused", why)).await;
+            self.degrade(Finding::new("ScaleRefused", why));
         }
         let next = moves(&input);
         self.cordons(kafka, &input).await?;
@@ -167,10 +158,23 @@ impl Walk<'_> {
             kafka.unregister_broker(id).await.map_err(OperatorError::tell(what.clone()))?;
             self.tell(Notice::normal("BrokerLeft", what)).await;
         }
-        let gone = |id: &i32| *id > facts.brokers;
-        if view.brokers.keys().any(gone) || facts.brokers != self.cluster.spec.brokers.replicas {
+        let replicas = self.replicas();
+        let brokers = self.cluster.spec.brokers.replicas;
+        let input = moves::Input { cluster: view, brokers, replicas: &replicas };
+        if moves::are_leaving(&input, facts.brokers) {
             self.progress("Leaving", "brokers leave");
         }
         Ok(())
+    }
+
+    /// How many replicas each declared topic is to have, where the manifest says.
+    fn replicas(&self) -> BTreeMap<String, usize> {
+        let topics = self.cluster.spec.topics.iter();
+        topics
+            .filter_map(|topic| {
+                let replicas = usize::try_from(topic.replication_factor?).ok()?;
+                Some((topic.name.clone(), replicas))
+            })
+            .collect()
     }
 }

@@ -3,10 +3,12 @@
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::{DeleteParams, EvictParams, Preconditions};
+use kube::core::Status;
 
 use super::Walk;
 use crate::error::{OperatorError, Outcome};
 use crate::names;
+use crate::plan::disruption::{disruption, is_its_own_obstacle};
 use crate::plan::rollout::{Evicted, Input, Step, rollout};
 use crate::plan::{Component, Notice, PodView};
 use crate::status::Finding;
@@ -32,7 +34,7 @@ impl Walk<'_> {
             set.pods.iter().filter(|pod| Some(&pod.revision) != set.update_revision.as_ref())
         });
         let outdated = waits.count();
-        for notice in seen.into_iter().chain(decided.notices) {
+        for notice in seen {
             self.tell(notice).await;
         }
         match decided.step {
@@ -46,24 +48,50 @@ impl Walk<'_> {
                 Ok(())
             }
             Step::Stopped { why } => {
-                let finding = Finding::new("RollStopped", why.clone());
-                self.degrade(finding).await;
+                self.degrade(Finding::new("RollStopped", why.clone()));
                 self.progress("Rolling", why);
                 Ok(())
             }
             Step::Evict { pod, why } => {
-                self.progress("Rolling", format!("restarting {}: {why}", pod.pod));
-                self.evict(&pod, &why).await
+                let is = |it: &&PodView| it.uid == pod.uid;
+                let view = self.sets.iter().flat_map(|set| &set.pods).find(is);
+                // No budget counts a pod that is not ready.
+                let by_force = view.is_some_and(|it| !it.ready || is_its_own_obstacle(&input, it));
+                self.restart(&pod, &why, by_force, decided.notices).await
             }
         }
     }
 
-    async fn evict(&self, pod: &Evicted, why: &str) -> Outcome {
+    /// Restarts a pod; what is to be known about it is told once it goes.
+    async fn restart(
+        &mut self,
+        pod: &Evicted,
+        why: &str,
+        by_force: bool,
+        notices: Vec<Notice>,
+    ) -> Outcome {
+        let what = format!("restarting {}: {why}", pod.pod);
+        match self.evict(pod, by_force).await? {
+            Gone::Now => {
+                for notice in notices {
+                    self.tell(notice).await;
+                }
+                self.tell(Notice::normal("Restarting", what.clone())).await;
+                self.progress("Rolling", what);
+            }
+            Gone::Before => self.progress("Rolling", what),
+            Gone::Not { why } => {
+                let name = &pod.pod;
+                self.progress("Rolling", format!("{name} is to restart and may not yet: {why}"));
+            }
+        }
+        Ok(())
+    }
+
+    async fn evict(&self, pod: &Evicted, by_force: bool) -> Outcome<Gone> {
         self.annotate_set(names::EVICTED, &format!("{}/{}", pod.pod, pod.uid)).await?;
         let namespace = names::namespace(self.cluster);
         let api = Api::<Pod>::namespaced(self.context.client.clone(), namespace);
-        let is = |it: &&PodView| it.name == pod.pod;
-        let ready = self.sets.iter().flat_map(|set| &set.pods).find(is).is_some_and(|it| it.ready);
         let exact = DeleteParams {
             preconditions: Some(Preconditions {
                 uid: Some(pod.uid.clone()),
@@ -71,23 +99,46 @@ impl Walk<'_> {
             }),
             ..DeleteParams::default()
         };
-        let gone = match ready {
-            true => {
-                let params = EvictParams { delete_options: Some(exact), ..EvictParams::default() };
-                api.evict(&pod.pod, &params).await.map(|_| ())
-            }
-            // No budget counts a pod that is not ready.
-            false => api.delete(&pod.pod, &exact).await.map(|_| ()),
+        let gone = if by_force {
+            api.delete(&pod.pod, &exact).await.map(|_| ())
+        } else {
+            let params = EvictParams { delete_options: Some(exact), ..EvictParams::default() };
+            api.evict(&pod.pod, &params).await.map(|_| ())
         };
         match gone {
-            Ok(()) => {
-                let what = format!("restarting {}: {why}", pod.pod);
-                self.tell(Notice::normal("Restarting", what)).await;
-                Ok(())
-            }
-            // Gone already, or the budget says no at this moment.
-            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409 | 429) => Ok(()),
+            Ok(()) => Ok(Gone::Now),
+            Err(kube::Error::Api(status)) => match status.code {
+                404 | 409 => Ok(Gone::Before),
+                429 => Ok(Gone::Not { why: self.held_by(&status) }),
+                _ => {
+                    let what = format!("the eviction of {}", pod.pod);
+                    Err(OperatorError::write(what)(kube::Error::Api(status)))
+                }
+            },
             Err(error) => Err(OperatorError::write(format!("the eviction of {}", pod.pod))(error)),
         }
     }
+
+    /// Why a budget holds a pod: what ours says, or else what the API server does, where the budget
+    /// is somebody else's.
+    fn held_by(&self, refused: &Status) -> String {
+        let [brokers, coordinators] = &self.sets;
+        let input = Input { brokers, coordinators, cluster: self.view.as_ref(), last: None };
+        let all = [Component::Broker, Component::Coordinator];
+        let ours = all.into_iter().find_map(|component| disruption(&input, component).why);
+        ours.unwrap_or_else(|| refused.message.clone())
+    }
+}
+
+/// What became of an eviction.
+enum Gone {
+    /// The pod goes.
+    Now,
+    /// It was gone already.
+    Before,
+    /// A budget holds it.
+    Not {
+        /// Why.
+        why: String,
+    },
 }

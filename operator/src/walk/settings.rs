@@ -44,7 +44,7 @@ impl Walk<'_> {
             }
             Err(error) => {
                 let what = format!("{}: {}", keys.join(", "), vltava_net::error_chain(&error));
-                self.degrade(Finding::new("ConfigRefused", what)).await;
+                self.degrade(Finding::new("ConfigRefused", what));
             }
         }
         Ok(())
@@ -65,7 +65,7 @@ impl Walk<'_> {
                 Err(error) => {
                     let why = vltava_net::error_chain(&error);
                     let what = format!("the listeners of broker {id} cannot change: {why}");
-                    self.degrade(Finding::new("ListenersRefused", what)).await;
+                    self.degrade(Finding::new("ListenersRefused", what));
                 }
             }
         }

@@ -125,7 +125,7 @@ impl Walk<'_> {
         }
         if let Some(first) = self.report.storage.first() {
             let what = format!("{}: {}", first.name, first.message);
-            self.report.degraded.get_or_insert(Finding::new("Storage", what));
+            self.degrade(Finding::new("Storage", what));
         }
         Ok(())
     }

@@ -131,6 +131,13 @@ pub fn keep(cluster: Option<&ClusterView>, wanted: i32, now: i32) -> i32 {
     (wanted + 1..=now).rev().find(|id| !may_leave(cluster, *id)).unwrap_or(wanted)
 }
 
+/// Whether brokers are on their way out, where `now` of them are to be there at the moment. Nobody
+/// is while their going is refused.
+pub fn are_leaving(input: &Input<'_>, now: i32) -> bool {
+    let beyond = input.cluster.brokers.keys().any(|id| *id > now);
+    (beyond || now != input.brokers) && refused(input).is_none()
+}
+
 /// Whether a broker holds nothing, and nothing can come to it any more: it says that it is
 /// cordoned, and whoever may have been asked about the topics knew at least as much. (A fenced one
 /// serves nobody: what is placed on it, for want of others, is not lost with it.)

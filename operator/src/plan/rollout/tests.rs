@@ -2,7 +2,7 @@
 
 use super::{Evicted, Rollout, Seen, Step, rollout};
 use crate::plan::Component;
-use crate::plan::disruption::disruption;
+use crate::plan::disruption::{disruption, is_its_own_obstacle};
 use crate::plan::fixture::{Prague, quorum};
 
 fn decide(prague: &Prague) -> Rollout {
@@ -145,6 +145,18 @@ fn a_revision_that_crashes_stops_the_roll_at_the_first_pod_and_is_rolled_back() 
 }
 
 #[test]
+fn a_pod_that_crashes_while_nobody_rolls_is_waited_for_and_blames_no_change() {
+    let mut prague = Prague::rolling();
+    prague.brokers.update_revision = Some("old".to_owned());
+    prague.coordinators.update_revision = Some("old".to_owned());
+    prague.lose(1);
+    let pod = prague.pod("broker-1");
+    (pod.ready, pod.running) = (false, false);
+    pod.trouble = Some("Unschedulable: 0/3 nodes are available".to_owned());
+    assert_eq!(waits(&prague), "broker-1 does not come up: Unschedulable: 0/3 nodes are available");
+}
+
+#[test]
 fn an_unready_pod_of_an_outdated_revision_stays_if_others_lack_what_it_serves() {
     let mut prague = Prague::rolling();
     prague.pod("broker-2").ready = false;
@@ -283,5 +295,47 @@ fn a_broken_pod_keeps_no_machine_from_being_drained_unless_somebody_would_miss_i
         let broken_may_go = [Component::Broker, Component::Coordinator]
             .map(|component| disruption(&prague.input(), component).broken_may_go);
         assert_eq!(broken_may_go.contains(&true), may_go, "{what}");
+    }
+}
+
+#[test]
+fn a_pod_that_alone_keeps_its_budget_at_0_is_told_from_one_that_others_keep() {
+    type Harm = fn(&mut Prague);
+    let table: [(&str, Harm, bool); 5] = [
+        ("it is whole", |_| {}, false),
+        (
+            "it is behind in every partition",
+            |prague| {
+                prague.all_partitions().for_each(|partition| partition.isr.retain(|id| *id != 2));
+            },
+            true,
+        ),
+        (
+            "so is another one",
+            |prague| prague.all_partitions().for_each(|partition| partition.isr.truncate(1)),
+            false,
+        ),
+        (
+            "another one is on its way out",
+            |prague| {
+                prague.lose(2);
+                prague.pod("broker-3").deleting = true;
+            },
+            false,
+        ),
+        (
+            "another one has no pod",
+            |prague| {
+                prague.lose(2);
+                prague.brokers.pods.truncate(2);
+            },
+            false,
+        ),
+    ];
+    for (what, harm, is_alone) in table {
+        let mut prague = Prague::rolling();
+        harm(&mut prague);
+        let pod = prague.pod("broker-2").clone();
+        assert_eq!(is_its_own_obstacle(&prague.input(), &pod), is_alone, "{what}");
     }
 }

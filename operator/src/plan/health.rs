@@ -1,0 +1,198 @@
+//! What is wrong with a cluster that nobody asked for: machines that died, partitions without a
+//! leader, a quorum without a majority; and what of it all is news.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::jiff::Timestamp;
+
+use super::{ClusterView, voters};
+use crate::status::Finding;
+
+/// How long a quorum may have no leader, in seconds: elections take less.
+const LEADERLESS_MAX_S: i64 = 15;
+/// How long partitions may lack replicas, in seconds: after a restart they do for a while.
+const BEHIND_MAX_S: i64 = 60;
+
+/// What is decided by.
+#[derive(Debug, Clone, Copy)]
+pub struct Input<'a> {
+    /// The cluster; `None` if it could not be asked.
+    pub cluster: Option<&'a ClusterView>,
+    /// Whether the quorum was founded: before that it has no leader.
+    pub is_founded: bool,
+    /// How many coordinators are ready, of how many that are asked for.
+    pub coordinators: (usize, i32),
+    /// The time.
+    pub now: Timestamp,
+}
+
+/// What was seen of a cluster before.
+#[derive(Debug, Clone, Default)]
+pub struct Health {
+    /// Since when a thing is as it is.
+    since: BTreeMap<&'static str, Timestamp>,
+    /// What was told, by its word and sentence; `None` before the first time.
+    told: Option<BTreeSet<(&'static str, String)>>,
+}
+
+impl Health {
+    /// What needs a person, as the cluster itself says.
+    pub fn look(&mut self, input: &Input<'_>) -> Vec<Finding> {
+        let Some(cluster) = input.cluster else { return Vec::new() };
+        let leaderless = input.is_founded && cluster.quorum.is_none();
+        let mut findings = Vec::new();
+        if self.lasts("NoQuorum", leaderless, input.now) > LEADERLESS_MAX_S {
+            let (up, all) = input.coordinators;
+            findings.push(Finding::new("NoQuorum", voters::lost(up, all)));
+        }
+        findings.extend(offline(cluster).map(|what| Finding::new("Offline", what)));
+        let behind = behind(cluster);
+        if self.lasts("UnderReplicated", !behind.is_empty(), input.now) > BEHIND_MAX_S {
+            let ids: Vec<String> = behind.iter().map(ToString::to_string).collect();
+            let what = format!(
+                "partitions have had too few replicas in sync for more than {BEHIND_MAX_S} s, as \
+                 they lack those of broker {}: bring it back, or see in its log what holds it up",
+                ids.join(", ")
+            );
+            findings.push(Finding::new("UnderReplicated", what));
+        }
+        findings
+    }
+
+    /// For how many seconds something is so.
+    fn lasts(&mut self, what: &'static str, is_so: bool, now: Timestamp) -> i64 {
+        if !is_so {
+            self.since.remove(what);
+            return 0;
+        }
+        let since = self.since.entry(what).or_insert(now);
+        now.as_second() - since.as_second()
+    }
+
+    /// Those of the findings that were not told last time. Where nothing is known of the last time,
+    /// as the operator has just started, `said` is what the status says.
+    pub fn news(&mut self, findings: &[Finding], said: &str) -> Vec<Finding> {
+        let now = findings.iter().map(|it| (it.reason, it.message.clone())).collect();
+        let before = self.told.replace(now);
+        let is_known = |it: &&Finding| match &before {
+            Some(before) => before.contains(&(it.reason, it.message.clone())),
+            None => said.contains(&it.message),
+        };
+        findings.iter().filter(|it| !is_known(it)).cloned().collect()
+    }
+}
+
+/// The first partition without a leader, and what is left to do about it.
+fn offline(view: &ClusterView) -> Option<String> {
+    let mut declared = view.partitions().filter(|(_, topic, _)| !topic.internal);
+    let (id, _, partition) = declared.find(|(_, _, partition)| partition.leader.is_none())?;
+    Some(format!(
+        "{id} has no leader: the brokers {:?} had all of it; bring one back with its volume, or, \
+         if the data is lost, set unclean.leader.election.enable of the topic",
+        partition.isr
+    ))
+}
+
+/// The brokers that partitions lack, but for those that a move adds.
+fn behind(view: &ClusterView) -> BTreeSet<i32> {
+    let lacks = view.partitions().flat_map(|(_, _, partition)| {
+        let settled = partition.replicas.iter().filter(|id| !partition.adding.contains(id));
+        settled.filter(|id| !partition.isr.contains(id)).copied()
+    });
+    lacks.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::jiff::Timestamp;
+
+    use super::{Health, Input};
+    use crate::plan::fixture::Prague;
+    use crate::status::Finding;
+
+    /// What is found `seconds` after the beginning.
+    fn found(health: &mut Health, prague: &Prague, seconds: i64) -> Vec<Finding> {
+        let now = Timestamp::from_second(1_000_000 + seconds).expect("a time");
+        let (cluster, coordinators) = (Some(&prague.cluster), (1, 3));
+        health.look(&Input { cluster, is_founded: true, coordinators, now })
+    }
+
+    fn reasons(findings: &[Finding]) -> Vec<&'static str> {
+        findings.iter().map(|it| it.reason).collect()
+    }
+
+    #[test]
+    fn a_lost_majority_is_told_once_no_election_takes_so_long_with_what_to_do() {
+        let (mut health, mut prague) = (Health::default(), Prague::rolling());
+        prague.cluster.quorum = None;
+        assert_eq!(found(&mut health, &prague, 0), []);
+        assert_eq!(found(&mut health, &prague, 15), []);
+        let findings = found(&mut health, &prague, 16);
+        assert_eq!(reasons(&findings), ["NoQuorum"]);
+        assert!(findings[0].message.contains("1 of 3 coordinators are ready, and 2"));
+        assert!(findings[0].message.contains("from a backup"), "{}", findings[0].message);
+        // One that came back meanwhile begins anew.
+        assert_eq!(found(&mut health, &Prague::rolling(), 20), []);
+        assert_eq!(found(&mut health, &prague, 21), []);
+    }
+
+    #[test]
+    fn a_quorum_that_is_not_founded_yet_is_not_lost() {
+        let (mut health, mut prague) = (Health::default(), Prague::rolling());
+        prague.cluster.quorum = None;
+        for second in [0, 100] {
+            let now = Timestamp::from_second(second).expect("a time");
+            let cluster = Some(&prague.cluster);
+            let input = Input { cluster, is_founded: false, coordinators: (0, 3), now };
+            assert_eq!(health.look(&input), []);
+        }
+    }
+
+    #[test]
+    fn a_broker_that_stays_away_is_named_after_a_minute() {
+        let (mut health, mut prague) = (Health::default(), Prague::rolling());
+        prague.lose(2);
+        assert_eq!(found(&mut health, &prague, 0), []);
+        // Nobody answers for a while: that says nothing.
+        let now = Timestamp::from_second(1_000_030).expect("a time");
+        let blind = Input { cluster: None, is_founded: true, coordinators: (3, 3), now };
+        assert_eq!(health.look(&blind), []);
+        assert_eq!(found(&mut health, &prague, 60), []);
+        let findings = found(&mut health, &prague, 61);
+        assert_eq!(reasons(&findings), ["UnderReplicated"]);
+        assert!(findings[0].message.contains("those of broker 2:"), "{}", findings[0].message);
+    }
+
+    #[test]
+    fn a_replica_that_a_move_adds_is_not_behind() {
+        let (mut health, mut prague) = (Health::default(), Prague::rolling());
+        for partition in prague.all_partitions() {
+            partition.replicas.push(4);
+            partition.adding.push(4);
+        }
+        assert_eq!(found(&mut health, &prague, 0), []);
+        assert_eq!(found(&mut health, &prague, 100), []);
+    }
+
+    #[test]
+    fn a_partition_without_a_leader_is_told_at_once_and_beside_all_else() {
+        let (mut health, mut prague) = (Health::default(), Prague::rolling());
+        prague.topic("single", 1, &[&[2]]);
+        prague.lose(2);
+        assert_eq!(reasons(&found(&mut health, &prague, 0)), ["Offline"]);
+        assert_eq!(reasons(&found(&mut health, &prague, 61)), ["Offline", "UnderReplicated"]);
+    }
+
+    #[test]
+    fn news_is_what_was_not_told_the_last_time() {
+        let all = [Finding::new("Offline", "a-0 has no leader"), Finding::new("Storage", "full")];
+        let mut health = Health::default();
+        assert_eq!(health.news(&all, ""), all);
+        assert_eq!(health.news(&all, ""), []);
+        assert_eq!(health.news(&all[..1], ""), []);
+        assert_eq!(health.news(&all, ""), all[1..], "it had ended, and is there again");
+        // An operator that has just started goes by the status.
+        let mut another = Health::default();
+        assert_eq!(another.news(&all, "a-0 has no leader; see there"), all[1..]);
+    }
+}
