@@ -147,3 +147,40 @@ fn a_cluster_of_one_and_one_without_network_policies() {
     };
     is_as_written("smallest", &objects(&cluster(spec), &facts));
 }
+
+/// What a set's first container is told, and the digest of what its template was made from.
+fn told(spec: &Value, component: &str) -> (std::collections::BTreeMap<String, String>, String) {
+    let objects = objects(&cluster(spec.clone()), &facts());
+    let name = format!("prague-{component}");
+    let is_set = |it: &&Value| it["kind"] == "StatefulSet" && it["metadata"]["name"] == name;
+    let set = objects.iter().find(is_set).expect("it is built");
+    let environment = &set["spec"]["template"]["spec"]["containers"][0]["env"];
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let told = environment.as_array().expect("a list").iter();
+    let told = told.filter_map(|it| Some((text(&it["name"])?, text(&it["value"])?)));
+    let inputs = &set["metadata"]["annotations"]["vltava.dev/template-inputs"];
+    (told.collect(), text(inputs).expect("it is noted"))
+}
+
+#[test]
+fn what_coordinators_alone_are_to_know_is_told_by_a_restart_also_where_brokers_take_it_running() {
+    let keys = [
+        ("min.insync.replicas", "KAFKA_MIN_INSYNC_REPLICAS", "2"),
+        ("max.connections", "KAFKA_MAX_CONNECTIONS", "50"),
+        ("max.connections.per.ip", "KAFKA_MAX_CONNECTIONS_PER_IP", "5"),
+        ("unclean.leader.election.enable", "KAFKA_UNCLEAN_LEADER_ELECTION_ENABLE", "true"),
+    ];
+    let plain = json!({});
+    for (key, variable, value) in keys {
+        let own = json!({"coordinators": {"config": {key: value}}});
+        let (told_so, inputs) = told(&own, "coordinator");
+        assert_eq!(told_so.get(variable).map(String::as_str), Some(value), "{key}");
+        assert_ne!(inputs, told(&plain, "coordinator").1, "{key} restarts coordinators");
+        assert_eq!(told(&own, "broker"), told(&plain, "broker"), "{key} concerns no broker");
+        // What is said of brokers is told at run time, and restarts nobody.
+        let shared = json!({"brokers": {"config": {key: value}}});
+        for component in ["broker", "coordinator"] {
+            assert_eq!(told(&shared, component), told(&plain, component), "{key}");
+        }
+    }
+}

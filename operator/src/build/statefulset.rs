@@ -74,7 +74,9 @@ fn inputs(cluster: &KafkaCluster, component: Component, facts: &Facts) -> Value 
         }),
         Component::Coordinator => json!({
             "image": facts.coordinator_image,
-            "config": fixed(&spec.coordinators.config),
+            // Brokers alone are told at run time: what coordinators are to know is in force by a
+            // restart.
+            "config": spec.coordinators.config,
             "resources": spec.coordinators.resources,
             "pod": spec.coordinators.pod,
         }),
@@ -274,7 +276,11 @@ fn settings(cluster: &KafkaCluster, component: Component) -> BTreeMap<String, St
         settings.remove("broker.heartbeat.interval.ms");
     }
     settings.extend(config::of_role(&cluster.spec, role));
-    settings.retain(|key, _| !is_dynamic(key));
+    let own = match component {
+        Component::Broker => None,
+        Component::Coordinator => Some(&cluster.spec.coordinators.config),
+    };
+    settings.retain(|key, _| !is_dynamic(key) || own.is_some_and(|own| own.contains_key(key)));
     let host = names::host_of_set(cluster, component);
     let quorum = names::host_of_set(cluster, Component::Coordinator);
     let (node_id, listener, port) = match component {
