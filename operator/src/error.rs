@@ -36,6 +36,12 @@ pub enum OperatorError {
         /// Which.
         what: String,
     },
+    /// The API server or the cluster does not answer.
+    #[error("the walk took more than {seconds} s and was broken off; does the API server answer?")]
+    Slow {
+        /// How long it may take.
+        seconds: u64,
+    },
     /// Asking the cluster.
     #[error("the cluster cannot be asked")]
     Ask(#[source] ClientError),

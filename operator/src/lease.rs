@@ -8,7 +8,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::api::PostParams;
 use kube::{Api, Client};
 use serde_json::json;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::names::MANAGER;
 use crate::settings::Settings;
@@ -17,6 +17,13 @@ use crate::settings::Settings;
 const DURATION_S: i32 = 15;
 /// How often the holder says that it lives, and others look.
 const EVERY: Duration = Duration::from_secs(3);
+
+/// How long a holder goes on that cannot say so: it ends before others begin.
+const SILENT_MAX: Duration = Duration::from_secs(10);
+/// How long an answer may take: a connection that was cut without a word would never end.
+const CALL_MAX: Duration = Duration::from_secs(10);
+/// How long it may take to give the Lease back.
+const LEAVE_MAX: Duration = Duration::from_secs(2);
 
 /// A claim to the Lease.
 pub struct Leadership {
@@ -36,33 +43,40 @@ impl Leadership {
     /// Waits until this operator is the one that works.
     pub async fn gain(&mut self) {
         loop {
-            match self.try_once().await {
-                Ok(true) => return,
-                Ok(false) => {}
-                Err(error) => tracing::warn!("the lease cannot be had: {error}"),
+            match timeout(CALL_MAX, self.try_once()).await {
+                Ok(Ok(true)) => return,
+                Ok(Ok(false)) => {}
+                Ok(Err(error)) => tracing::warn!("the lease cannot be had: {error}"),
+                Err(_) => tracing::warn!("the lease cannot be had: the API server is silent"),
             }
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
     }
 
-    /// Goes on being the one; returns when it is no more.
+    /// Goes on being the one; returns when it is no more, or may not be any more: as long as it has
+    /// not been told otherwise by then, nobody else has begun.
     pub async fn hold(&mut self) {
-        let mut last = Instant::now();
+        let mut until = Instant::now() + SILENT_MAX;
         loop {
             tokio::time::sleep(EVERY).await;
-            match self.try_once().await {
-                Ok(true) => last = Instant::now(),
-                Ok(false) => return,
-                Err(error) => tracing::warn!("the lease cannot be kept: {error}"),
-            }
-            if last.elapsed() > Duration::from_secs(u64::from(DURATION_S.unsigned_abs()) - 5) {
-                return;
+            match timeout_at(until, self.try_once()).await {
+                Ok(Ok(true)) => until = Instant::now() + SILENT_MAX,
+                Ok(Ok(false)) => return,
+                Ok(Err(error)) => tracing::warn!("the lease cannot be kept: {error}"),
+                Err(_) => {
+                    tracing::warn!("the lease cannot be kept: the API server is silent");
+                    return;
+                }
             }
         }
     }
 
-    /// Gives the Lease back, so that the next one need not wait.
+    /// Gives the Lease back, so that the next one need not wait; where nobody answers, it must.
     pub async fn leave(&self) {
+        let _ = timeout(LEAVE_MAX, self.give_back()).await;
+    }
+
+    async fn give_back(&self) {
         let Ok(Some(mut lease)) = self.api.get_opt(MANAGER).await else { return };
         if let Some(spec) = lease.spec.as_mut()
             && spec.holder_identity.as_deref() == Some(&self.identity)

@@ -148,7 +148,7 @@ pub enum RunError {
     #[error("probes cannot be served")]
     Admin(#[source] vltava_net::BindError),
     /// Another operator took over.
-    #[error("another operator holds the lease")]
+    #[error("another operator holds the lease, or it could not be kept")]
     LeaseLost,
 }
 
@@ -175,13 +175,14 @@ async fn operate(settings: Settings) -> Result<(), RunError> {
     let config = Config::infer().await.map_err(kube::Error::InferConfig).map_err(api)?;
     let client = ClientBuilder::try_from(config).map_err(api)?.with_layer(&calls).build();
     let works = Arc::new(AtomicBool::new(false));
+    let lost = Arc::new(AtomicBool::new(false));
     let walks = Counter::default();
     let stop = CancellationToken::new();
     let mut registry = Registry::default();
     ProcessMetrics::register(&mut registry);
     registry.register("vltava_operator_walks", "Walks over a cluster", walks.clone());
     calls.register(&mut registry);
-    serve(&settings, &works, registry, &stop).await?;
+    serve(&settings, [&works, &lost], registry, &stop).await?;
     let mut leadership = Leadership::new(&client, &settings);
     let told = told_to_stop();
     tokio::pin!(told);
@@ -194,7 +195,11 @@ async fn operate(settings: Settings) -> Result<(), RunError> {
     let context = Arc::new(Context::new(client.clone(), settings, kafka::connect, walks));
     let outcome = tokio::select! {
         () = watch(client, context) => Ok(()),
-        () = leadership.hold() => Err(RunError::LeaseLost),
+        () = leadership.hold() => {
+            // Should the process not end by itself, kubelet ends it.
+            lost.store(true, Ordering::Release);
+            Err(RunError::LeaseLost)
+        }
         () = &mut told => Ok(()),
     };
     leadership.leave().await;
@@ -239,13 +244,17 @@ fn failed(cluster: Arc<KafkaCluster>, error: &OperatorError, _: Arc<Context>) ->
 
 async fn serve(
     settings: &Settings,
-    works: &Arc<AtomicBool>,
+    [works, lost]: [&Arc<AtomicBool>; 2],
     registry: Registry,
     stop: &CancellationToken,
 ) -> Result<(), RunError> {
     let listener = ListenerConfig::new("admin", "", settings.admin_port);
     let listener = listener.bind().await.map_err(RunError::Admin)?;
-    let live = Box::new(|| Health::Good("the process answers".to_owned()));
+    let lost = Arc::clone(lost);
+    let live = Box::new(move || match lost.load(Ordering::Acquire) {
+        false => Health::Good("the process answers".to_owned()),
+        true => Health::Bad("the lease is lost, and the process is still there".to_owned()),
+    });
     let works = Arc::clone(works);
     let ready = Box::new(move || match works.load(Ordering::Acquire) {
         true => Health::Good("it works, or waits for its turn".to_owned()),

@@ -35,6 +35,10 @@ const SOON: Duration = Duration::from_secs(1);
 /// When to look again at a cluster that is as it should be: what changes in it is not told.
 const LATER: Duration = Duration::from_secs(10);
 
+/// How long a walk may take. What it has done by then is done, and the next one begins anew: as
+/// after any call that fails.
+const WALK_MAX: Duration = Duration::from_secs(120);
+
 /// A walk for one cluster.
 struct Walk<'a> {
     context: &'a Context,
@@ -50,8 +54,13 @@ struct Walk<'a> {
 /// Brings a cluster closer to its manifest; says when to look again.
 ///
 /// # Errors
-/// If something cannot be read or written; the walk begins anew then.
+/// If something cannot be read or written, or nobody answers; the walk begins anew then.
 pub async fn walk(context: &Context, cluster: &KafkaCluster) -> Outcome<Duration> {
+    let walk = tokio::time::timeout(WALK_MAX, through(context, cluster));
+    walk.await.unwrap_or(Err(OperatorError::Slow { seconds: WALK_MAX.as_secs() }))
+}
+
+async fn through(context: &Context, cluster: &KafkaCluster) -> Outcome<Duration> {
     let found = dereference(&context.client, cluster).await?;
     let sets = [
         found.set_view(cluster, Component::Broker),

@@ -11,6 +11,8 @@ mod merge;
 mod ports;
 #[path = "api/server.rs"]
 mod server;
+#[path = "walks/silence.rs"]
+mod silence;
 #[path = "walks/volumes.rs"]
 mod volumes;
 
