@@ -31,6 +31,39 @@ pub(super) const PENDING_APPENDS_MAX: usize = 100_000;
 /// several: half of Kafka's default of the largest batch.
 pub(super) const APPEND_BYTES_MAX: usize = 512 * 1024;
 
+/// Which way groups with members may change their protocol.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MigrationPolicy {
+    /// Both ways.
+    #[default]
+    Bidirectional,
+    /// From the classic protocol to the new one.
+    Upgrade,
+    /// From the new protocol to the classic one.
+    Downgrade,
+    /// Not at all.
+    Disabled,
+}
+
+impl MigrationPolicy {
+    fn of(name: &str) -> Self {
+        match name.to_ascii_lowercase().as_str() {
+            "upgrade" => Self::Upgrade,
+            "downgrade" => Self::Downgrade,
+            "disabled" => Self::Disabled,
+            _ => Self::Bidirectional,
+        }
+    }
+
+    pub(super) const fn upgrades(self) -> bool {
+        matches!(self, Self::Bidirectional | Self::Upgrade)
+    }
+
+    pub(super) const fn downgrades(self) -> bool {
+        matches!(self, Self::Bidirectional | Self::Downgrade)
+    }
+}
+
 /// The values in force for groups of the new protocol.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConsumerConfig {
@@ -46,6 +79,8 @@ pub struct ConsumerConfig {
     pub max_size: i32,
     /// `group.consumer.assignors`: by name; the first is that of groups that ask for none.
     pub assignors: Vec<String>,
+    /// `group.consumer.migration.policy`.
+    pub migration: MigrationPolicy,
 }
 
 /// What one group of the new protocol sets for itself (KIP-848's group configuration); what it
@@ -87,6 +122,7 @@ impl Default for ConsumerConfig {
             heartbeat_bounds: (5_000, 15_000),
             max_size: i32::MAX,
             assignors: vec![UNIFORM.to_owned(), RANGE.to_owned()],
+            migration: MigrationPolicy::Bidirectional,
         }
     }
 }
@@ -111,6 +147,7 @@ impl ConsumerConfig {
             heartbeat_bounds,
             max_size: values.get(keys::GROUP_CONSUMER_MAX_SIZE),
             assignors: values.get(keys::GROUP_CONSUMER_ASSIGNORS),
+            migration: MigrationPolicy::of(&values.get(keys::GROUP_CONSUMER_MIGRATION_POLICY)),
         }
     }
 }

@@ -9,6 +9,7 @@
 
 pub(super) mod assignor;
 pub(super) mod change;
+pub(super) mod classic;
 pub(super) mod describe;
 mod heartbeat;
 mod leave;
@@ -17,17 +18,16 @@ mod subscription;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use vltava_metadata::Image;
-use vltava_wire::messages::ConsumerGroupHeartbeatResponse;
 use vltava_wire::records::consumer_group::{
     ConsumerGroupMemberMetadataValue, ConsumerGroupRegularExpressionValue,
 };
 use vltava_wire::{ErrorCode, Str, Uuid};
 
-use super::calls::{CommitCall, ConsumerHeartbeatCall};
+use super::calls::CommitCall;
 use super::desk::Desk;
 use super::timer::{Deadline, Due};
 pub(super) use change::{Change, Edit};
+use heartbeat::newcomer;
 pub(super) use heartbeat::validate;
 pub(super) use subscription::hash_of;
 
@@ -126,6 +126,10 @@ struct Clocks {
     /// Unless it has given up, in this epoch, what it has to.
     rebalance: Deadline,
     rebalance_epoch: i32,
+    /// Unless it joins again, being a classic member that should.
+    rejoin: Deadline,
+    /// Unless it asks for what it has, being a classic member that has joined.
+    collection: Deadline,
 }
 
 /// Why a request is refused, and what is told of it.
@@ -168,20 +172,6 @@ pub(super) struct ConsumerGroup {
 impl ConsumerGroup {
     pub(super) fn new(id: Str) -> Self {
         Self { id, metadata_stale: true, ..Self::default() }
-    }
-
-    /// Answers a heartbeat, whatever it is about.
-    pub(super) fn answer(
-        &mut self,
-        call: &ConsumerHeartbeatCall,
-        image: &Image,
-        desk: &mut Desk,
-        edit: &mut Edit,
-    ) -> Result<ConsumerGroupHeartbeatResponse, Refusal> {
-        match call.request.member_epoch {
-            LEAVE_EPOCH | LEAVE_STATIC_EPOCH => self.leave(&call.request, image, desk, edit),
-            _ => self.heartbeat(call, image, desk, edit),
-        }
     }
 
     pub(super) fn state(&self) -> ConsumerGroupState {
@@ -241,7 +231,9 @@ impl ConsumerGroup {
     pub(super) fn watch_revocation(&mut self, member_id: &Str, desk: &mut Desk) {
         let Some(member) = self.members.get(member_id) else { return };
         let clocks = self.clocks.entry(member_id.clone()).or_default();
-        if member.current.state != MemberState::Unrevoked {
+        // Classic members are to join again in that time, which has a clock of its own.
+        let classic = member.about.classic_member_metadata.is_some();
+        if classic || member.current.state != MemberState::Unrevoked {
             clocks.rebalance.clear();
             clocks.rebalance_epoch = -1;
             return;
@@ -257,12 +249,12 @@ impl ConsumerGroup {
 
     /// A timer of a member came up: whether the member is to be given up.
     pub(super) fn is_overdue(&mut self, due: &Due, entry: u64, desk: &mut Desk) -> bool {
-        let (Due::Member { member, .. } | Due::Revocation { member, .. }) = due else {
-            return false;
-        };
+        let Some((_, member)) = due.of_member() else { return false };
         let Some(clocks) = self.clocks.get_mut(member) else { return false };
         let deadline = match due {
             Due::Revocation { .. } => &mut clocks.rebalance,
+            Due::Rejoin { .. } => &mut clocks.rejoin,
+            Due::Collection { .. } => &mut clocks.collection,
             _ => &mut clocks.session,
         };
         deadline.reached(entry, desk.now.mono, &mut desk.timers, || due.clone())
@@ -331,9 +323,11 @@ impl ConsumerGroup {
             return Ok(());
         }
         let member = self.members.get(member_id.unwrap_or_default());
-        match member.ok_or(ErrorCode::UNKNOWN_MEMBER_ID)?.current.epoch == epoch {
-            true => Ok(()),
-            false => Err(ErrorCode::STALE_MEMBER_EPOCH),
+        let member = member.ok_or(ErrorCode::UNKNOWN_MEMBER_ID)?;
+        match (member.current.epoch == epoch, &member.about.classic_member_metadata) {
+            (true, _) => Ok(()),
+            (false, Some(_)) => Err(ErrorCode::ILLEGAL_GENERATION),
+            (false, None) => Err(ErrorCode::STALE_MEMBER_EPOCH),
         }
     }
 }

@@ -10,7 +10,7 @@ use super::state::{Group, GroupState, join_error};
 use super::timer::{Deadline, Due};
 
 /// The first version whose new members must come back with the id that they are given.
-const MEMBER_ID_REQUIRED_SINCE: i16 = 4;
+pub(super) const MEMBER_ID_REQUIRED_SINCE: i16 = 4;
 
 /// The first version that can tell a leader to leave the assignment as it is.
 const SKIP_ASSIGNMENT_SINCE: i16 = 9;

@@ -126,25 +126,25 @@ impl Shard {
             Event::Join(token, call) => self.join(token, &call),
             Event::Sync(token, call) => match self.group_with_members(&call.group_id) {
                 Some((group, desk)) => group.sync(token, &call, desk),
-                None => {
-                    let response = sync_error(ErrorCode::UNKNOWN_MEMBER_ID);
-                    self.desk.reply(token, Reply::Sync(response));
-                }
+                None => self.sync_consumers(token, &call),
             },
-            Event::Heartbeat(token, call) => {
-                let outcome = match self.groups.get_mut(&call.group_id) {
-                    Some(group) => group.heartbeat(&call, &mut self.desk),
-                    None => Err(ErrorCode::UNKNOWN_MEMBER_ID),
-                };
-                let code = outcome.err().unwrap_or(ErrorCode::NONE);
-                self.desk.reply(token, Reply::Heartbeat(code));
-            }
+            Event::Heartbeat(token, call) => match self.groups.get_mut(&call.group_id) {
+                Some(group) => {
+                    let outcome = group.heartbeat(&call, &mut self.desk);
+                    let code = outcome.err().unwrap_or(ErrorCode::NONE);
+                    self.desk.reply(token, Reply::Heartbeat(code));
+                }
+                None => self.heartbeat_consumers(token, &call),
+            },
             Event::ConsumerHeartbeat(token, call) => self.consumer_heartbeat(token, &call),
             Event::ShareHeartbeat(token, call) => self.share_heartbeat(token, &call),
             Event::ShareTask(token, group, task) => self.begin_share_task(token, &group, &task),
             Event::ShareOutcome(outcome) => self.note_share_outcome(&outcome),
             Event::Leave(token, call) => match self.groups.get_mut(&call.group_id) {
                 Some(group) => group.leave(token, &call, &mut self.desk),
+                None if self.consumers.contains_key(&call.group_id) => {
+                    self.leave_consumers(token, &call);
+                }
                 None => self.desk.reply(token, Reply::Leave(leave::unknown(&call))),
             },
             Event::Commit(token, call) => self.commit(token, &call),
@@ -198,10 +198,11 @@ impl Shard {
         if let Some(group) = self.groups.get_mut(&call.group_id) {
             return group.join(token, call, &mut self.desk);
         }
+        if self.has_consumers(&call.group_id) {
+            return self.join_consumers(token, call);
+        }
         let refusal = match call.member_id.is_empty() {
-            // A group of the new protocol gives way once it has no members; before, the two kinds
-            // are not mixed.
-            _ if self.has_consumers(&call.group_id) || self.shares.contains_key(&call.group_id) => {
+            _ if self.shares.contains_key(&call.group_id) => {
                 Some(ErrorCode::INCONSISTENT_GROUP_PROTOCOL)
             }
             false => Some(ErrorCode::UNKNOWN_MEMBER_ID),
@@ -212,19 +213,7 @@ impl Shard {
             let response = join_error(&call.member_id, code);
             return self.desk.reply(token, Reply::Join(response));
         }
-        let id = call.group_id.detach();
-        let replaced = self.consumers.remove(&id);
-        let mut records = replaced.map(|group| group.tombstones()).unwrap_or_default();
-        let mut group = Group::new(id.clone(), self.desk.now.wall);
-        // The group is stored as it is found: empty. Its members are, once they are assigned.
-        records.push(group.to_record(|_| bytes::Bytes::new()));
-        group.join(token, call, &mut self.desk);
-        self.groups.insert(id, group);
-        self.desk.append(records, Then::Nothing, None);
-    }
-
-    fn has_consumers(&self, group: &Str) -> bool {
-        self.consumers.get(group).is_some_and(|group| !group.members.is_empty())
+        self.found_classic(token, call);
     }
 
     fn fetch_when_stable(&mut self, token: Token, call: FetchCall) {
@@ -371,7 +360,7 @@ impl Shard {
 
     /// Lets happen what fell due; says whether members of the new protocol are others by it.
     fn fall_due(&mut self, entry: u64, due: Due) -> bool {
-        if let Due::Member { group, .. } | Due::Revocation { group, .. } = &due
+        if let Some((group, _)) = due.of_member()
             && self.consumers.contains_key(group)
         {
             return self.consumer_member_due(&group.clone(), entry, &due);
@@ -404,7 +393,7 @@ impl Shard {
                     self.schedule_cleanup();
                 }
             }
-            Due::Revocation { .. } => {}
+            Due::Revocation { .. } | Due::Rejoin { .. } | Due::Collection { .. } => {}
         }
         false
     }
@@ -431,6 +420,9 @@ impl Shard {
             members.iter().for_each(|member| group.renew_session(member, &mut self.desk));
             if members.len() > max {
                 group.prepare_rebalance("the group is larger than allowed", &mut self.desk);
+            } else if group.is(GroupState::Stable) && group.state_since.is_none() {
+                // It came of a group of the new protocol, and a member that left is not replaced.
+                group.prepare_rebalance("the group has not rebalanced yet", &mut self.desk);
             }
         }
         self.consumers.values_mut().for_each(|group| group.start_clocks(&mut self.desk));

@@ -9,7 +9,9 @@ use vltava_wire::{ErrorCode, Str};
 
 use super::calls::ConsumerHeartbeatCall;
 use super::config::OwnConfig;
-use super::consumer::{self, Change, ConsumerGroup, Edit, JOIN_EPOCH, Refusal};
+use super::consumer::{
+    self, Change, ConsumerGroup, Edit, JOIN_EPOCH, LEAVE_EPOCH, LEAVE_STATIC_EPOCH, Refusal,
+};
 use super::desk::{Reply, Then, Token};
 use super::machine::Shard;
 use super::record;
@@ -23,8 +25,18 @@ pub(super) struct Undo {
     pub(super) changes: Vec<Change>,
     /// Whether the group was made.
     pub(super) created: bool,
-    /// The group that gave way to it.
+    /// The classic group that gave way to it, or became it.
     pub(super) replaced: Option<Box<Group>>,
+    /// The group itself, that gave way to a classic one, or became it.
+    pub(super) dissolved: Option<Box<ConsumerGroup>>,
+}
+
+impl Undo {
+    /// Of a group that was there before, and of which nothing has changed yet.
+    pub(super) fn new(group: &Str) -> Self {
+        let (replaced, dissolved) = (None, None);
+        Self { group: group.detach(), changes: Vec::new(), created: false, replaced, dissolved }
+    }
 }
 
 fn refused(refusal: Refusal) -> ConsumerGroupHeartbeatResponse {
@@ -55,13 +67,7 @@ impl Shard {
         let known = self.consumers.get(&call.request.group_id);
         let answer = consumer::validate(call, known, &self.desk.config.consumer)
             .and_then(|()| self.find_or_found(call, &mut edit))
-            .and_then(|found| {
-                undo = Some(found);
-                let id = &call.request.group_id;
-                let group = self.consumers.get_mut(id).expect("the group was just found");
-                let image = Arc::clone(&self.image);
-                group.answer(call, &image, &mut self.desk, &mut edit)
-            });
+            .and_then(|found| self.answer(call, undo.insert(found), &mut edit));
         match (answer, undo) {
             (Ok(response), Some(undo)) => {
                 self.store(undo, edit, Some((token, Reply::ConsumerHeartbeat(response))));
@@ -76,8 +82,27 @@ impl Shard {
         }
     }
 
+    /// Answers a heartbeat to a group that is there, whatever it is about.
+    fn answer(
+        &mut self,
+        call: &ConsumerHeartbeatCall,
+        undo: &mut Undo,
+        edit: &mut Edit,
+    ) -> Result<ConsumerGroupHeartbeatResponse, Refusal> {
+        let group = self.consumers.get_mut(&undo.group).expect("the group was just found");
+        if !matches!(call.request.member_epoch, LEAVE_EPOCH | LEAVE_STATIC_EPOCH) {
+            let image = Arc::clone(&self.image);
+            return group.heartbeat(call, &image, &mut self.desk, edit);
+        }
+        let (response, gone) = group.leave(&call.request, &mut self.desk, edit)?;
+        if let Some(id) = gone {
+            self.fence(&[id], undo, edit);
+        }
+        Ok(response)
+    }
+
     /// Finds the group, or makes it for a member that joins. A classic group without members
-    /// gives way.
+    /// gives way, and one with members becomes the new one.
     fn find_or_found(
         &mut self,
         call: &ConsumerHeartbeatCall,
@@ -85,8 +110,7 @@ impl Shard {
     ) -> Result<Undo, Refusal> {
         let id = &call.request.group_id;
         let joins = call.request.member_epoch == JOIN_EPOCH;
-        let mut undo =
-            Undo { group: id.detach(), changes: Vec::new(), created: false, replaced: None };
+        let mut undo = Undo::new(id);
         if self.consumers.contains_key(id) {
             return Ok(undo);
         }
@@ -107,7 +131,10 @@ impl Shard {
                 edit.records.push(record::group_metadata(&undo.group, None));
                 undo.replaced = self.groups.remove(id).map(Box::new);
             }
-            Some(_) => return not_found(format!("Group {id} is not a consumer group.")),
+            Some(_) => {
+                self.upgrade(&mut undo, edit)?;
+                return Ok(undo);
+            }
         }
         undo.created = true;
         self.consumers.insert(undo.group.clone(), ConsumerGroup::new(undo.group.clone()));
@@ -136,14 +163,22 @@ impl Shard {
 
     /// The log refused what was changed, or it was not to be: it never happened.
     pub(super) fn take_back(&mut self, undo: Undo) {
-        let Undo { group: id, changes, created, replaced } = undo;
+        let Undo { group: id, changes, created, replaced, dissolved } = undo;
+        if let Some(group) = dissolved {
+            if let Some(mut classic) = self.groups.remove(&id) {
+                classic.send_away(ErrorCode::COORDINATOR_NOT_AVAILABLE, &mut self.desk);
+            }
+            self.consumers.insert(id.clone(), *group);
+        }
         if created {
             self.consumers.remove(&id);
         } else if let Some(group) = self.consumers.get_mut(&id) {
             Edit::take_back(changes, group);
             group.start_missing_clocks(&mut self.desk);
         }
-        if let Some(group) = replaced {
+        if let Some(mut group) = replaced {
+            let members: Vec<Str> = group.members.keys().cloned().collect();
+            members.iter().for_each(|member| group.renew_session(member, &mut self.desk));
             self.groups.insert(id, *group);
         }
     }
@@ -155,15 +190,10 @@ impl Shard {
         if !found.is_overdue(due, entry, &mut self.desk) {
             return false;
         }
-        let (Due::Member { member, .. } | Due::Revocation { member, .. }) = due else {
-            return false;
-        };
+        let Some((_, member)) = due.of_member() else { return false };
         tracing::info!(%group, %member, ?due, "member is fenced");
-        let mut edit = Edit::default();
-        let image = Arc::clone(&self.image);
-        found.remove_members(std::slice::from_ref(member), &image, &mut self.desk, &mut edit);
-        let undo =
-            Undo { group: group.clone(), changes: Vec::new(), created: false, replaced: None };
+        let (mut undo, mut edit) = (Undo::new(group), Edit::default());
+        self.fence(std::slice::from_ref(member), &mut undo, &mut edit);
         self.store(undo, edit, None);
         true
     }

@@ -6,12 +6,13 @@ use std::fmt;
 use bytes::Bytes;
 use vltava_wire::messages::join_group::JoinGroupResponseMember;
 use vltava_wire::messages::{JoinGroupResponse, SyncGroupResponse};
-use vltava_wire::records::group::{ConsumerProtocolSubscription, GroupMetadataValue};
-use vltava_wire::{ErrorCode, Message, Str};
+use vltava_wire::records::group::GroupMetadataValue;
+use vltava_wire::{ErrorCode, Str};
 
 use super::calls::Protocols;
 use super::desk::{Desk, Reply, Token};
 use super::member::Member;
+use super::protocol;
 use super::record::{self, Record};
 use super::timer::{Deadline, Due};
 
@@ -412,10 +413,10 @@ impl Group {
         if self.members.is_empty() {
             return Some(HashSet::new());
         }
-        let protocol = self.protocol.as_ref()?;
+        let name = self.protocol.as_ref()?;
         let mut topics = HashSet::new();
         for member in self.members.values() {
-            for topic in subscription_topics(&member.metadata(protocol))? {
+            for topic in protocol::topics(&member.metadata(name))? {
                 if !topics.contains(&topic) {
                     topics.insert(topic.detach());
                 }
@@ -432,20 +433,6 @@ impl Group {
             None => self.is_consumer(),
         }
     }
-}
-
-/// The topics of a consumer's subscription. Newer versions only append, so that what is beyond
-/// the topics need not be known.
-fn subscription_topics(metadata: &Bytes) -> Option<Vec<Str>> {
-    let (version, rest) = metadata.split_first_chunk()?;
-    if i16::from_be_bytes(*version) < 0 {
-        return None;
-    }
-    let mut reader = vltava_wire::Reader::new(metadata.slice_ref(rest));
-    let oldest = ConsumerProtocolSubscription::version(0).ok()?;
-    vltava_wire::message::Wire::decode(&mut reader, oldest)
-        .map(|subscription: ConsumerProtocolSubscription| subscription.topics)
-        .ok()
 }
 
 /// The answer to a JoinGroup that failed.

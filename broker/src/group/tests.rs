@@ -5,6 +5,7 @@ mod consumer_storm;
 mod consumers;
 mod driving;
 mod membership;
+mod mixed;
 mod shares;
 mod statics;
 mod storage;

@@ -27,6 +27,20 @@ pub(super) enum Due {
         /// Its id.
         member: Str,
     },
+    /// A classic member in such a group has not joined again, as it should.
+    Rejoin {
+        /// Its group.
+        group: Str,
+        /// Its id.
+        member: Str,
+    },
+    /// A classic member in such a group has not asked for what it has.
+    Collection {
+        /// Its group.
+        group: Str,
+        /// Its id.
+        member: Str,
+    },
     /// The join phase of a group ends.
     Join(Str),
     /// Members of a group that have not asked for their assignment are given up.
@@ -61,6 +75,19 @@ impl Ord for Entry {
     /// The earliest is the greatest, as the heap yields the greatest first.
     fn cmp(&self, other: &Self) -> Ordering {
         (other.at, other.number).cmp(&(self.at, self.number))
+    }
+}
+
+impl Due {
+    /// The member, and its group, that something of a group of the new protocol is about.
+    pub(super) fn of_member(&self) -> Option<(&Str, &Str)> {
+        match self {
+            Self::Member { group, member }
+            | Self::Revocation { group, member }
+            | Self::Rejoin { group, member }
+            | Self::Collection { group, member } => Some((group, member)),
+            Self::Join(_) | Self::Sync(_) | Self::Cleanup => None,
+        }
     }
 }
 
@@ -107,6 +134,11 @@ impl Deadline {
             self.entry = Some(at);
             timers.push(at, due());
         }
+    }
+
+    /// Whether there is a deadline.
+    pub(super) fn is_set(&self) -> bool {
+        self.at.is_some()
     }
 
     /// Takes the deadline away.

@@ -38,6 +38,19 @@ keys! {
         Group, ClusterWide, Medium, from "group.share.session.timeout.ms" * 1;
 }
 
+/// What `group.consumer.migration.policy` allows, for a person.
+pub(crate) const MIGRATION_POLICY_FORM: &str =
+    "one of bidirectional, upgrade, downgrade, disabled, however capitalised";
+
+/// Checks a policy of migration: Kafka's names.
+pub(crate) fn check_migration_policy(text: &str) -> Result<(), String> {
+    let known = ["bidirectional", "upgrade", "downgrade", "disabled"];
+    match known.iter().any(|name| name.eq_ignore_ascii_case(text)) {
+        true => Ok(()),
+        false => Err(format!("`{text}` is no policy")),
+    }
+}
+
 /// Every row of the table, by name.
 pub fn all() -> impl Iterator<Item = &'static Spec> {
     ROWS.iter().copied()

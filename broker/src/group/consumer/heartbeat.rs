@@ -88,7 +88,7 @@ pub(in crate::group) fn validate(
 }
 
 /// A member as it joins, before it has said anything.
-fn newcomer() -> ConsumerGroupMemberMetadataValue {
+pub(super) fn newcomer() -> ConsumerGroupMemberMetadataValue {
     ConsumerGroupMemberMetadataValue {
         instance_id: None,
         rack_id: None,
@@ -107,7 +107,7 @@ fn answered(partitions: &Partitions) -> Assignment {
 
 impl ConsumerGroup {
     /// A member joins or stays.
-    pub(super) fn heartbeat(
+    pub(in crate::group) fn heartbeat(
         &mut self,
         call: &ConsumerHeartbeatCall,
         image: &Image,
@@ -128,6 +128,7 @@ impl ConsumerGroup {
         self.reconcile(&id, request.topic_partitions.as_deref(), image, edit);
         self.renew_session(&id, desk);
         self.watch_revocation(&id, desk);
+        self.stop_classic_clocks(&id);
         let current = &self.members[&id].current;
         // One who says everything has lost what it knew, and is told everything, too.
         let full = joins
@@ -194,9 +195,13 @@ impl ConsumerGroup {
         if old.as_ref() == Some(&about) {
             return false;
         }
+        // None and an empty one are the same.
+        let regex = |about: &ConsumerGroupMemberMetadataValue| {
+            about.subscribed_topic_regex.clone().filter(|regex| !regex.is_empty())
+        };
         let subscribed = old.as_ref().is_none_or(|old| {
             old.subscribed_topic_names != about.subscribed_topic_names
-                || old.subscribed_topic_regex != about.subscribed_topic_regex
+                || regex(old) != regex(&about)
         });
         if old.is_none() {
             tracing::info!(group = %self.id, member = %id, "member joins the consumer group");

@@ -9,14 +9,13 @@ use crate::group::desk::Desk;
 use crate::group::record::Record;
 
 impl ConsumerGroup {
-    /// A member leaves for good, or, being static, for a while.
-    pub(super) fn leave(
+    /// A member leaves for good, or, being static, for a while: the answer, and who is to go.
+    pub(in crate::group) fn leave(
         &mut self,
         request: &ConsumerGroupHeartbeatRequest,
-        image: &Image,
         desk: &mut Desk,
         edit: &mut Edit,
-    ) -> Result<ConsumerGroupHeartbeatResponse, Refusal> {
+    ) -> Result<(ConsumerGroupHeartbeatResponse, Option<Str>), Refusal> {
         let id = match &request.instance_id {
             None => {
                 self.known_member(&request.member_id)?;
@@ -25,16 +24,17 @@ impl ConsumerGroup {
             Some(instance) => self.static_member(instance, &request.member_id)?,
         };
         let away = request.member_epoch == LEAVE_STATIC_EPOCH;
-        match away && request.instance_id.is_some() {
-            true => self.go_away(&id, desk, edit),
-            false => self.remove_members(std::slice::from_ref(&id), image, desk, edit),
+        let stays = away && request.instance_id.is_some();
+        if stays {
+            self.go_away(&id, desk, edit);
         }
         tracing::info!(group = %self.id, member = %id, epoch = request.member_epoch, "member left");
-        Ok(ConsumerGroupHeartbeatResponse {
+        let response = ConsumerGroupHeartbeatResponse {
             member_id: Some(request.member_id.clone()),
             member_epoch: request.member_epoch,
             ..Default::default()
-        })
+        };
+        Ok((response, (!stays).then_some(id)))
     }
 
     /// A static member's place stays as it is for its session timeout.
@@ -73,12 +73,20 @@ impl ConsumerGroup {
         edit.change(self, Change::Member(id.clone(), None));
     }
 
-    /// The records that take back a group without members.
+    /// The records that take back the group, with the members that it has.
     pub(in crate::group) fn tombstones(&self) -> Vec<Record> {
-        let regexes = self.regexes.keys().map(|regex| Change::Regex(regex.clone(), None));
+        let currents = self.members.keys().map(|member| Change::Current(member.clone(), None));
         let targets = self.targets.keys().map(|member| Change::Target(member.clone(), None));
-        let last = [Change::TargetEpoch(None), Change::Group(None)];
-        regexes.chain(targets).chain(last).map(|change| change.to_record(&self.id)).collect()
+        let members = self.members.keys().map(|member| Change::Member(member.clone(), None));
+        let regexes = self.regexes.keys().map(|regex| Change::Regex(regex.clone(), None));
+        currents
+            .chain(targets)
+            .chain([Change::TargetEpoch(None)])
+            .chain(members)
+            .chain(regexes)
+            .chain([Change::Group(None)])
+            .map(|change| change.to_record(&self.id))
+            .collect()
     }
 
     /// Checks that there is such a member.

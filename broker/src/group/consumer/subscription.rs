@@ -112,7 +112,7 @@ impl ConsumerGroup {
     }
 
     /// The hash of the topics that the group subscribes to.
-    pub(super) fn compute_hash(&self, image: &Image) -> i64 {
+    pub(in crate::group) fn compute_hash(&self, image: &Image) -> i64 {
         hash_of(&self.subscribed_topics(image))
     }
 

@@ -83,7 +83,6 @@ const SECURITY: &[&str] = &[
 ];
 
 const NEW_GROUPS: &[&str] = &[
-    "group.consumer.migration.policy",
     "group.consumer.regex.refresh.interval.ms",
     "group.coordinator.rebalance.protocols",
     "group.share.enable",
@@ -261,8 +260,8 @@ const REMOVED: &[&str] = &[
 pub(super) const ACCEPTED: &[(&str, &[&str])] = &[
     ("listeners have no TLS and no SASL yet, so it changes nothing", SECURITY),
     (
-        "there are no streams groups yet, a group with members keeps its protocol, and share \
-         groups have no such thing here, so it changes nothing",
+        "there are no streams groups yet, and groups have no such thing here, so it changes \
+         nothing",
         NEW_GROUPS,
     ),
     ("there is no tiered storage, so it changes nothing", TIERED),

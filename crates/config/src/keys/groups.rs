@@ -1,6 +1,7 @@
 //! Keys about consumer groups, their offsets, and producers' ids.
 
-use crate::spec::Check::{AtLeast, OneOf, Within};
+use crate::group;
+use crate::spec::Check::{AtLeast, Form, OneOf, Within};
 
 keys! {
     /// How long the first rebalance of an empty group waits for more members, in milliseconds.
@@ -19,6 +20,12 @@ keys! {
     /// members ask for none.
     GROUP_CONSUMER_ASSIGNORS: Vec<String> = "group.consumer.assignors", Some("uniform,range"),
         OneOf(&["uniform", "range"]), Broker, ReadOnly, Medium;
+    /// Whether groups with members change their protocol: `upgrade` from the classic one to the new
+    /// one when a member of the new one joins, `downgrade` back when the last of those has gone,
+    /// `bidirectional` both, `disabled` neither. Groups without members always may.
+    GROUP_CONSUMER_MIGRATION_POLICY: String = "group.consumer.migration.policy",
+        Some("bidirectional"), Form(group::check_migration_policy, group::MIGRATION_POLICY_FORM),
+        Broker, ReadOnly, Medium;
     /// How often members of groups of the new protocol send heartbeats, in milliseconds.
     GROUP_CONSUMER_HEARTBEAT_INTERVAL_MS: i32 = "group.consumer.heartbeat.interval.ms",
         Some("5000"), AtLeast(1), Broker, ReadOnly, Medium;
