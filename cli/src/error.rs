@@ -98,6 +98,12 @@ pub enum CliError {
         /// The folder.
         path: PathBuf,
     },
+    /// Nobody decides about changes.
+    #[error("no active coordinator answers, so nothing can be changed: {what}")]
+    NoActive {
+        /// What to do.
+        what: String,
+    },
     /// The data folder's own file makes no sense.
     #[error("{path}: {what}", path = path.display())]
     ClusterFile {

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal};
 use serde_json::Value;
@@ -289,4 +290,30 @@ fn settings_that_change_at_run_time_are_told_and_others_ask_for_a_restart() {
     let other = with("other", "num.partitions: 1, log.retention.ms: 999000");
     cluster.run(&["up", "-d", "-f", &other]);
     eventually("the newest setting", || effective("log.retention.ms") == "999000");
+}
+
+#[test]
+fn without_a_majority_of_coordinators_changes_are_refused_soon_and_say_whom_to_start() {
+    let cluster = Cluster::new(1);
+    let file = cluster.manifest(1, 3, "{name: orders}");
+    cluster.run(&["up", "-d", "-f", &file]);
+    cluster.run(&["kill", "coordinator-1", "coordinator-3"]);
+    let words = "no active coordinator answers, so nothing can be changed: 1 of 3 coordinators \
+                 runs, and 2 are needed; `vltava start coordinator-1 coordinator-3`";
+    for args in [
+        vec!["topic", "create", "more"],
+        vec!["config", "alter", "topic", "orders", "--set", "retention.ms=7"],
+        vec!["consume", "orders", "--group", "g"],
+    ] {
+        let begun = Instant::now();
+        let output = cluster.output(&args);
+        assert_eq!(output.status.code(), Some(1), "{args:?}: {output:?}");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(said, format!("vltava: {words}\n"), "{args:?}");
+        assert!(begun.elapsed() < Duration::from_secs(20), "{args:?}: {:?}", begun.elapsed());
+    }
+    // What brokers know by themselves they still say.
+    assert_eq!(cluster.run(&["topic", "list"]), "orders\n");
+    cluster.run(&["start", "coordinator-1", "coordinator-3"]);
+    cluster.run(&["topic", "create", "more"]);
 }

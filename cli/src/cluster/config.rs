@@ -1,9 +1,10 @@
 //! `vltava config`: describe and alter the settings of brokers and topics.
 
 use serde::Serialize;
-use vltava_client::{ConfigEntry, ConfigResource, ResourceType};
+use vltava_client::{Cluster, ConfigEntry, ConfigResource, ResourceType};
 
 use crate::args::{ConfigArgs, ConfigCommand, Entity, EntityArgs};
+use crate::cluster::active::Active;
 use crate::cluster::bootstrap;
 use crate::cluster::topic::changes;
 use crate::error::CliError;
@@ -16,7 +17,12 @@ use crate::output;
 /// If the cluster cannot be reached, or refuses.
 pub async fn run(dir: &DataDir, args: ConfigArgs) -> Result<(), CliError> {
     let cluster = bootstrap::open(dir, &args.bootstrap)?;
-    match args.command {
+    let active = Active::new(dir, &args.bootstrap, &cluster);
+    active.watch(carry_out(&cluster, args.command)).await
+}
+
+async fn carry_out(cluster: &Cluster, command: ConfigCommand) -> Result<(), CliError> {
+    match command {
         ConfigCommand::Describe { entity, all, json } => {
             let entries = cluster.describe_configs(&resource(entity)?, false).await?;
             let shown = entries.into_iter().filter(|entry| all || !entry.is_default());

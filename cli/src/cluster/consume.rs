@@ -7,6 +7,7 @@ use vltava_client::{
 };
 
 use crate::args::ConsumeArgs;
+use crate::cluster::active::Active;
 use crate::cluster::bootstrap;
 use crate::error::CliError;
 use crate::local::{DataDir, Ends};
@@ -25,8 +26,9 @@ const COMMIT: Duration = Duration::from_secs(1);
 pub async fn run(dir: &DataDir, args: &ConsumeArgs) -> Result<(), CliError> {
     let mut ends = Ends::new()?;
     let cluster = bootstrap::open(dir, &args.bootstrap)?;
+    let active = Active::new(dir, &args.bootstrap, &cluster);
     let mut consumer = tokio::select! {
-        opened = consumer(&cluster, args) => opened?,
+        opened = active.watch(consumer(&cluster, args)) => opened?,
         () = ends.next() => return Ok(()),
     };
     let mut printed = Printed::new(args);
@@ -59,6 +61,8 @@ async fn consumer(cluster: &Cluster, args: &ConsumeArgs) -> Result<Consumer, Cli
     let options = ConsumerOptions { auto_offset_reset, ..ConsumerOptions::default() };
     let topic = cluster.retry(|| cluster.topic(&args.topic)).await?;
     if let Some(group) = &args.group {
+        // The first group of a cluster has its topic made.
+        cluster.retry(|| cluster.group_coordinator(group)).await?;
         return Ok(Consumer::subscribed(cluster.clone(), options, group, &[&args.topic]));
     }
     let partitions = topic.partitions.iter();

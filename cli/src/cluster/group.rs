@@ -6,6 +6,7 @@ use serde::Serialize;
 use vltava_client::{Cluster, GroupDescription, OffsetSpec, PartitionOffsets};
 
 use crate::args::{GroupArgs, GroupCommand, ResetTo};
+use crate::cluster::active::Active;
 use crate::cluster::bootstrap;
 use crate::error::CliError;
 use crate::local::DataDir;
@@ -17,16 +18,21 @@ use crate::output;
 /// If the cluster cannot be reached, or refuses.
 pub async fn run(dir: &DataDir, args: GroupArgs) -> Result<(), CliError> {
     let cluster = bootstrap::open(dir, &args.bootstrap)?;
-    match args.command {
-        GroupCommand::List { json } => list(&cluster, json).await,
-        GroupCommand::Describe { group, json } => describe(&cluster, &group, json).await,
+    let active = Active::new(dir, &args.bootstrap, &cluster);
+    active.watch(carry_out(&cluster, args.command)).await
+}
+
+async fn carry_out(cluster: &Cluster, command: GroupCommand) -> Result<(), CliError> {
+    match command {
+        GroupCommand::List { json } => list(cluster, json).await,
+        GroupCommand::Describe { group, json } => describe(cluster, &group, json).await,
         GroupCommand::ResetOffsets { group, topic, partitions, to, offset, json } => {
             let target = match (to, offset) {
                 (_, Some(offset)) => Target::Offset(offset),
                 (Some(ResetTo::Earliest), None) => Target::Spec(OffsetSpec::Earliest),
                 (Some(ResetTo::Latest) | None, None) => Target::Spec(OffsetSpec::Latest),
             };
-            reset(&cluster, &group, &topic, partitions, target, json).await
+            reset(cluster, &group, &topic, partitions, target, json).await
         }
         GroupCommand::Delete { groups } => {
             for group in groups {

@@ -3,9 +3,10 @@
 use std::io::{self, BufRead, Read};
 
 use tokio::sync::mpsc;
-use vltava_client::{ClientError, Delivery, NewRecord, Producer, ProducerOptions};
+use vltava_client::{Delivery, NewRecord, Producer, ProducerOptions};
 
 use crate::args::ProduceArgs;
+use crate::cluster::active::Active;
 use crate::cluster::bootstrap;
 use crate::error::CliError;
 use crate::local::DataDir;
@@ -23,10 +24,11 @@ const UNACKNOWLEDGED_MAX: usize = 10_000;
 /// If the cluster cannot be reached or does not take a record: then nothing more is read.
 pub async fn run(dir: &DataDir, args: &ProduceArgs) -> Result<(), CliError> {
     let cluster = bootstrap::open(dir, &args.bootstrap)?;
+    let active = Active::new(dir, &args.bootstrap, &cluster);
     let producer = Producer::new(cluster, ProducerOptions::default())?;
     let mut lines = read_lines();
     let (sent, deliveries) = mpsc::channel(UNACKNOWLEDGED_MAX);
-    let mut acknowledged = tokio::spawn(acknowledged(deliveries));
+    let mut acknowledged = tokio::spawn(acknowledged(deliveries, active.clone()));
     let mut number = 0;
     let unfinished = loop {
         let line = tokio::select! {
@@ -39,22 +41,30 @@ pub async fn run(dir: &DataDir, args: &ProduceArgs) -> Result<(), CliError> {
         };
         number += 1;
         let record = record(line?, args.key_delimiter.as_deref());
-        let delivery = producer.send(&args.topic, record).await?;
+        let send = producer.send(&args.topic, record);
+        let delivery = match number {
+            // The topic may have to be made.
+            1 => active.watch(send).await?,
+            _ => send.await?,
+        };
         // If nobody receives, a record has failed, and the loop ends with its outcome.
         let _ = sent.send((number, delivery)).await;
     };
-    match unfinished.expect("waiting for acknowledgements does not panic") {
-        Ok(()) => Ok(()),
-        Err((line, error)) => Err(CliError::Produce { line, source: error }),
-    }
+    unfinished.expect("waiting for acknowledgements does not panic")
 }
 
-/// Waits for each record in turn.
+/// Waits for each record in turn. Before the first is acknowledged the cluster must have given the
+/// producer an id, and have the topic.
 async fn acknowledged(
     mut deliveries: mpsc::Receiver<(u64, Delivery)>,
-) -> Result<(), (u64, ClientError)> {
+    active: Active,
+) -> Result<(), CliError> {
+    let failed = |line| move |source| CliError::Produce { line, source };
+    if let Some((line, delivery)) = deliveries.recv().await {
+        active.watch(async { delivery.await.map_err(failed(line)) }).await?;
+    }
     while let Some((line, delivery)) = deliveries.recv().await {
-        delivery.await.map_err(|error| (line, error))?;
+        delivery.await.map_err(failed(line))?;
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 use vltava_client::{ClientError, Cluster, ConnectOptions, Connection};
 use vltava_crd::FIRST_COORDINATOR_ID;
+use vltava_wire::ErrorCode;
 use vltava_wire::messages::describe_quorum::{PartitionData, TopicData};
 use vltava_wire::messages::{DescribeQuorumRequest, DescribeQuorumResponse};
 
@@ -93,6 +94,21 @@ async fn gather(dir: &DataDir, bootstrap: &Bootstrap) -> Result<Status, CliError
     let reachable = reach(&addresses).await;
     let brokers = brokers(&cluster).await.unwrap_or_default();
     Ok(assemble(quorum, &addresses, &reachable, brokers))
+}
+
+/// The active coordinator, as a broker finds it. One attempt.
+///
+/// # Errors
+/// If it finds none.
+pub(crate) async fn leader(cluster: &Cluster) -> Result<i32, ClientError> {
+    let answer = sound(cluster.any().await?.call(&request()).await?)?;
+    let partition = answer.topics.iter().flat_map(|topic| &topic.partitions).next();
+    let leader = partition.map(|partition| partition.leader_id).filter(|id| *id >= 0);
+    leader.ok_or_else(|| ClientError::Refused {
+        what: "the quorum".to_owned(),
+        code: ErrorCode::LEADER_NOT_AVAILABLE,
+        message: None,
+    })
 }
 
 fn request() -> DescribeQuorumRequest {

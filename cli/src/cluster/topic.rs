@@ -6,6 +6,7 @@ use serde::Serialize;
 use vltava_client::{AlterOp, Cluster, ConfigResource, NewTopic, Partition, Topic};
 
 use crate::args::{Pair, TopicArgs, TopicCommand};
+use crate::cluster::active::Active;
 use crate::cluster::bootstrap::{self, only};
 use crate::error::CliError;
 use crate::local::DataDir;
@@ -20,18 +21,23 @@ const OF_TOPIC: i8 = 1;
 /// If the cluster cannot be reached, or refuses.
 pub async fn run(dir: &DataDir, args: TopicArgs) -> Result<(), CliError> {
     let cluster = bootstrap::open(dir, &args.bootstrap)?;
-    match args.command {
+    let active = Active::new(dir, &args.bootstrap, &cluster);
+    active.watch(carry_out(&cluster, args.command)).await
+}
+
+async fn carry_out(cluster: &Cluster, command: TopicCommand) -> Result<(), CliError> {
+    match command {
         TopicCommand::Create { topic, partitions, replication_factor, config } => {
             let (partitions, replicas) =
                 (partitions.unwrap_or(-1), replication_factor.unwrap_or(-1));
             let configs = config.into_iter().map(|Pair { key, value }| (key, value)).collect();
-            create(&cluster, NewTopic { configs, ..NewTopic::new(&topic, partitions, replicas) })
+            create(cluster, NewTopic { configs, ..NewTopic::new(&topic, partitions, replicas) })
                 .await
         }
-        TopicCommand::List { internal, json } => list(&cluster, internal, json).await,
-        TopicCommand::Describe { topics, json } => describe(&cluster, &topics, json).await,
+        TopicCommand::List { internal, json } => list(cluster, internal, json).await,
+        TopicCommand::Describe { topics, json } => describe(cluster, &topics, json).await,
         TopicCommand::Alter { topic, partitions, config, reset } => {
-            alter(&cluster, &topic, partitions, &config, &reset).await
+            alter(cluster, &topic, partitions, &config, &reset).await
         }
         TopicCommand::Delete { topics } => {
             let names: Vec<&str> = topics.iter().map(String::as_str).collect();
