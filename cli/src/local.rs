@@ -19,6 +19,7 @@ mod state;
 mod tail;
 mod topics;
 pub mod up;
+mod voters;
 
 use crate::error::CliError;
 
@@ -28,18 +29,30 @@ pub use data_dir::DataDir;
 pub(crate) use foreground::Ends;
 pub use state::ClusterState;
 
-/// The coordinators of the folder's cluster that do not run, and how many there are in all.
+/// Why the folder's cluster has no active coordinator, and what to do; `None` if the folder does
+/// not tell.
 ///
 /// # Errors
 /// [`CliError::NoCluster`] if the folder has none.
-pub(crate) fn coordinators_down(dir: &DataDir) -> Result<(Vec<NodeName>, usize), CliError> {
+pub(crate) fn leaderless(dir: &DataDir) -> Result<Option<String>, CliError> {
     let state = ClusterState::existing(dir, true)?;
     let (down, up): (Vec<NodeName>, Vec<NodeName>) = state
         .coordinators()
         .map(|(name, _)| name)
         .partition(|name| !process::is_running(dir, *name));
     let all = down.len() + up.len();
-    Ok((down, all))
+    if up.len() > all / 2 {
+        let sound = voters::disks(dir, &state) == voters::Disks::Sound;
+        return Ok((!sound).then(|| voters::lost(dir, &state).to_string()));
+    }
+    let names: Vec<String> = down.iter().map(ToString::to_string).collect();
+    Ok(Some(format!(
+        "{} of {all} coordinators {}, and {} are needed; `vltava start {}`",
+        up.len(),
+        if up.len() == 1 { "runs" } else { "run" },
+        all / 2 + 1,
+        names.join(" ")
+    )))
 }
 
 /// Whether any broker of the folder's cluster runs.

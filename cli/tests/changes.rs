@@ -212,3 +212,86 @@ fn a_coordinator_that_lost_its_disk_votes_again_by_its_new_directory() {
     cluster.run(&["kill", "coordinator-2"]);
     cluster.run(&["topic", "create", "more"]);
 }
+
+/// The modes of the coordinators, in their order.
+fn modes(cluster: &Cluster) -> Vec<String> {
+    let status = cluster.json(&["quorum", "status", "--json"]);
+    let all = status["coordinators"].as_array().expect("it is a list").iter();
+    all.map(|one| one["mode"].as_str().unwrap_or_default().to_owned()).collect()
+}
+
+#[test]
+fn up_lets_a_coordinator_that_lost_its_disk_vote_again() {
+    let cluster = Cluster::new(1);
+    let file = cluster.manifest(1, 3, "{name: orders}");
+    cluster.run(&["up", "-d", "-f", &file]);
+    cluster.produce(&["orders"], "a\n");
+    for node in ["coordinator-2", "coordinator-3"] {
+        cluster.run(&["kill", node]);
+        std::fs::remove_dir_all(data_folder(&cluster, node)).expect("its disk is lost");
+        cluster.run(&["start", node]);
+        eventually("the observer", || modes(&cluster).contains(&"observer".to_owned()));
+        let status = cluster.run(&["quorum", "status"]);
+        let hint = format!("{node} has another disk than the one that votes, and only observes");
+        assert!(status.contains(&hint) && status.contains("`vltava up`"), "{status}");
+
+        let said = cluster.run(&["up", "-d"]);
+        assert!(
+            said.contains(&format!("{node} votes no more with the disk that it had")),
+            "{said}"
+        );
+        assert!(said.contains(&format!("{node} votes with the disk that it has now")), "{said}");
+        let votes = |mode: &String| mode == "follower" || mode == "leader";
+        eventually("three voters", || modes(&cluster).iter().filter(|it| votes(it)).count() == 3);
+        assert!(!cluster.run(&["up", "-d"]).contains("votes"), "nothing is left to do");
+    }
+    // One that was lost while nothing ran, with all that lay around it; the others are new already.
+    cluster.run(&["down"]);
+    let folder = cluster.dir.path().join("data/coordinator-1");
+    std::fs::remove_dir_all(folder).expect("its disk is lost");
+    let said = cluster.run(&["up", "-d"]);
+    assert!(said.contains("coordinator-1 votes with the disk that it has now"), "{said}");
+    cluster.run(&["kill", "coordinator-2"]);
+    cluster.run(&["topic", "create", "more"]);
+    let consumed = cluster.run(&["consume", "orders", "--from-beginning", "-m", "1"]);
+    assert_eq!(consumed, "a\n");
+}
+
+#[test]
+fn a_majority_of_lost_disks_is_refused_with_what_is_left_to_do() {
+    let cluster = Cluster::new(1);
+    let file = cluster.manifest(1, 3, "");
+    cluster.run(&["up", "-d", "-f", &file]);
+    cluster.run(&["down"]);
+    let lost = ["coordinator-1", "coordinator-3"].map(|node| data_folder(&cluster, node));
+    let saved = cluster.dir.path().join("saved");
+    std::fs::rename(&lost[0], &saved).expect("a backup");
+    std::fs::remove_dir_all(&lost[1]).expect("its disk is lost");
+    let refused = |args: &[&str]| {
+        let output = cluster.output(args);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let last = said.lines().last().unwrap_or_default();
+        assert!(last.contains("the quorum is lost: 2 of 3 coordinators have another"), "{said}");
+        let folders = lost.each_ref().map(|folder| folder.display().to_string()).join(", ");
+        assert!(last.contains(&format!("put back {folders} from a backup until 2")), "{said}");
+    };
+    refused(&["up", "-d"]);
+    assert!(cluster.states().iter().all(|(_, state)| state == "stopped"), "nothing is started");
+
+    // Whoever starts them has empty disks that say nothing against it.
+    let all = ["coordinator-1", "coordinator-2", "coordinator-3"];
+    let begun = cluster.command(&["start", all[0], all[1], all[2]]).spawn();
+    let mut starting = begun.expect("the binary runs");
+    eventually("the new disks", || lost.iter().all(|it| it.join("meta.properties").exists()));
+    let _ = starting.kill();
+    let _ = starting.wait();
+    refused(&["up", "-d"]);
+    refused(&["quorum", "status"]);
+
+    cluster.run(&["down"]);
+    std::fs::remove_dir_all(&lost[0]).expect("it is there");
+    std::fs::rename(&saved, &lost[0]).expect("the backup is put back");
+    let said = cluster.run(&["up", "-d"]);
+    assert!(said.contains("coordinator-3 votes with the disk that it has now"), "{said}");
+}

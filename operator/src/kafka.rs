@@ -5,14 +5,11 @@ use std::time::Duration;
 
 use vltava_client::{Cluster, ClusterOptions, ConfigResource, ConnectOptions};
 use vltava_crd::KafkaCluster;
-use vltava_wire::messages::DescribeQuorumResponse;
-use vltava_wire::messages::describe_quorum::ReplicaState;
 
 use crate::error::{OperatorError, Outcome};
 use crate::names;
 use crate::plan::{
-    BrokerView, ClusterView, Component, ConfigValue, PartitionView, QuorumView, ReplicaView,
-    TopicView,
+    BrokerView, ClusterView, Component, ConfigValue, PartitionView, QuorumView, TopicView,
 };
 
 /// How long one call may take: what cannot be asked now is asked again soon.
@@ -72,7 +69,7 @@ pub async fn observe(kafka: &Cluster) -> Outcome<ClusterView> {
         view.brokers
             .insert(broker.broker_id, BrokerView { fenced: broker.is_fenced, rack, config });
     }
-    view.quorum = kafka.describe_quorum().await.ok().and_then(|answer| quorum(&answer));
+    view.quorum = kafka.describe_quorum().await.ok().and_then(|answer| QuorumView::of(&answer));
     let all = kafka.describe_configs(&ConfigResource::all_brokers(), false).await;
     for entry in all.map_err(OperatorError::Ask)? {
         if let Some(value) = entry.value.filter(|_| entry.source == OF_ALL_BROKERS) {
@@ -137,25 +134,4 @@ async fn topics(kafka: &Cluster, view: &mut ClusterView) -> Outcome {
         }
     }
     Ok(())
-}
-
-fn quorum(answer: &DescribeQuorumResponse) -> Option<QuorumView> {
-    let partition = answer.topics.first()?.partitions.first()?;
-    if partition.leader_id < 0 {
-        return None;
-    }
-    let replica = |state: &ReplicaState| ReplicaView {
-        id: state.replica_id,
-        directory_id: state.replica_directory_id.to_string(),
-        log_end_offset: state.log_end_offset,
-        last_fetch_ms: state.last_fetch_timestamp,
-        last_caught_up_ms: state.last_caught_up_timestamp,
-    };
-    Some(QuorumView {
-        leader: partition.leader_id,
-        epoch: partition.leader_epoch,
-        high_watermark: partition.high_watermark,
-        voters: partition.current_voters.iter().map(replica).collect(),
-        observers: partition.observers.iter().map(replica).collect(),
-    })
 }

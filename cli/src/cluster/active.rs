@@ -76,19 +76,7 @@ impl Active {
     }
 
     fn none(&self) -> CliError {
-        let see = "see `vltava quorum status`".to_owned();
-        let what = match self.dir.as_ref().map(local::coordinators_down) {
-            Some(Ok((down, all))) if !down.is_empty() => {
-                let (up, needed) = (all - down.len(), all / 2 + 1);
-                let names: Vec<String> = down.iter().map(ToString::to_string).collect();
-                format!(
-                    "{up} of {all} coordinators {}, and {needed} are needed; `vltava start {}`",
-                    if up == 1 { "runs" } else { "run" },
-                    names.join(" ")
-                )
-            }
-            _ => see,
-        };
-        CliError::NoActive { what }
+        let told = self.dir.as_ref().and_then(|dir| local::leaderless(dir).ok().flatten());
+        CliError::NoActive { what: told.unwrap_or_else(|| "see `vltava quorum status`".to_owned()) }
     }
 }

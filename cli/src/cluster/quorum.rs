@@ -7,13 +7,13 @@ use serde::Serialize;
 use vltava_client::{ClientError, Cluster, ConnectOptions, Connection};
 use vltava_crd::FIRST_COORDINATOR_ID;
 use vltava_wire::ErrorCode;
-use vltava_wire::messages::describe_quorum::{PartitionData, TopicData};
+use vltava_wire::messages::describe_quorum::{PartitionData, ReplicaState, TopicData};
 use vltava_wire::messages::{DescribeQuorumRequest, DescribeQuorumResponse};
 
 use crate::args::{Bootstrap, QuorumArgs, QuorumCommand};
 use crate::cluster::bootstrap;
 use crate::error::CliError;
-use crate::local::{ClusterState, DataDir};
+use crate::local::{self, ClusterState, DataDir};
 use crate::output;
 
 /// The topic of the metadata log.
@@ -22,6 +22,10 @@ const METADATA_TOPIC: &str = "__cluster_metadata";
 const REACH: Duration = Duration::from_secs(1);
 /// How long brokers may look for a leader before the coordinators are asked themselves.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Who lets an observer vote, in a cluster on this machine and elsewhere.
+const HEAL_HERE: &str = "`vltava up` lets it vote again";
+const HEAL_THERE: &str = "the operator lets it vote once it has caught up";
 
 /// Runs the command.
 ///
@@ -36,7 +40,12 @@ pub async fn run(dir: &DataDir, args: &QuorumArgs) -> Result<(), CliError> {
         show(&status)?
     }
     if status.leader_id.is_none() {
-        return Err(CliError::Refused("the quorum has no leader".to_owned()));
+        let told = match args.bootstrap.servers.is_empty() {
+            true => local::leaderless(dir)?,
+            false => None,
+        };
+        let why = told.map(|why| format!(": {why}")).unwrap_or_default();
+        return Err(CliError::Refused(format!("the quorum has no leader{why}")));
     }
     Ok(())
 }
@@ -51,6 +60,9 @@ struct Status {
     holds: bool,
     coordinators: Vec<Coordinator>,
     brokers: Vec<Broker>,
+    /// Who lets observers vote.
+    #[serde(skip)]
+    heal: &'static str,
 }
 
 #[derive(Debug, Serialize)]
@@ -61,6 +73,8 @@ struct Coordinator {
     mode: &'static str,
     log_end_offset: Option<i64>,
     lag: Option<i64>,
+    /// Whether its id votes, but by a disk that it no longer has (KIP-853).
+    votes_with_another_disk: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -93,7 +107,9 @@ async fn gather(dir: &DataDir, bootstrap: &Bootstrap) -> Result<Status, CliError
     }
     let reachable = reach(&addresses).await;
     let brokers = brokers(&cluster).await.unwrap_or_default();
-    Ok(assemble(quorum, &addresses, &reachable, brokers))
+    let status = assemble(quorum, &addresses, &reachable, brokers);
+    let heal = if bootstrap.servers.is_empty() { HEAL_HERE } else { status.heal };
+    Ok(Status { heal, ..status })
 }
 
 /// The active coordinator, as a broker finds it. One attempt.
@@ -212,15 +228,7 @@ fn assemble(
         .iter()
         .map(|replica| (replica.replica_id, replica.log_end_offset))
         .collect();
-    // A node whose disk was replaced is listed with its old directory, too, for some minutes.
-    let mut observers: BTreeMap<i32, i64> = BTreeMap::new();
-    for replica in &partition.observers {
-        let end = observers.entry(replica.replica_id).or_insert(replica.log_end_offset);
-        *end = replica.log_end_offset.max(*end);
-    }
-    // One that votes again by its new directory is no observer, whatever its old one says.
-    let behind = |id: &i32, end: &i64| voters.get(id).is_some_and(|voted| voted > end);
-    observers.retain(|id, end| !behind(id, end));
+    let observers = observers(&partition.observers, &voters);
     let end = leader_id.and_then(|id| voters.get(&id).copied());
     let lag = |at: Option<i64>| at.zip(end).map(|(at, end)| (end - at).max(0));
     let known = |offset: i64| Some(offset).filter(|offset| *offset >= 0);
@@ -253,6 +261,7 @@ fn assemble(
                 mode,
                 log_end_offset: at,
                 lag: lag(at),
+                votes_with_another_disk: mode == "observer" && voters.contains_key(id),
             }
         })
         .collect();
@@ -266,7 +275,22 @@ fn assemble(
         holds: leads && up * 2 > voters.len(),
         coordinators,
         brokers,
+        heal: HEAL_THERE,
     }
+}
+
+/// Who observes, and where the log of each ends.
+fn observers(listed: &[ReplicaState], voters: &BTreeMap<i32, i64>) -> BTreeMap<i32, i64> {
+    // A node whose disk was replaced is listed with its old directory, too, for some minutes.
+    let mut observers: BTreeMap<i32, i64> = BTreeMap::new();
+    for replica in listed {
+        let end = observers.entry(replica.replica_id).or_insert(replica.log_end_offset);
+        *end = replica.log_end_offset.max(*end);
+    }
+    // One that votes again by its new directory is no observer, whatever its old one says.
+    let behind = |id: &i32, end: &i64| voters.get(id).is_some_and(|voted| voted > end);
+    observers.retain(|id, end| !behind(id, end));
+    observers
 }
 
 /// The n-th coordinator has the id 3000 + n wherever we made the cluster.
@@ -281,6 +305,13 @@ fn name(id: i32) -> String {
 fn show(status: &Status) -> Result<(), CliError> {
     for coordinator in &status.coordinators {
         output::line(format_args!("{} -> Mode: {}", coordinator.name, coordinator.mode))?;
+    }
+    for coordinator in status.coordinators.iter().filter(|one| one.mode == "observer") {
+        let what = match coordinator.votes_with_another_disk {
+            true => "has another disk than the one that votes, and only observes",
+            false => "only observes",
+        };
+        output::line(format_args!("{} {what}; {}", coordinator.name, status.heal))?;
     }
     let number = |number: Option<i64>| number.map_or("-".to_owned(), |number| number.to_string());
     // One that only watches has no vote to give.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::process::Child;
 use std::time::{Duration, Instant};
 
+use vltava_client::Cluster;
 use vltava_crd::KafkaClusterSpec;
 
 use crate::args::UpArgs;
@@ -19,8 +20,12 @@ use crate::local::node_name::NodeName;
 use crate::local::ports::FreePorts;
 use crate::local::refusals::Refusals;
 use crate::local::state::ClusterState;
+use crate::local::voters::{self, Disks};
 use crate::local::{process, readiness, replicas, settings, shutdown, topics};
 use crate::output;
+
+/// How long coordinators that have a majority take at most to elect a leader.
+const ELECTION: Duration = Duration::from_secs(15);
 
 /// Runs a cluster.
 ///
@@ -71,6 +76,8 @@ struct Up<'a> {
     surplus: Vec<NodeName>,
     /// Nodes that do not run yet.
     down: Vec<NodeName>,
+    /// How the coordinators' disks are.
+    disks: Disks,
 }
 
 impl<'a> Up<'a> {
@@ -84,8 +91,12 @@ impl<'a> Up<'a> {
         let running = |name: &NodeName| process::is_running(dir, *name);
         let down: Vec<NodeName> =
             state.nodes.keys().copied().filter(|name| !running(name)).collect();
+        let disks = voters::disks(dir, &state);
+        if disks == Disks::Lost {
+            return Err(voters::lost(dir, &state));
+        }
         check_ports(&state, &down)?;
-        Ok(Self { dir, state, surplus, down })
+        Ok(Self { dir, state, surplus, down, disks })
     }
 
     fn all(&self) -> Vec<NodeName> {
@@ -111,10 +122,17 @@ impl<'a> Up<'a> {
             children.insert(*name, process::start(dir, *name)?);
         }
         let deadline = Instant::now() + within;
+        self.until_quorum(within).await?;
         self.until_ready(within, children).await?;
         self.note_founded(manifest)?;
+        let cluster = bootstrap::to(&self.state.bootstrap())?;
+        let founded = ClusterState { founded: true, ..self.state.clone() };
+        let settled = voters::settle(dir, &cluster, &founded, deadline).await?;
+        if settled != founded {
+            settled.write(dir)?;
+        }
         let old = before.as_ref().map(|before| &before.spec);
-        let refused = self.apply(&manifest.cluster.spec, old, deadline).await?;
+        let refused = self.apply(&cluster, &manifest.cluster.spec, old, deadline).await?;
         settings::say_outdated(&outdated)?;
         let applied = refused.applied(&manifest.cluster, old);
         manifest_file::remember(dir, &manifest.cluster, &applied)?;
@@ -124,19 +142,33 @@ impl<'a> Up<'a> {
     /// Makes the running cluster what the manifest says, as far as it lets itself be told.
     async fn apply(
         &self,
+        cluster: &Cluster,
         spec: &KafkaClusterSpec,
         before: Option<&KafkaClusterSpec>,
         deadline: Instant,
     ) -> Result<Refusals, CliError> {
         let mut refused = Refusals::default();
-        let cluster = bootstrap::to(&self.state.bootstrap())?;
         let brokers: Vec<i32> =
             self.state.nodes.keys().filter(|name| name.is_broker()).map(|name| name.id()).collect();
         topics::remove_surplus(self.dir, &self.state, &self.surplus).await?;
-        let present = topics::registered(&cluster, brokers.len(), deadline).await?;
-        settings::tell(&cluster, &brokers, spec, before, &mut refused).await?;
-        topics::apply(&cluster, &present, spec, before, deadline, &mut refused).await?;
+        let present = topics::registered(cluster, brokers.len(), deadline).await?;
+        settings::tell(cluster, &brokers, spec, before, &mut refused).await?;
+        topics::apply(cluster, &present, spec, before, deadline, &mut refused).await?;
         Ok(refused)
+    }
+
+    /// Waits until the coordinators know a leader, where the disks of a majority may be lost: none
+    /// will ever be elected then, and that is said sooner than that a node is not ready.
+    async fn until_quorum(&self, within: Duration) -> Result<(), CliError> {
+        if self.disks != Disks::Doubtful {
+            return Ok(());
+        }
+        let coordinators: Vec<NodeName> = self.state.coordinators().map(|(name, _)| name).collect();
+        let within = within.min(ELECTION);
+        match readiness::wait(self.dir, &self.state, &coordinators, within, |_| Ok(())).await {
+            Err(CliError::NotReady { .. }) => Err(voters::lost(self.dir, &self.state)),
+            outcome => outcome,
+        }
     }
 
     /// Waits until every node is ready. A node that ran before, and ends meanwhile, was on its way

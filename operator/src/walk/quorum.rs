@@ -32,9 +32,7 @@ impl Walk<'_> {
     }
 
     async fn change(&self, kafka: &Cluster, change: &Change) -> Result<String, String> {
-        let (id, directory) = match change {
-            Change::Add { id, directory } | Change::Remove { id, directory } => (*id, directory),
-        };
+        let (id, directory) = change.voter();
         let directory_id =
             directory.parse().map_err(|_| format!("{directory} is no directory id"))?;
         let voter = RaftVoter { id, directory_id };

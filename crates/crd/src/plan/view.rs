@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use vltava_wire::messages::DescribeQuorumResponse;
+use vltava_wire::messages::describe_quorum::ReplicaState;
+
 /// A partition of a topic.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PartitionId {
@@ -193,6 +196,28 @@ pub struct QuorumView {
 pub const CAUGHT_UP_WITHIN_MS: i64 = 3_000;
 
 impl QuorumView {
+    /// What the leader answered; `None` if whoever answered knows of no leader.
+    pub fn of(answer: &DescribeQuorumResponse) -> Option<Self> {
+        let partition = answer.topics.first()?.partitions.first()?;
+        if partition.leader_id < 0 {
+            return None;
+        }
+        let replica = |state: &ReplicaState| ReplicaView {
+            id: state.replica_id,
+            directory_id: state.replica_directory_id.to_string(),
+            log_end_offset: state.log_end_offset,
+            last_fetch_ms: state.last_fetch_timestamp,
+            last_caught_up_ms: state.last_caught_up_timestamp,
+        };
+        Some(Self {
+            leader: partition.leader_id,
+            epoch: partition.leader_epoch,
+            high_watermark: partition.high_watermark,
+            voters: partition.current_voters.iter().map(replica).collect(),
+            observers: partition.observers.iter().map(replica).collect(),
+        })
+    }
+
     /// Whether a replica has what is committed, and fetches.
     pub fn is_caught_up(&self, replica: &ReplicaView) -> bool {
         let fresh = self.now_ms() - replica.last_caught_up_ms <= CAUGHT_UP_WITHIN_MS;

@@ -22,6 +22,14 @@ pub enum Change {
     },
 }
 
+impl Change {
+    /// Whose vote it is: id and directory id.
+    pub fn voter(&self) -> (i32, &str) {
+        let (Self::Add { id, directory } | Self::Remove { id, directory }) = self;
+        (*id, directory)
+    }
+}
+
 /// What to change next so that the coordinators with these ids vote, each with the disk that it
 /// has now. `None` if nothing is to change, or nothing may yet.
 pub fn next(quorum: &QuorumView, ids: &[i32]) -> Option<Change> {
