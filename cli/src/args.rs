@@ -75,6 +75,32 @@ pub enum Command {
     Coordinator(NodeArgs),
 }
 
+impl Command {
+    /// Whether it does something that must be done also if nobody reads what is said of it.
+    pub(crate) fn changes_something(&self) -> bool {
+        match self {
+            // In the foreground it ends with its reader.
+            Self::Up(args) => args.detach,
+            Self::Stop(_) | Self::Kill(_) | Self::Start(_) | Self::Down(_) | Self::Produce(_) => {
+                true
+            }
+            Self::Topic(args) => {
+                !matches!(args.command, TopicCommand::List { .. } | TopicCommand::Describe { .. })
+            }
+            Self::Group(args) => {
+                !matches!(args.command, GroupCommand::List { .. } | GroupCommand::Describe { .. })
+            }
+            Self::Config(args) => !matches!(args.command, ConfigCommand::Describe { .. }),
+            Self::Ps(_)
+            | Self::Logs(_)
+            | Self::Quorum(_)
+            | Self::Consume(_)
+            | Self::Broker(_)
+            | Self::Coordinator(_) => false,
+        }
+    }
+}
+
 /// What `up` takes.
 #[derive(Debug, Args)]
 #[command(after_help = "\

@@ -50,6 +50,9 @@ fn run(cli: Cli) -> Result<(), CliError> {
 
 async fn dispatch(data_dir: &std::path::Path, command: Command) -> Result<(), CliError> {
     let dir = local::DataDir::new(data_dir);
+    if command.changes_something() {
+        output::need_not_be_read();
+    }
     match command {
         Command::Up(args) => local::up::run(&dir, &args).await,
         Command::Ps(args) => local::ps::run(&dir, &args),

@@ -47,10 +47,10 @@ pub(crate) fn leaderless(dir: &DataDir) -> Result<Option<String>, CliError> {
     }
     let names: Vec<String> = down.iter().map(ToString::to_string).collect();
     Ok(Some(format!(
-        "{} of {all} coordinators {}, and {} are needed; `vltava start {}`",
+        "{} of {all} coordinators {}, and {} needed; `vltava start {}`",
         up.len(),
         if up.len() == 1 { "runs" } else { "run" },
-        all / 2 + 1,
+        if all == 1 { "1 is".to_owned() } else { format!("{} are", all / 2 + 1) },
         names.join(" ")
     )))
 }

@@ -2,10 +2,20 @@
 
 use std::fmt::Display;
 use std::io::{ErrorKind, IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
 
 use crate::error::CliError;
+
+/// Whether the command goes on when nobody reads what it prints.
+static GOES_ON: AtomicBool = AtomicBool::new(false);
+
+/// What is printed from now on is told beside the work, which must be done whether anybody reads it
+/// or not: without this `vltava stop broker-1 broker-2 | head -1` would stop one.
+pub(crate) fn need_not_be_read() {
+    GOES_ON.store(true, Ordering::Relaxed);
+}
 
 /// Prints one line to standard output.
 ///
@@ -21,10 +31,12 @@ pub fn line(text: impl Display) -> Result<(), CliError> {
 /// [`CliError::BrokenPipe`] if nobody reads any more.
 pub fn bytes(bytes: &[u8]) -> Result<(), CliError> {
     let mut out = std::io::stdout().lock();
-    out.write_all(bytes).and_then(|()| out.flush()).map_err(|source| match source.kind() {
-        ErrorKind::BrokenPipe => CliError::BrokenPipe,
-        _ => CliError::Print(source),
-    })
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(source) if source.kind() == ErrorKind::BrokenPipe => {
+            if GOES_ON.load(Ordering::Relaxed) { Ok(()) } else { Err(CliError::BrokenPipe) }
+        }
+        outcome => outcome.map_err(CliError::Print),
+    }
 }
 
 /// Prints a value as indented JSON.

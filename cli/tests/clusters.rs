@@ -292,6 +292,37 @@ fn settings_that_change_at_run_time_are_told_and_others_ask_for_a_restart() {
     eventually("the newest setting", || effective("log.retention.ms") == "999000");
 }
 
+/// Runs a command whose output nobody reads.
+fn unread(cluster: &Cluster, args: &[&str]) -> Option<i32> {
+    let mut child = cluster.command(args).stdout(Stdio::piped()).spawn().expect("it runs");
+    drop(child.stdout.take());
+    child.wait().expect("it ends").code()
+}
+
+#[test]
+fn what_is_to_be_done_is_done_though_nobody_reads_what_is_said() {
+    let cluster = Cluster::new(2);
+    let file = cluster.manifest(2, 1, "{name: a}, {name: b}");
+    let states = |wanted: &str| cluster.states().iter().filter(|(_, it)| it == wanted).count();
+    assert_eq!(unread(&cluster, &["up", "-d", "-f", &file]), Some(0));
+    assert_eq!(states("running"), 3);
+    assert_eq!(unread(&cluster, &["topic", "delete", "a", "b"]), Some(0));
+    assert_eq!(cluster.run(&["topic", "list"]), "");
+    assert_eq!(unread(&cluster, &["kill", "broker-1", "broker-2"]), Some(0));
+    assert_eq!(states("dead"), 2);
+    assert_eq!(unread(&cluster, &["start", "broker-1", "broker-2"]), Some(0));
+    assert_eq!(states("running"), 3);
+    // What only prints ends with its reader, and that is no failure.
+    assert_eq!(unread(&cluster, &["ps"]), Some(0));
+    assert_eq!(unread(&cluster, &["down"]), Some(0));
+    assert_eq!(states("stopped"), 3);
+    let output = cluster.output(&["start", "broker-1"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let words = "broker-1 is started, and cannot be ready yet: 0 of 1 coordinators run, and 1 is \
+                 needed; `vltava start coordinator-1`";
+    assert!(said.contains(words), "{said}");
+}
+
 #[test]
 fn without_a_majority_of_coordinators_changes_are_refused_soon_and_say_whom_to_start() {
     let cluster = Cluster::new(1);

@@ -13,6 +13,9 @@ use crate::output;
 /// How long a node has to become ready: one with a large log reads it first.
 const READY: Duration = Duration::from_secs(60);
 
+/// How long it is waited for where no quorum can let it in.
+const READY_WITHOUT_QUORUM: Duration = Duration::from_secs(5);
+
 /// Stops nodes in good order.
 ///
 /// # Errors
@@ -61,8 +64,16 @@ pub async fn start(dir: &DataDir, names: &[String]) -> Result<(), CliError> {
     for name in &down {
         process::start(dir, *name)?;
     }
-    readiness::wait(dir, &state, &down, READY, |name| output::line(format_args!("{name} started")))
-        .await
+    let holds = shutdown::has_quorum(dir, &state);
+    let within = if holds { READY } else { READY_WITHOUT_QUORUM };
+    let tell = |name| output::line(format_args!("{name} started"));
+    match readiness::wait(dir, &state, &down, within, tell).await {
+        Err(CliError::NotReady { node, .. }) if !holds => {
+            let why = super::leaderless(dir)?.unwrap_or_default();
+            Err(CliError::Refused(format!("{node} is started, and cannot be ready yet: {why}")))
+        }
+        outcome => outcome,
+    }
 }
 
 /// Stops the whole cluster, and removes its data if asked to.

@@ -34,7 +34,7 @@ pub(crate) async fn all(dir: &DataDir, state: &ClusterState) -> Result<(), CliEr
 }
 
 /// Whether most coordinators run.
-fn has_quorum(dir: &DataDir, state: &ClusterState) -> bool {
+pub(crate) fn has_quorum(dir: &DataDir, state: &ClusterState) -> bool {
     let coordinators: Vec<&NodeName> =
         state.nodes.keys().filter(|name| !name.is_broker()).collect();
     let up = coordinators.iter().filter(|name| process::is_running(dir, ***name)).count();

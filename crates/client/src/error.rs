@@ -155,8 +155,9 @@ impl ClientError {
 
 fn code_and_message(code: ErrorCode, message: Option<&str>) -> String {
     match message {
-        Some(message) if !message.is_empty() => format!("{message} ({code})"),
+        // Kafka's own words for it speak of a server that does not host it.
         _ if code == ErrorCode::UNKNOWN_TOPIC_OR_PARTITION => format!("it does not exist ({code})"),
+        Some(message) if !message.is_empty() => format!("{message} ({code})"),
         _ if code == ErrorCode::GROUP_ID_NOT_FOUND => format!("it does not exist ({code})"),
         _ => code.to_string(),
     }
