@@ -1,6 +1,9 @@
 // What every Node.js client does: see the README beside this folder.
 const RECORDS = 600;
 const PARTITIONS = 6;
+const TRANSACTIONS = 12;
+const IN_EACH = 30;
+const END = "end";
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 async function until(what, reached, state) {
@@ -13,7 +16,12 @@ async function until(what, reached, state) {
 
 // `client` has: `produce(count)`, which sends records round the partitions and waits for them;
 // `join(seen)`, which gives a member that pushes "PARTITION/OFFSET" for each record and has
-// `assigned()` and `leave()`; and `committed()`, the sum of the group's offsets.
+// `assigned()` and `leave()`; `committed()` and `committedInTransactions()`, sums of its groups'
+// offsets; `openTransactional()`, which gives a producer with `close()` and `begin()`, which takes
+// over the id and gives a transaction with `send(values)`, round the partitions,
+// `sendOffset(offset)` for each partition of the topic that was consumed, `commit()` and `abort()`;
+// `read(isCommittedOnly, see)`, which passes on each value until the function that it gives is
+// called; and `isFenced(error)`.
 async function run(client) {
   await client.produce(RECORDS);
   const seen = [];
@@ -30,7 +38,73 @@ async function run(client) {
   if (different !== seen.length) throw new Error(`${seen.length} records, ${different} different`);
   const committed = await client.committed();
   if (committed !== 2 * RECORDS) throw new Error(`${committed} records are committed`);
-  return `ok: ${seen.length} records, each once; 3 + 3 partitions, then 6`;
+  const transacted = await inTransactions(client);
+  return `ok: ${seen.length} records, each once; 3 + 3 partitions, then 6; ${transacted}`;
+}
+
+// Numbered records in transactions, each third of which is aborted; then another producer takes
+// over the transactional id.
+async function inTransactions(client) {
+  const [kept, dropped] = [[], []];
+  let told = 0;
+  const first = await client.openTransactional();
+  for (let number = 1; number <= TRANSACTIONS; number++) {
+    const values = [...Array(IN_EACH).keys()].map((it) => String((number - 1) * IN_EACH + it));
+    const transaction = await first.begin();
+    await transaction.send(values);
+    await transaction.sendOffset(told + 1);
+    if (number % 3 === 0) {
+      await transaction.abort();
+      dropped.push(...values);
+    } else {
+      await transaction.commit();
+      kept.push(...values);
+      told += 1;
+    }
+  }
+  const committed = await client.committedInTransactions();
+  if (committed !== told * PARTITIONS) {
+    throw new Error(`${committed} is committed by transactions, not ${told * PARTITIONS}`);
+  }
+  const late = await first.begin();
+  await late.send(["fenced"]);
+  dropped.push("fenced");
+  const second = await client.openTransactional();
+  const last = await second.begin();
+  let refusal = null;
+  try {
+    await late.commit();
+  } catch (error) {
+    refusal = error;
+  }
+  if (refusal === null) throw new Error("a producer committed after another took over");
+  if (!client.isFenced(refusal)) throw refusal;
+  await last.send(Array(PARTITIONS).fill(END));
+  await last.commit();
+  expect("read committed", await read(client, true), kept);
+  expect("read uncommitted", await read(client, false), [...kept, ...dropped]);
+  await first.close();
+  await second.close();
+  return `${kept.length} records in transactions, and ${dropped.length} in aborted ones; fenced`;
+}
+
+// What comes before the last record of each partition.
+async function read(client, isCommittedOnly) {
+  const values = [];
+  const close = await client.read(isCommittedOnly, (value) => values.push(value));
+  const ends = () => values.filter((value) => value === END).length;
+  await until("the ends", () => ends() === PARTITIONS, () => [values.length, ends()]);
+  await close();
+  return values.filter((value) => value !== END);
+}
+
+function expect(isolation, values, expected) {
+  const is = JSON.stringify([...values].sort());
+  if (is !== JSON.stringify([...expected].sort())) {
+    const different = new Set(values).size;
+    const found = `${values.length} values, ${different} different ones`;
+    throw new Error(`${isolation}: ${found}, instead of ${expected.length}`);
+  }
 }
 
 // Runs it for (bootstrap, topic, group) from the command line.

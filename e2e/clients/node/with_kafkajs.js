@@ -32,7 +32,7 @@ main((brokers, topic, groupId) => {
     return { assigned: () => assigned, leave: () => consumer.disconnect() };
   }
 
-  async function committed() {
+  async function offsetsOf(groupId) {
     const admin = kafka.admin();
     await admin.connect();
     const [offsets] = await admin.fetchOffsets({ groupId, topics: [topic] });
@@ -40,5 +40,61 @@ main((brokers, topic, groupId) => {
     return offsets.partitions.reduce((sum, one) => sum + Number(one.offset), 0);
   }
 
-  return { produce, join, committed };
+  const own = `${groupId}-transactions`;
+
+  async function openTransactional() {
+    const producer = kafka.producer({
+      transactionalId: own,
+      idempotent: true,
+      maxInFlightRequests: 1,
+    });
+    await producer.connect();
+    const begin = async () => inTransaction(await producer.transaction());
+    return { begin, close: () => producer.disconnect() };
+  }
+
+  function inTransaction(transaction) {
+    const partitions = [...Array(PARTITIONS).keys()];
+    return {
+      send: (values) => transaction.send({
+        topic: `${topic}-transactions`,
+        acks: -1,
+        messages: values.map((value, index) => ({ value, partition: index % PARTITIONS })),
+      }),
+      sendOffset: (offset) => transaction.sendOffsets({
+        consumerGroupId: own,
+        topics: [{
+          topic,
+          partitions: partitions.map((partition) => ({ partition, offset: String(offset) })),
+        }],
+      }),
+      commit: () => transaction.commit(),
+      abort: () => transaction.abort(),
+    };
+  }
+
+  async function read(isCommittedOnly, see) {
+    const consumer = kafka.consumer({
+      groupId: `${groupId}-reads-${isCommittedOnly ? "committed" : "all"}`,
+      readUncommitted: !isCommittedOnly,
+      maxWaitTimeInMs: 500,
+    });
+    await consumer.connect();
+    await consumer.subscribe({ topic: `${topic}-transactions`, fromBeginning: true });
+    await consumer.run({
+      autoCommit: false,
+      eachMessage: async ({ message }) => see(message.value.toString()),
+    });
+    return () => consumer.disconnect();
+  }
+
+  return {
+    produce,
+    join,
+    committed: () => offsetsOf(groupId),
+    committedInTransactions: () => offsetsOf(own),
+    openTransactional,
+    read,
+    isFenced: ({ type }) => ["PRODUCER_FENCED", "INVALID_PRODUCER_EPOCH"].includes(type),
+  };
 });

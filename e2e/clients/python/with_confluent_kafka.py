@@ -1,7 +1,7 @@
 """confluent-kafka, librdkafka's Python binding."""
 
 from confluent_kafka import Consumer as Inner
-from confluent_kafka import Producer, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
 import scenario
 
@@ -45,14 +45,70 @@ def run(bootstrap, topic, group):
         def close(self):
             self.inner.close()
 
-    def committed():
-        asking = Inner(settings)
+    def offsets_of(name):
+        asking = Inner({**settings, "group.id": name})
         partitions = [TopicPartition(topic, index) for index in range(scenario.PARTITIONS)]
         total = sum(max(p.offset, 0) for p in asking.committed(partitions, 30))
         asking.close()
         return total
 
-    scenario.run(produce, Consumer, committed)
+    def transactions():
+        return scenario.in_transactions(
+            lambda: Transactional(bootstrap, topic, f"{group}-transactions"),
+            lambda isolation: Reader({**settings, "isolation.level": isolation}, topic),
+            is_fenced,
+            lambda: offsets_of(f"{group}-transactions"),
+        )
+
+    scenario.run(produce, Consumer, lambda: offsets_of(group), transactions)
+
+
+class Transactional:
+    def __init__(self, bootstrap, topic, group):
+        self.topic = topic
+        self.group = Inner({"bootstrap.servers": bootstrap, "group.id": group})
+        self.inner = Producer({"bootstrap.servers": bootstrap, "transactional.id": group})
+        self.inner.init_transactions(30)
+        self.begin = self.inner.begin_transaction
+
+    def send(self, values):
+        failed = []
+        for index, value in enumerate(values):
+            self.inner.produce(
+                f"{self.topic}-transactions",
+                value.encode(),
+                partition=index % scenario.PARTITIONS,
+                on_delivery=lambda error, _: failed.append(error) if error else None,
+            )
+        if self.inner.flush(30) or failed:
+            raise scenario.Failure(f"not delivered in a transaction: {failed[:1]}")
+
+    def send_offset(self, offset):
+        told = [TopicPartition(self.topic, p, offset) for p in range(scenario.PARTITIONS)]
+        member = self.group.consumer_group_metadata()
+        self.inner.send_offsets_to_transaction(told, member, 30)
+
+    def commit(self):
+        self.inner.commit_transaction(30)
+
+    def abort(self):
+        self.inner.abort_transaction(30)
+
+
+class Reader:
+    def __init__(self, settings, topic):
+        name = f"{topic}-transactions"
+        self.inner = Inner(settings)
+        self.inner.assign([TopicPartition(name, p, 0) for p in range(scenario.PARTITIONS)])
+        self.close = self.inner.close
+
+    def poll(self):
+        messages = self.inner.consume(100, 0.1)
+        return [m.value().decode() for m in messages if not m.error()]
+
+
+def is_fenced(error):
+    return isinstance(error, KafkaException) and error.args[0].code() == KafkaError._FENCED
 
 
 scenario.main(run)

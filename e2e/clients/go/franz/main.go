@@ -85,13 +85,15 @@ func (c *client) Join(member *scenario.Member) (func() error, error) {
 	}, nil
 }
 
-func (c *client) Committed() (int64, error) {
+func (c *client) Committed() (int64, error) { return c.committedBy(c.group) }
+
+func (c *client) committedBy(group string) (int64, error) {
 	asking, err := kgo.NewClient(kgo.SeedBrokers(c.bootstrap...))
 	if err != nil {
 		return 0, err
 	}
 	defer asking.Close()
-	offsets, err := kadm.NewClient(asking).FetchOffsets(context.Background(), c.group)
+	offsets, err := kadm.NewClient(asking).FetchOffsets(context.Background(), group)
 	var sum int64
 	offsets.Each(func(offset kadm.OffsetResponse) { sum += offset.At })
 	return sum, err

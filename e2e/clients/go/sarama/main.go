@@ -97,14 +97,16 @@ func (c *client) Join(member *scenario.Member) (func() error, error) {
 	}, nil
 }
 
-func (c *client) Committed() (int64, error) {
+func (c *client) Committed() (int64, error) { return c.committedBy(c.group) }
+
+func (c *client) committedBy(group string) (int64, error) {
 	admin, err := sarama.NewClusterAdmin(c.bootstrap, sarama.NewConfig())
 	if err != nil {
 		return 0, err
 	}
 	defer admin.Close()
 	partitions := map[string][]int32{c.topic: {0, 1, 2, 3, 4, 5}}
-	offsets, err := admin.ListConsumerGroupOffsets(c.group, partitions)
+	offsets, err := admin.ListConsumerGroupOffsets(group, partitions)
 	if err != nil {
 		return 0, err
 	}

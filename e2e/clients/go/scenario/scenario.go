@@ -73,11 +73,15 @@ func Main(open func(bootstrap []string, topic, group string) (Client, error)) {
 	if err == nil {
 		err = run(client)
 	}
+	transacted := ""
+	if transactional, can := client.(Transactional); can && err == nil {
+		transacted, err = inTransactions(transactional)
+	}
 	if err != nil {
 		fmt.Println(err)
 		os.Exit(1)
 	}
-	fmt.Printf("ok: %d records, each once; 3 + 3 partitions, then 6\n", 2*Records)
+	fmt.Printf("ok: %d records, each once; 3 + 3 partitions, then 6%s\n", 2*Records, transacted)
 }
 
 func run(client Client) error {

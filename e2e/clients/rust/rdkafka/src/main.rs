@@ -1,4 +1,6 @@
-//! librdkafka by rust-rdkafka, idempotent.
+//! librdkafka by rust-rdkafka, idempotent, then transactional.
+
+mod transactions;
 
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -94,8 +96,14 @@ impl Client for Rdkafka {
     }
 
     fn committed(&self) -> Outcome<i64> {
+        self.committed_by(&self.group)
+    }
+}
+
+impl Rdkafka {
+    fn committed_by(&self, group: &str) -> Outcome<i64> {
         let mut config = self.config();
-        let consumer: BaseConsumer = config.set("group.id", &self.group).create().map_err(text)?;
+        let consumer: BaseConsumer = config.set("group.id", group).create().map_err(text)?;
         let mut asked = TopicPartitionList::new();
         asked.add_partition_range(&self.topic, 0, PARTITIONS - 1);
         let found = consumer.committed_offsets(asked, Duration::from_secs(30)).map_err(text)?;
@@ -112,7 +120,8 @@ fn main() -> ExitCode {
             group: group.to_owned(),
         };
         let said = scenario::in_a_group(&client)?;
+        let transacted = scenario::in_transactions(&client)?;
         let (_, librdkafka) = rdkafka::util::get_rdkafka_version();
-        Ok(format!("{said}; librdkafka {librdkafka}"))
+        Ok(format!("{said}; {transacted}; librdkafka {librdkafka}"))
     })
 }

@@ -1,11 +1,15 @@
 //! What every Rust client does: see the README beside these folders.
 
+mod transactions;
+
 use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+
+pub use transactions::{Producer, Transactional, in_transactions};
 
 /// Records that are produced at a time.
 pub const RECORDS: usize = 600;
