@@ -216,17 +216,15 @@ impl Walk<'_> {
         let images = &self.context.settings;
         // The defaults are pinned when they are needed first, and apart from what is named: a named
         // image that is taken back leaves nothing behind.
-        let (broker_image, coordinator_image) = match &spec.image {
-            Some(image) => (image.clone(), beside(image)),
-            None => {
-                let broker = status.default_image.unwrap_or_else(|| images.broker_image.clone());
-                let coordinator = status.default_coordinator_image;
-                let coordinator = coordinator.unwrap_or_else(|| images.coordinator_image.clone());
-                self.report.default_image = Some(broker.clone());
-                self.report.default_coordinator_image = Some(coordinator.clone());
-                (broker, coordinator)
-            }
-        };
+        let broker_image = spec.image.clone().unwrap_or_else(|| {
+            let default = status.default_image.unwrap_or_else(|| images.broker_image.clone());
+            self.report.default_image.insert(default).clone()
+        });
+        let coordinator_image = spec.coordinator_image().unwrap_or_else(|| {
+            let default = status.default_coordinator_image;
+            let default = default.unwrap_or_else(|| images.coordinator_image.clone());
+            self.report.default_coordinator_image.insert(default).clone()
+        });
         self.report.image = Some(broker_image.clone());
         self.report.coordinator_image = Some(coordinator_image.clone());
         let [brokers, coordinators] = &self.sets;
@@ -365,13 +363,5 @@ async fn write_status(
     match api.patch_status(names::name(cluster), &params, &Patch::Apply(&patch)).await {
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
         outcome => outcome.map(|_| ()).map_err(OperatorError::write("the status")),
-    }
-}
-
-/// The coordinators' image beside a brokers' image: of the same place and tag.
-fn beside(image: &str) -> String {
-    match image.rsplit_once('/') {
-        Some((place, last)) => format!("{place}/{}", last.replace("broker", "coordinator")),
-        None => image.replace("broker", "coordinator"),
     }
 }

@@ -13,6 +13,7 @@ pub const FILE: &str = "crds/kafkaclusters.yaml";
 /// Bounds on what a manifest may hold; Kubernetes needs them to know what checking costs.
 pub(crate) const BOUNDS: &[(&str, &str, i64)] = &[
     ("spec.image", "maxLength", 512),
+    ("spec.coordinators.image", "maxLength", 512),
     ("spec.imagePullSecrets", "maxItems", 16),
     ("spec.listeners", "maxItems", 16),
     ("spec.listeners.[].name", "maxLength", 40),

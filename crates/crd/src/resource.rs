@@ -71,8 +71,10 @@ use crate::storage::Storage;
 )]
 #[serde(rename_all = "camelCase")]
 pub struct KafkaClusterSpec {
-    /// The image of brokers and coordinators. Where it is not named, the operator's own default is
-    /// taken, and pinned in the status when that happens for the first time.
+    /// The brokers' image, and the coordinators' by its name: `broker` in it stands for
+    /// `coordinator`, and the tag is the same. One that is named by its digest, or otherwise, needs
+    /// `coordinators.image` beside it. Where none is named, the operator's own default is taken,
+    /// and pinned in the status when that happens for the first time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
     /// When nodes pull the image: `Always`, `IfNotPresent` or `Never`.
@@ -131,6 +133,9 @@ pub struct Coordinators {
     /// How many there are, an odd number up to 9. With 3, one may fail; with 5, two.
     #[serde(default = "three")]
     pub replicas: i32,
+    /// Their image, where it does not follow from the brokers'.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
     /// The disk of each: 1Gi where no size is named.
     #[serde(default)]
     pub storage: Storage,
@@ -145,10 +150,32 @@ pub struct Coordinators {
     pub pod: Pod,
 }
 
+impl KafkaClusterSpec {
+    /// The coordinators' image that the manifest names: `coordinators.image`, or what the brokers'
+    /// says; `None` if it names none, or the brokers' says nothing of it.
+    pub fn coordinator_image(&self) -> Option<String> {
+        self.coordinators.image.clone().or_else(|| beside(self.image.as_deref()?))
+    }
+}
+
+/// The coordinators' image beside a brokers' image: of the same place and tag.
+fn beside(image: &str) -> Option<String> {
+    let (place, last) =
+        image.rsplit_once('/').map_or(("", image), |(place, _)| image.split_at(place.len() + 1));
+    let (name, tag) = last.split_once(':').map_or((last, None), |(name, tag)| (name, Some(tag)));
+    let is_tag = tag.is_none_or(|tag| !tag.is_empty() && !tag.contains(':'));
+    if image.contains('@') || !name.contains("broker") || !is_tag {
+        return None;
+    }
+    let tag = tag.map(|tag| format!(":{tag}")).unwrap_or_default();
+    Some(format!("{place}{}{tag}", name.replace("broker", "coordinator")))
+}
+
 impl Default for Coordinators {
     fn default() -> Self {
         Self {
             replicas: three(),
+            image: None,
             storage: Storage::default(),
             config: BTreeMap::new(),
             resources: None,

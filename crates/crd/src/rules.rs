@@ -52,8 +52,12 @@ pub(crate) const RULES: &[Rule] = &[
     },
     Rule {
         path: "spec.listeners",
-        rule: "self.all(l, self.exists_one(m, m.name.lowerAscii() == l.name.lowerAscii()))",
-        says: Text("two listeners have the same name but for upper and lower case; rename one"),
+        rule: "self.all(l, self.exists_one(m, m.name.lowerAscii().replace('_', '-') == \
+               l.name.lowerAscii().replace('_', '-')))",
+        says: Text(
+            "two listeners have the same name but for upper and lower case, or `_` and `-`; rename \
+             one",
+        ),
     },
     Rule {
         path: "spec.listeners.[]",
@@ -67,6 +71,40 @@ pub(crate) const RULES: &[Rule] = &[
         path: "spec.listeners.[]",
         rule: "self.name.lowerAscii() != 'controller'",
         says: Text("`controller` is the coordinators' listener; rename it"),
+    },
+    Rule {
+        path: "spec.listeners.[]",
+        rule: "self.name.lowerAscii() != 'admin'",
+        says: Text("`admin` is the port where nodes serve probes and metrics; rename it"),
+    },
+    Rule {
+        path: "",
+        rule: "self.spec.listeners.all(l, l.type == 'Internal' || size(self.metadata.name) + \
+               size(l.name) + size(string(self.spec.brokers.replicas)) <= 61)",
+        says: Text(
+            "the name of the cluster, that of a listener and the number of a broker make the name \
+             of a Service, of 63 letters at most; shorten the listener's name",
+        ),
+    },
+    Rule {
+        path: "spec",
+        rule: "self.brokers.replicas == 1 || self.listeners.all(l, l.type != 'NodePort' || \
+               !has(l.advertisedHost) || !has(l.advertisedPort) || \
+               l.advertisedHost.contains('{id}'))",
+        says: Text(
+            "a NodePort with one advertisedHost and one advertisedPort gives all brokers the same \
+             address; put {id} into the host, or take out advertisedPort",
+        ),
+    },
+    Rule {
+        path: "spec",
+        rule: "!has(self.image) || has(self.coordinators.image) || \
+               self.image.matches('^([^@]*/)?[^/@:]*broker[^/@:]*(:[^/@:]+)?$')",
+        says: Made(
+            "'image: `' + self.image + '` does not say where the coordinators\\' image is, which is \
+             of the same name but for `broker`, and of the same tag; name that in \
+             coordinators.image'",
+        ),
     },
     Rule {
         path: "spec.listeners.[].port",
@@ -105,10 +143,12 @@ pub(crate) const RULES: &[Rule] = &[
     Rule {
         path: "spec.listeners.[]",
         rule: "!has(self.advertisedHost) || \
-               self.advertisedHost.matches('^[A-Za-z0-9{]([-.A-Za-z0-9{}]*[A-Za-z0-9}])?$')",
+               self.advertisedHost.replace('{id}', '0') \
+               .matches('^[A-Za-z0-9]([-.A-Za-z0-9]*[A-Za-z0-9])?$')",
         says: Made(
             "'listener `' + self.name + '`: advertisedHost `' + self.advertisedHost + '` is no \
-             host; write a name or an address, without a port'",
+             host; write a name or an address, without a port, in which {id} alone is the broker\\'s \
+             number'",
         ),
     },
     Rule {

@@ -72,7 +72,8 @@ pub fn validate(cluster: &KafkaCluster, target: Target) -> Findings {
     storage(&cluster.spec, &mut findings);
     move_rate(&cluster.spec, &mut findings);
     config(&cluster.spec, &mut findings);
-    listeners::check(&cluster.spec, target, &mut findings);
+    image(&cluster.spec, &mut findings);
+    listeners::check(cluster, target, &mut findings);
     topics(&cluster.spec, &mut findings);
     bounds::check(cluster, &mut findings);
     findings
@@ -112,6 +113,17 @@ fn replicas(spec: &KafkaClusterSpec, findings: &mut Findings) {
         findings.problem(path, what);
     } else if coordinators == 1 {
         findings.notice(path, "if the only coordinator fails, nothing can change; ask for 3");
+    }
+}
+
+fn image(spec: &KafkaClusterSpec, findings: &mut Findings) {
+    let Some(image) = &spec.image else { return };
+    if spec.coordinator_image().is_none() {
+        let what = format!(
+            "`{image}` does not say where the coordinators' image is, which is of the same name \
+             but for `broker`, and of the same tag; name that in coordinators.image"
+        );
+        findings.problem("spec.image", what);
     }
 }
 

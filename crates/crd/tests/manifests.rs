@@ -172,6 +172,12 @@ fn listeners_must_not_collide() {
     assert!(with("{name: \"a:b\", port: 1, type: Internal}").contains("rename it"));
     assert!(with("{name: -b, port: 1, type: Internal}").contains("rename it"));
     assert!(with("{name: b, port: 9404, type: Internal}").contains("probes and metrics"));
+    for admin in ["admin", "Admin"] {
+        let text = with(&format!("{{name: {admin}, port: 1, type: Internal}}"));
+        assert!(text.contains("probes and metrics; rename it"), "{text}");
+    }
+    let pair = "{name: a_b, port: 1, type: NodePort}, {name: A-b, port: 2, type: NodePort}";
+    assert!(with(pair).contains("is taken by another"));
     let text = problem("listeners: [{name: b, port: 1, type: NodePort, nodePorts: [32001]}]");
     assert!(text.contains("none is of type Internal"), "{text}");
 }
@@ -205,6 +211,24 @@ fn what_clients_are_told_must_lead_to_each_broker() {
     assert!(with("{name: b, port: 1, type: ClusterIP}").contains("of type ClusterIP it is needed"));
     let one = "{name: b, port: 1, type: LoadBalancer, advertisedHost: h}";
     assert!(with(one).contains("`h` must hold {id}"));
+    for braces in ["{}", "{ID}", "b-{id}-{zone}.example.com", "{id", "{{id}}.example.com"] {
+        let text =
+            with(&format!("{{name: b, port: 1, type: NodePort, advertisedHost: \"{braces}\"}}"));
+        assert!(text.contains("in which {id} alone is the broker's number"), "{braces}: {text}");
+    }
+    let same = "{name: b, port: 1, type: NodePort, advertisedHost: h, advertisedPort: 443}";
+    assert!(with(same).contains("give all brokers the same address"));
+    for fine in [
+        "{name: b, port: 1, type: NodePort, advertisedHost: \"h{id}\", advertisedPort: 443}",
+        "{name: b, port: 1, type: NodePort, advertisedHost: h}",
+        "{name: b, port: 1, type: NodePort, advertisedPort: 443}",
+        "{name: b, port: 1, type: NodePort, advertisedHost: \"{id}.h-{id}\"}",
+    ] {
+        let found = findings(&format!("listeners: [{internal}, {fine}]")).problems;
+        assert!(found.is_empty(), "{fine}: {found:?}");
+    }
+    let one = format!("brokers: {{replicas: 1}}\nlisteners: [{internal}, {same}]");
+    assert!(findings(&one).problems.is_empty(), "one broker has one address");
     let port = "{name: b, port: 1, type: NodePort, advertisedPort: 70000}";
     assert!(with(port).contains("70000 is no port"));
 }
@@ -239,4 +263,58 @@ fn nodes_get_their_share_of_the_settings() {
     let brokers = config::of_role(&one, vltava_config::Role::Broker);
     assert_eq!(brokers["offsets.topic.replication.factor"], "1");
     assert_eq!(brokers["transaction.state.log.replication.factor"], "1");
+}
+
+#[test]
+fn the_services_of_a_listener_have_names_that_are_short_enough() {
+    let problems = |listener: usize, kind: &str, brokers: i32| {
+        let name = "l".repeat(listener);
+        let text = with_spec(&format!(
+            "brokers: {{replicas: {brokers}}}\nlisteners: [{{name: a, port: 1, type: Internal}}, \
+             {{name: {name}, port: 2, type: {kind}}}]"
+        ));
+        let text = text.replace("name: test", &format!("name: {}", "c".repeat(30)));
+        validate(&parse(&text).expect("it can be read"), Target::Kubernetes).problems
+    };
+    assert!(problems(30, "NodePort", 9).is_empty());
+    assert!(problems(31, "Internal", 9).is_empty(), "it has none");
+    for (listener, brokers) in [(31, 9), (30, 10)] {
+        let found = problems(listener, "NodePort", brokers);
+        assert!(found[0].what.contains("shorten the listener's name"), "{found:?}");
+    }
+}
+
+#[test]
+fn the_image_of_coordinators_follows_from_the_one_of_brokers_or_is_named() {
+    let named = |image: &str| {
+        let spec = cluster(&format!("image: \"{image}\"")).spec;
+        spec.coordinator_image()
+    };
+    for (image, expected) in [
+        ("vltava-broker:2", "vltava-coordinator:2"),
+        (
+            "brokers.example.com:5000/broker/vltava-broker",
+            "brokers.example.com:5000/broker/vltava-coordinator",
+        ),
+        ("a/vltava-broker:broker-1", "a/vltava-coordinator:broker-1"),
+    ] {
+        assert_eq!(named(image).as_deref(), Some(expected), "{image}");
+        assert!(findings(&format!("image: \"{image}\"")).problems.is_empty(), "{image}");
+    }
+    for image in [
+        "",
+        "kafka:2",
+        "broker/kafka:2",
+        "a/kafka:broker",
+        "vltava-broker@sha256:ab",
+        "vltava-broker:",
+    ] {
+        assert_eq!(named(image), None, "{image}");
+        assert!(
+            problem(&format!("image: \"{image}\"")).contains("name that in coordinators.image")
+        );
+        let both = format!("image: \"{image}\"\ncoordinators: {{image: \"c@sha256:cd\"}}");
+        assert_eq!(cluster(&both).spec.coordinator_image().as_deref(), Some("c@sha256:cd"));
+        assert!(findings(&both).problems.is_empty(), "{image}");
+    }
 }

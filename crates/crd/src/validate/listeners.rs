@@ -3,19 +3,26 @@
 
 use super::{Findings, Target};
 use crate::listener::{ID_MARK, Listener, ListenerType, NODE_PORTS};
-use crate::resource::KafkaClusterSpec;
+use crate::resource::KafkaCluster;
 use crate::{ADMIN_PORT, COORDINATOR_LISTENER};
 
 /// The longest name of a listener, which becomes a part of a Service's name.
 const MAX_NAME: usize = 40;
 
-pub(super) fn check(spec: &KafkaClusterSpec, target: Target, findings: &mut Findings) {
+/// What a listener must not be called, as its port is beside that of probes and metrics.
+const ADMIN_LISTENER: &str = "ADMIN";
+/// The longest name of a Service.
+const MAX_SERVICE: usize = 63;
+
+pub(super) fn check(cluster: &KafkaCluster, target: Target, findings: &mut Findings) {
+    let spec = &cluster.spec;
     let mut names: Vec<String> = Vec::new();
     let mut ports: Vec<i32> = Vec::new();
     let mut node_ports: Vec<i32> = Vec::new();
     for (index, listener) in spec.listeners.iter().enumerate() {
         let path = format!("spec.listeners[{index}]");
-        let key = listener.key();
+        // As Kafka's settings write it, and as names of objects do.
+        let key = listener.key().replace('_', "-");
         if !is_listener_name(&listener.name) {
             let what = format!(
                 "`{}` may hold letters, digits, `-` and `_` between them, {MAX_NAME} at most; \
@@ -26,6 +33,12 @@ pub(super) fn check(spec: &KafkaClusterSpec, target: Target, findings: &mut Find
         } else if key == COORDINATOR_LISTENER {
             let what = format!("`{}` is the coordinators' listener; rename it", listener.name);
             findings.problem(format!("{path}.name"), what);
+        } else if key == ADMIN_LISTENER {
+            let what = format!(
+                "`{}` is the port where nodes serve probes and metrics; rename it",
+                listener.name
+            );
+            findings.problem(format!("{path}.name"), what);
         } else if names.contains(&key) {
             let what = format!("`{}` is taken by another listener; rename one", listener.name);
             findings.problem(format!("{path}.name"), what);
@@ -33,7 +46,8 @@ pub(super) fn check(spec: &KafkaClusterSpec, target: Target, findings: &mut Find
         names.push(key);
         port(&path, listener, &mut ports, findings);
         ports_of_nodes(&path, listener, &mut node_ports, findings);
-        advertised(&path, listener, findings);
+        advertised(&path, listener, spec.brokers.replicas, findings);
+        service(&path, cluster, listener, findings);
         if target == Target::Local
             && matches!(listener.kind, ListenerType::LoadBalancer | ListenerType::ClusterIP)
         {
@@ -45,6 +59,19 @@ pub(super) fn check(spec: &KafkaClusterSpec, target: Target, findings: &mut Find
     if !spec.listeners.iter().any(|listener| listener.kind == ListenerType::Internal) {
         let what = "none is of type Internal, by which brokers reach each other; add one";
         findings.problem("spec.listeners", what);
+    }
+}
+
+/// Outside, each broker has a Service.
+fn service(path: &str, cluster: &KafkaCluster, listener: &Listener, findings: &mut Findings) {
+    let name = cluster.metadata.name.as_deref().unwrap_or_default();
+    let longest = format!("{name}-{}-{}", listener.name, cluster.spec.brokers.replicas);
+    if listener.is_outside() && longest.len() > MAX_SERVICE {
+        let what = format!(
+            "`{longest}` is longer than the {MAX_SERVICE} letters that a Service's name may have; \
+             shorten the listener's name"
+        );
+        findings.problem(format!("{path}.name"), what);
     }
 }
 
@@ -92,7 +119,7 @@ fn ports_of_nodes(path: &str, listener: &Listener, taken: &mut Vec<i32>, finding
 }
 
 /// What clients are told.
-fn advertised(path: &str, listener: &Listener, findings: &mut Findings) {
+fn advertised(path: &str, listener: &Listener, brokers: i32, findings: &mut Findings) {
     let place = format!("{path}.advertisedHost");
     match listener.advertised_host.as_deref() {
         Some(_) if listener.kind == ListenerType::Internal => {
@@ -101,13 +128,28 @@ fn advertised(path: &str, listener: &Listener, findings: &mut Findings) {
             findings.problem(place, what);
         }
         Some(host) if !is_host(host) => {
-            let what = format!("`{host}` is no host; write a name or an address, without a port");
+            let what = format!(
+                "`{host}` is no host; write a name or an address, without a port, in which \
+                 {ID_MARK} alone is the broker's number"
+            );
             findings.problem(place, what);
         }
         Some(host) if !host.contains(ID_MARK) && listener.needs_a_host_each() => {
             let what = format!(
                 "`{host}` must hold {ID_MARK}, the number of the broker, so that clients reach \
                  each of them, as broker-{ID_MARK}.kafka.example.com"
+            );
+            findings.problem(place, what);
+        }
+        Some(host)
+            if !host.contains(ID_MARK)
+                && brokers > 1
+                && listener.kind == ListenerType::NodePort
+                && listener.advertised_port.is_some() =>
+        {
+            let what = format!(
+                "`{host}` and one advertisedPort give all brokers the same address; put {ID_MARK} \
+                 into the host, or take out advertisedPort"
             );
             findings.problem(place, what);
         }
@@ -133,8 +175,8 @@ fn advertised(path: &str, listener: &Listener, findings: &mut Findings) {
 }
 
 fn is_host(host: &str) -> bool {
-    let plain = |c: char| c.is_ascii_alphanumeric() || ".-{}".contains(c);
-    let starts = |c: char| c.is_ascii_alphanumeric() || c == '{';
-    let ends = |c: char| c.is_ascii_alphanumeric() || c == '}';
-    host.starts_with(starts) && host.ends_with(ends) && host.chars().all(plain)
+    let host = host.replace(ID_MARK, "0");
+    let end = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
+    let plain = |c: char| c.is_ascii_alphanumeric() || ".-".contains(c);
+    end(host.chars().next()) && end(host.chars().last()) && host.chars().all(plain)
 }

@@ -71,6 +71,37 @@ const BAD: &[(&str, &str)] = &[
     ),
     (
         "spec: {listeners: [{name: a, port: 9092, type: Internal}, {name: b, port: 9094, type: \
+         NodePort, advertisedHost: \"b-{zone}.example.com\"}]}",
+        "listener `b`: advertisedHost `b-{zone}.example.com` is no host; write a name or an \
+         address, without a port, in which {id} alone is the broker's number",
+    ),
+    (
+        "spec: {listeners: [{name: a, port: 9092, type: Internal}, {name: b, port: 9094, type: \
+         NodePort, advertisedHost: localhost, advertisedPort: 443}]}",
+        "a NodePort with one advertisedHost and one advertisedPort gives all brokers the same \
+         address; put {id} into the host, or take out advertisedPort",
+    ),
+    (
+        "spec: {listeners: [{name: admin, port: 9092, type: Internal}]}",
+        "`admin` is the port where nodes serve probes and metrics; rename it",
+    ),
+    (
+        "spec: {listeners: [{name: a-b, port: 9092, type: Internal}, {name: A_b, port: 9094, \
+         type: NodePort}]}",
+        "two listeners have the same name but for upper and lower case, or `_` and `-`; rename one",
+    ),
+    (
+        "metadata: {name: a23456789b23456789c23456789}\nspec: {listeners: [{name: a, port: 9092, \
+         type: Internal}, {name: l23456789l23456789l23456789l23456789, port: 9094, type: NodePort}]}",
+        "of 63 letters at most; shorten the listener's name",
+    ),
+    (
+        "spec: {image: \"vltava-broker@sha256:0123\"}",
+        "image: `vltava-broker@sha256:0123` does not say where the coordinators' image is, which \
+         is of the same name but for `broker`, and of the same tag; name that in coordinators.image",
+    ),
+    (
+        "spec: {listeners: [{name: a, port: 9092, type: Internal}, {name: b, port: 9094, type: \
          ClusterIP, advertisedHost: kafka.example.com}]}",
         "listener `b`: advertisedHost must hold {id}, the number of the broker, so that clients \
          reach each of them, as broker-{id}.kafka.example.com",
