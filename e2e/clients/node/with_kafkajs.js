@@ -56,11 +56,18 @@ main((brokers, topic, groupId) => {
   function inTransaction(transaction) {
     const partitions = [...Array(PARTITIONS).keys()];
     return {
-      send: (values) => transaction.send({
-        topic: `${topic}-transactions`,
-        acks: -1,
-        messages: values.map((value, index) => ({ value, partition: index % PARTITIONS })),
-      }),
+      // Partition by partition: KafkaJS sends to several brokers at once, and if one of them has to
+      // be asked again (CONCURRENT_TRANSACTIONS, after the last transaction), it sends anew what
+      // the others have not answered yet, as other records.
+      send: async (values) => {
+        for (const partition of partitions) {
+          const messages = values
+            .filter((_, index) => index % PARTITIONS === partition)
+            .map((value) => ({ value, partition }));
+          if (messages.length === 0) continue;
+          await transaction.send({ topic: `${topic}-transactions`, acks: -1, messages });
+        }
+      },
       sendOffset: (offset) => transaction.sendOffsets({
         consumerGroupId: own,
         topics: [{
