@@ -101,8 +101,8 @@ pub(crate) const RULES: &[Rule] = &[
         rule: "!has(self.image) || has(self.coordinators.image) || \
                self.image.matches('^([^@]*/)?[^/@:]*broker[^/@:]*(:[^/@:]+)?$')",
         says: Made(
-            "'image: `' + self.image + '` does not say where the coordinators\\' image is, which is \
-             of the same name but for `broker`, and of the same tag; name that in \
+            "'image: `' + self.image + '` does not say where the coordinators\\' image is, which \
+             is of the same name but for `broker`, and of the same tag; name that in \
              coordinators.image'",
         ),
     },
@@ -147,8 +147,8 @@ pub(crate) const RULES: &[Rule] = &[
                .matches('^[A-Za-z0-9]([-.A-Za-z0-9]*[A-Za-z0-9])?$')",
         says: Made(
             "'listener `' + self.name + '`: advertisedHost `' + self.advertisedHost + '` is no \
-             host; write a name or an address, without a port, in which {id} alone is the broker\\'s \
-             number'",
+             host; write a name or an address, without a port, in which {id} alone is the \
+             broker\\'s number'",
         ),
     },
     Rule {

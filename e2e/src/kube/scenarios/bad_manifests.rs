@@ -92,13 +92,15 @@ const BAD: &[(&str, &str)] = &[
     ),
     (
         "metadata: {name: a23456789b23456789c23456789}\nspec: {listeners: [{name: a, port: 9092, \
-         type: Internal}, {name: l23456789l23456789l23456789l23456789, port: 9094, type: NodePort}]}",
+         type: Internal}, {name: l23456789l23456789l23456789l23456789, port: 9094, \
+         type: NodePort}]}",
         "of 63 letters at most; shorten the listener's name",
     ),
     (
         "spec: {image: \"vltava-broker@sha256:0123\"}",
         "image: `vltava-broker@sha256:0123` does not say where the coordinators' image is, which \
-         is of the same name but for `broker`, and of the same tag; name that in coordinators.image",
+         is of the same name but for `broker`, and of the same tag; name that in \
+         coordinators.image",
     ),
     (
         "spec: {listeners: [{name: a, port: 9092, type: Internal}, {name: b, port: 9094, type: \
