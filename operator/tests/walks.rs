@@ -9,6 +9,8 @@ mod lab;
 mod merge;
 #[path = "walks/ports.rs"]
 mod ports;
+#[path = "walks/rights.rs"]
+mod rights;
 #[path = "api/server.rs"]
 mod server;
 #[path = "walks/silence.rs"]

@@ -42,6 +42,8 @@ pub struct State {
     pub fault: Option<(usize, Fault)>,
     /// The name of an object whose every change is refused, and why.
     pub refused: Option<(String, String)>,
+    /// What was asked for, as rights are given: verb, group, resource with its part.
+    pub asked: BTreeSet<(String, String, String)>,
     /// Whether nobody is answered any more.
     pub is_silent: bool,
     version: u64,
@@ -148,6 +150,7 @@ impl State {
             .into_iter()
             .flat_map(|query| form_urlencoded::parse(query.as_bytes()).into_owned())
             .collect();
+        self.ask(head, &target, query.contains_key("watch"));
         let Some(name) = target.name.clone() else {
             return match head.method {
                 Method::GET => self.list(&target, query.get("labelSelector")),
@@ -170,6 +173,31 @@ impl State {
                 found(&self.objects[&key])
             }
             _ => failure(405, "MethodNotAllowed", "the test's server does not do this"),
+        }
+    }
+
+    /// Notes which right a call needs.
+    fn ask(&mut self, head: &http::request::Parts, target: &Target, watches: bool) {
+        let is_one = target.name.is_some();
+        let verb = match head.method {
+            Method::GET if is_one => "get",
+            Method::GET if watches => "watch",
+            Method::GET => "list",
+            Method::POST => "create",
+            Method::PUT => "update",
+            Method::PATCH => "patch",
+            _ => "delete",
+        };
+        let parts: Vec<&str> = head.uri.path().trim_matches('/').split('/').collect();
+        let group = if parts[0] == "apis" { parts[1] } else { "" };
+        let part = target.part.as_ref().map(|part| format!("/{part}")).unwrap_or_default();
+        let resource = format!("{}{part}", target.plural);
+        self.asked.insert((verb.to_owned(), group.to_owned(), resource.clone()));
+        // Who applies what is not there makes it.
+        let name = target.name.clone().unwrap_or_default();
+        let key = (target.plural.clone(), target.namespace.clone(), name);
+        if verb == "patch" && part.is_empty() && !self.objects.contains_key(&key) {
+            self.asked.insert(("create".to_owned(), group.to_owned(), resource));
         }
     }
 
