@@ -72,13 +72,22 @@ impl Health {
     /// Those of the findings that were not told last time. Where nothing is known of the last time,
     /// as the operator has just started, `said` is what the status says.
     pub fn news(&mut self, findings: &[Finding], said: &str) -> Vec<Finding> {
-        let now = findings.iter().map(|it| (it.reason, it.message.clone())).collect();
+        let now = findings.iter().map(|it| (it.reason, subject(it).to_owned())).collect();
         let before = self.told.replace(now);
         let is_known = |it: &&Finding| match &before {
-            Some(before) => before.contains(&(it.reason, it.message.clone())),
-            None => said.contains(&it.message),
+            Some(before) => before.contains(&(it.reason, subject(it).to_owned())),
+            None => said.contains(subject(it)),
         };
         findings.iter().filter(|it| !is_known(it)).cloned().collect()
+    }
+}
+
+/// What a finding is about: of a pod that does not come up kubelet says now this, now that.
+fn subject(finding: &Finding) -> &str {
+    let message = finding.message.as_str();
+    match finding.reason {
+        "PodInTrouble" => message.split_once(": ").map_or(message, |(subject, _)| subject),
+        _ => message,
     }
 }
 
@@ -191,6 +200,12 @@ mod tests {
         assert_eq!(health.news(&all, ""), []);
         assert_eq!(health.news(&all[..1], ""), []);
         assert_eq!(health.news(&all, ""), all[1..], "it had ended, and is there again");
+        // Kubelet waits, and tries again: that is the same trouble.
+        let mut words = |what: &str| {
+            let what = format!("a-1 does not come up: {what}");
+            health.news(&[Finding::new("PodInTrouble", what)], "").len()
+        };
+        assert_eq!([words("ErrImagePull: no"), words("ImagePullBackOff: later")], [1, 0]);
         // An operator that has just started goes by the status.
         let mut another = Health::default();
         assert_eq!(another.news(&all, "a-0 has no leader; see there"), all[1..]);
