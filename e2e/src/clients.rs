@@ -35,7 +35,12 @@ pub const CLIENTS: &[Client] = &[
     Client {
         name: "kafkajs",
         tools: &["node", "npm"],
-        prepare: |folders| folders.node("with_kafkajs.js"),
+        prepare: |folders| folders.node("kafkajs", "with_kafkajs.js"),
+    },
+    Client {
+        name: "confluent-kafka-javascript",
+        tools: &["node", "npm", "make", "g++", "python3"],
+        prepare: |folders| folders.node("confluent", "with_confluent_kafka.js"),
     },
     Client { name: "franz-go", tools: &["go"], prepare: |folders| folders.go("franz") },
     Client { name: "sarama", tools: &["go"], prepare: |folders| folders.go("sarama") },
@@ -73,7 +78,7 @@ pub const CLIENTS: &[Client] = &[
 ];
 
 /// For these a library in C is compiled first, which takes minutes.
-const SLOW: &[&str] = &["rust-rdkafka", "rust-rdkafka-0.36"];
+const SLOW: &[&str] = &["confluent-kafka-javascript", "rust-rdkafka", "rust-rdkafka-0.36"];
 
 /// Partitions of each of the two topics that a client gets.
 const PARTITIONS: i32 = 6;
@@ -177,14 +182,22 @@ impl Folders {
         Ok(command)
     }
 
-    fn node(&self, program: &str) -> Outcome<Command> {
-        let (modules, folder) = (self.cache.join("node"), self.programs.join("node"));
+    /// Each library has a folder of its own: one of them is compiled, where no binary of it can be
+    /// had, against the machine's libraries and, if they lie where packages put them, headers.
+    fn node(&self, library: &str, program: &str) -> Outcome<Command> {
+        let modules = self.cache.join(format!("node-{library}"));
+        let folder = self.programs.join("node");
         let copied = std::fs::create_dir_all(&modules).and_then(|()| {
-            std::fs::copy(folder.join("package.json"), modules.join("package.json"))
+            std::fs::copy(folder.join(library).join("package.json"), modules.join("package.json"))
         });
         copied.map_err(|error| format!("{}: {error}", modules.display()))?;
-        let npm = ["install", "--silent", "--no-audit", "--no-fund", "--no-package-lock"];
-        install(Command::new("npm").args(npm).current_dir(&modules))?;
+        let arguments = ["install", "--silent", "--no-audit", "--no-fund", "--no-package-lock"];
+        let mut npm = Command::new("npm");
+        npm.args(arguments).current_dir(&modules).env("CKJS_LINKING", "dynamic");
+        if Path::new("/usr/include/node/node.h").exists() {
+            npm.env("npm_config_nodedir", "/usr");
+        }
+        install(&mut npm)?;
         let mut command = Command::new("node");
         command.env("CLIENTS_MODULES", &modules).arg(folder.join(program));
         Ok(command)
