@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::jiff::Timestamp;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
@@ -14,6 +15,15 @@ use crate::error::{OperatorError, Outcome};
 use crate::plan::{ClusterView, Component, Notice, settings};
 use crate::status::Finding;
 use crate::{listeners, names, topics};
+
+/// How long the first topics wait for all brokers, in seconds.
+const FIRST_TOPICS_WAIT_S: i64 = 60;
+
+/// Whether brokers may still come that were never there.
+fn is_new(set: &StatefulSet, now: Timestamp) -> bool {
+    let since = set.metadata.creation_timestamp.as_ref();
+    since.is_some_and(|since| now.as_second() - since.0.as_second() < FIRST_TOPICS_WAIT_S)
+}
 
 impl Walk<'_> {
     /// Settings of all brokers that change at run time.
@@ -83,6 +93,11 @@ impl Walk<'_> {
         let has_set = set.is_some();
         let written = set
             .and_then(|set| set.metadata.annotations.as_ref()?.get(names::APPLIED_TOPICS).cloned());
+        // The first topics are spread over all brokers and racks, which come one after the other.
+        let wanted = usize::try_from(self.cluster.spec.brokers.replicas).unwrap_or(0);
+        if written.is_none() && live < wanted && set.is_some_and(|set| is_new(set, self.found.at)) {
+            return Ok(());
+        }
         let previous: Option<Vec<Topic>> =
             written.as_deref().and_then(|text| serde_json::from_str(text).ok());
         let previous =
@@ -122,5 +137,23 @@ impl Walk<'_> {
         let patch = json!({"metadata": {"annotations": {key: value}}});
         let written = api.patch(&name, &PatchParams::default(), &Patch::Merge(&patch)).await;
         written.map(|_| ()).map_err(OperatorError::write(format!("a note on {name}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+    use super::*;
+
+    #[test]
+    fn the_first_topics_wait_a_minute_for_brokers_and_no_longer() {
+        let made = Timestamp::from_second(1_000_000).expect("a time");
+        let mut set = StatefulSet::default();
+        assert!(!is_new(&set, made), "nobody knows since when it is there");
+        set.metadata.creation_timestamp = Some(Time(made));
+        let after = |seconds: i64| Timestamp::from_second(1_000_000 + seconds).expect("a time");
+        assert!(is_new(&set, after(0)) && is_new(&set, after(59)));
+        assert!(!is_new(&set, after(60)));
     }
 }
