@@ -1,7 +1,5 @@
 //! IncrementalAlterConfigs (44, KIP-339) and AlterConfigs (33): what is set at run time.
 
-use std::collections::BTreeSet;
-
 use vltava_config::group;
 use vltava_config::spec::Kind;
 use vltava_config::subscription::{self, SubscriptionError};
@@ -15,7 +13,7 @@ use vltava_wire::records::metadata::ConfigRecord;
 use vltava_wire::{ErrorCode, NodeId, Str};
 
 use super::create_topics::check_topic_configs;
-use super::{Active, Controller, Decision, Failure};
+use super::{Active, Controller, Decision, Failure, doubled};
 
 /// How a key is changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,12 +111,6 @@ impl Controller {
     }
 }
 
-/// What a request names more than once.
-fn doubled<T: Ord + Clone>(named: impl Iterator<Item = T>) -> BTreeSet<T> {
-    let mut seen = BTreeSet::new();
-    named.filter(|it| !seen.insert(it.clone())).collect()
-}
-
 fn doubled_keys() -> Failure {
     Failure::new(ErrorCode::INVALID_REQUEST, "Error due to duplicate config keys")
 }
@@ -171,9 +163,9 @@ impl Active {
     {
         let (mut records, mut altered) = (Vec::new(), Vec::new());
         let resources: Vec<_> = resources.collect();
-        let doubled = doubled(resources.iter().map(|(kind, name, _)| (*kind, *name)));
+        let twice = doubled(resources.iter().map(|(kind, name, _)| (*kind, *name)));
         for (kind, name, wanted) in resources {
-            let once = match doubled.contains(&(kind, name)) {
+            let once = match twice.contains(&(kind, name)) {
                 true => {
                     let message = "Each resource must appear at most once.";
                     Err(Failure::new(ErrorCode::INVALID_REQUEST, message))

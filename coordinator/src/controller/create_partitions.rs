@@ -9,10 +9,10 @@ use vltava_wire::messages::create_partitions::{
 use vltava_wire::messages::{CreatePartitionsRequest, CreatePartitionsResponse};
 use vltava_wire::{ErrorCode, NodeId, PartitionId};
 
-use super::create_topics::invalid_assignment;
+use super::create_topics::{invalid_assignment, too_many};
 use super::placement::Placement;
 use super::random::Random;
-use super::{Active, Controller, Decision, Failure};
+use super::{Active, Controller, Decision, Failure, doubled};
 
 impl Controller {
     /// Adds partitions to topics, each topic by itself.
@@ -25,17 +25,13 @@ impl Controller {
     ) -> Result<Decision<CreatePartitionsResponse>, Failure> {
         let Self { active, random, .. } = self;
         let active = active.as_ref().ok_or_else(|| Failure::new(ErrorCode::NOT_CONTROLLER, ""))?;
-        let (mut seen, mut twice) = (BTreeSet::new(), BTreeSet::new());
-        for topic in &request.topics {
-            if !seen.insert(&topic.name) {
-                twice.insert(&topic.name);
-            }
-        }
+        let twice = doubled(request.topics.iter().map(|topic| &topic.name));
+        let mut answered = BTreeSet::new();
         let mut records: Vec<MetadataRecord> = Vec::new();
         let mut response = CreatePartitionsResponse::default();
         for topic in &request.topics {
             // What is asked for twice is answered once, and nothing of it done.
-            if !seen.remove(&topic.name) {
+            if !answered.insert(&topic.name) {
                 continue;
             }
             let added = match twice.contains(&topic.name) {
@@ -64,11 +60,6 @@ impl Controller {
         }
         Ok(Decision::of(records, response))
     }
-}
-
-fn too_many() -> Failure {
-    let message = "Excessively large number of partitions per request.";
-    Failure::new(ErrorCode::POLICY_VIOLATION, message)
 }
 
 impl Active {

@@ -13,7 +13,7 @@ use vltava_wire::{ErrorCode, NodeId, Str, Uuid};
 
 use super::placement::Placement;
 use super::random::Random;
-use super::{Active, Controller, Decision, Failure, Happening};
+use super::{Active, Controller, Decision, Failure, Happening, doubled};
 
 /// The topic of the metadata log, which nobody may create.
 const METADATA_TOPIC: &str = "__cluster_metadata";
@@ -36,7 +36,7 @@ impl Controller {
         check_size(request)?;
         let Self { active, random, .. } = self;
         let active = active.as_ref().ok_or_else(|| Failure::new(ErrorCode::NOT_CONTROLLER, ""))?;
-        let repeated = repeated_names(request);
+        let repeated = doubled(request.topics.iter().map(|topic| &topic.name));
         let (mut records, mut happenings) = (Vec::new(), Vec::new());
         let mut response = CreateTopicsResponse::default();
         let mut refused_already = BTreeSet::new();
@@ -78,7 +78,7 @@ impl Controller {
     }
 }
 
-fn too_many() -> Failure {
+pub(super) fn too_many() -> Failure {
     let message = "Excessively large number of partitions per request.";
     Failure::new(ErrorCode::POLICY_VIOLATION, message)
 }
@@ -90,11 +90,6 @@ fn check_size(request: &CreateTopicsRequest) -> Result<(), Failure> {
     });
     let total = partitions.fold(0usize, usize::saturating_add);
     if total > BATCH_RECORDS_MAX { Err(too_many()) } else { Ok(()) }
-}
-
-fn repeated_names(request: &CreateTopicsRequest) -> BTreeSet<&Str> {
-    let mut seen = BTreeSet::new();
-    request.topics.iter().map(|topic| &topic.name).filter(|name| !seen.insert(*name)).collect()
 }
 
 fn refused(name: &Str, failure: Failure) -> CreatableTopicResult {

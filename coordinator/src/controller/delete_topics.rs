@@ -9,7 +9,7 @@ use vltava_wire::messages::{DeleteTopicsRequest, DeleteTopicsResponse};
 use vltava_wire::records::metadata::RemoveTopicRecord;
 use vltava_wire::{ErrorCode, Str, Uuid};
 
-use super::{Active, Controller, Decision, Failure, Happening};
+use super::{Active, Controller, Decision, Failure, Happening, doubled};
 
 impl Controller {
     /// Deletes topics, named by name or by id. What a version names otherwise (names alone, before
@@ -41,8 +41,7 @@ impl Controller {
             }
         }
         for (id, by) in wanted {
-            let is_doubled = named.doubled_ids.contains(&id);
-            if by.len() > 1 || is_doubled {
+            if by.len() > 1 || named.twice.contains(&(None, id)) {
                 let named = by.iter().filter(|(state, _)| state.name.is_some());
                 let message = "The provided topic name maps to an ID that was already supplied.";
                 let failure = Failure::new(ErrorCode::INVALID_REQUEST, message);
@@ -66,13 +65,13 @@ impl Controller {
 }
 
 /// How a request names topics.
-#[derive(Default)]
 struct Named {
     /// Those that are named once, by name or by id.
     once: Vec<DeleteTopicState>,
+    /// Those that are named twice, in the same way.
+    twice: BTreeSet<(Option<Str>, Uuid)>,
     /// What is no name, or named twice: that has one answer, with its reason.
     refused: Vec<(DeleteTopicState, &'static str)>,
-    doubled_ids: BTreeSet<Uuid>,
 }
 
 impl Named {
@@ -82,36 +81,31 @@ impl Named {
             ..DeleteTopicState::default()
         };
         let old = request.topic_names.iter().map(by_name);
-        let mut named = Self::default();
-        let mut counts: BTreeMap<(Option<Str>, Uuid), usize> = BTreeMap::new();
+        let (mut once, mut refused) = (Vec::new(), Vec::new());
         for state in old.chain(request.topics.iter().cloned()) {
-            let message = match (&state.name, state.topic_id == Uuid::ZERO) {
-                (None, true) => "Neither topic name nor id were specified.",
-                (Some(_), false) => "You may not specify both topic name and topic id.",
-                _ => {
-                    *counts.entry((state.name, state.topic_id)).or_default() += 1;
-                    continue;
+            match (&state.name, state.topic_id == Uuid::ZERO) {
+                (None, true) => {
+                    refused.push((state, "Neither topic name nor id were specified."));
                 }
-            };
-            named.refused.push((state, message));
-        }
-        for ((name, topic_id), count) in counts {
-            let message = match (count, &name) {
-                (1, _) => None,
-                (_, Some(_)) => Some("Duplicate topic name."),
-                (_, None) => {
-                    named.doubled_ids.insert(topic_id);
-                    Some("Duplicate topic id.")
+                (Some(_), false) => {
+                    refused.push((state, "You may not specify both topic name and topic id."));
                 }
-            };
-            let state = DeleteTopicState { name, topic_id };
-            match message {
-                Some(message) => named.refused.push((state, message)),
-                None => named.once.push(state),
+                _ => once.push(state),
             }
         }
-        named
+        let twice = doubled(once.iter().map(key));
+        once.retain(|state| !twice.contains(&key(state)));
+        refused.extend(twice.iter().cloned().map(|(name, topic_id)| {
+            let message =
+                if name.is_some() { "Duplicate topic name." } else { "Duplicate topic id." };
+            (DeleteTopicState { name, topic_id }, message)
+        }));
+        Self { once, twice, refused }
     }
+}
+
+fn key(state: &DeleteTopicState) -> (Option<Str>, Uuid) {
+    (state.name.clone(), state.topic_id)
 }
 
 fn refusal(state: &DeleteTopicState, failure: &Failure) -> DeletableTopicResult {
