@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
-use vltava_log::disk::{FolderEntry, OpenMode};
+use vltava_log::disk::{FolderEntry, OpenMode, is_full};
 use vltava_log::{Disk, DiskFile, SyncKind};
 
 /// How long a full disk is left alone before the next try.
@@ -52,10 +52,6 @@ impl WaitingDisk {
 struct Room {
     state: Mutex<State>,
     changed: Condvar,
-}
-
-fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 #[derive(Debug, Default)]
@@ -177,18 +173,25 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_write_waits_for_room_and_is_whole() {
+    /// Writes to a full disk, and does something once that waits.
+    fn write_and(then: impl Fn(&FaultyDisk, &WaitingDisk)) -> (WaitingDisk, Result<(), DiskError>) {
         let faulty = FaultyDisk::new(0);
         let waiting = WaitingDisk::new(Arc::new(faulty.clone()));
         faulty.set_capacity(3);
-        std::thread::scope(|scope| {
+        let written = std::thread::scope(|scope| {
             let written = scope.spawn(|| write(&waiting, b"epoch 7"));
             until(|| waiting.is_full());
             assert!(!written.is_finished());
-            faulty.set_capacity(u64::MAX);
-            written.join().unwrap().unwrap();
+            then(&faulty, &waiting);
+            written.join().unwrap()
         });
+        (waiting, written)
+    }
+
+    #[test]
+    fn a_write_waits_for_room_and_is_whole() {
+        let (waiting, written) = write_and(|faulty, _| faulty.set_capacity(u64::MAX));
+        written.unwrap();
         assert!(!waiting.is_full());
         let disk: Arc<dyn Disk> = Arc::new(waiting);
         assert_eq!(disk::read_file(&disk, Path::new(FILE)).unwrap().unwrap(), b"epoch 7");
@@ -196,15 +199,8 @@ mod tests {
 
     #[test]
     fn who_stops_does_not_wait() {
-        let faulty = FaultyDisk::new(0);
-        let waiting = WaitingDisk::new(Arc::new(faulty.clone()));
-        faulty.set_capacity(3);
-        std::thread::scope(|scope| {
-            let written = scope.spawn(|| write(&waiting, b"epoch 7"));
-            until(|| waiting.is_full());
-            waiting.give_up();
-            assert!(written.join().unwrap().unwrap_err().is_full());
-        });
+        let (waiting, written) = write_and(|_, waiting| waiting.give_up());
+        assert!(written.unwrap_err().is_full());
         assert!(write(&waiting, b"epoch 8").unwrap_err().is_full());
     }
 }

@@ -147,10 +147,15 @@ pub struct DiskError {
     pub source: io::Error,
 }
 
+/// Whether it is for want of room (`ENOSPC`, `EDQUOT`) that something was not done.
+pub fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
 impl DiskError {
     /// Whether the disk is full: it may have room again later.
     pub fn is_full(&self) -> bool {
-        matches!(self.source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+        is_full(&self.source)
     }
 
     /// Whether an fsync failed: what was written may be lost, and the kernel will not say so
