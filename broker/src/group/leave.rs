@@ -8,7 +8,7 @@ use super::desk::{Desk, Reply, Token};
 use super::state::{Group, GroupState};
 
 /// What one who is to leave is told.
-fn told(leaver: &Leaver, code: ErrorCode) -> MemberResponse {
+pub(super) fn told(leaver: &Leaver, code: ErrorCode) -> MemberResponse {
     MemberResponse {
         member_id: leaver.member_id.clone(),
         group_instance_id: leaver.instance_id.clone(),

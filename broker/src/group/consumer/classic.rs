@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 use vltava_metadata::Image;
-use vltava_wire::messages::leave_group::{LeaveGroupResponse, MemberResponse};
+use vltava_wire::messages::leave_group::LeaveGroupResponse;
 use vltava_wire::messages::{JoinGroupResponse, SyncGroupResponse};
 use vltava_wire::records::consumer_group::ClassicMemberMetadata;
 use vltava_wire::{ErrorCode, Str, Uuid};
@@ -14,6 +14,7 @@ use super::{ConsumerGroup, ConsumerGroupState, Edit, Member, MemberState, Partit
 use crate::group::calls::{HeartbeatCall, JoinCall, LeaveCall, Leaver, Protocols, SyncCall};
 use crate::group::desk::Desk;
 use crate::group::join::MEMBER_ID_REQUIRED_SINCE;
+use crate::group::leave::told;
 use crate::group::migration::{classic_part, stored_topics};
 use crate::group::protocol;
 use crate::group::state::CONSUMER;
@@ -295,11 +296,7 @@ impl ConsumerGroup {
                 tracing::info!(group = %self.id, member = %id, reason, "member left");
                 ids.push(id);
             }
-            response.members.push(MemberResponse {
-                member_id: leaver.member_id.clone(),
-                group_instance_id: leaver.instance_id.clone(),
-                error_code,
-            });
+            response.members.push(told(leaver, error_code));
         }
         (response, ids)
     }
