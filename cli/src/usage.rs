@@ -84,11 +84,9 @@ fn in_words(error: &clap::Error) -> String {
     for (from, to) in WORDS {
         what = what.replacen(from, to, 1);
     }
-    let near = [ContextKind::SuggestedArg, ContextKind::SuggestedSubcommand]
-        .into_iter()
-        .chain([ContextKind::SuggestedValue])
-        .find_map(|kind| error.get(kind))
-        .map(names);
+    let near =
+        [ContextKind::SuggestedArg, ContextKind::SuggestedSubcommand, ContextKind::SuggestedValue];
+    let near = near.into_iter().find_map(|kind| error.get(kind)).map(names);
     match near.filter(|names| !names.is_empty()) {
         Some(names) => format!("{what} (did you mean {names}?)"),
         None => what,

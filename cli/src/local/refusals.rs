@@ -17,13 +17,17 @@ pub(crate) struct Refusals {
     settings: BTreeSet<String>,
 }
 
-/// What the cluster says where it refuses.
-fn refusal<T>(outcome: Result<T, ClientError>) -> Result<Result<T, String>, CliError> {
+/// The outcome of a change; `None` if the cluster refused it, after `note` was told why.
+fn noted<T>(
+    outcome: Result<T, ClientError>,
+    note: impl FnOnce(String),
+) -> Result<Option<T>, CliError> {
     match outcome {
-        Ok(value) => Ok(Ok(value)),
+        Ok(value) => Ok(Some(value)),
         Err(ClientError::Refused { code, message, .. }) => {
             let why = message.filter(|message| !message.is_empty());
-            Ok(Err(format!("{} ({code})", why.as_deref().unwrap_or("refused"))))
+            note(format!("{} ({code})", why.as_deref().unwrap_or("refused")));
+            Ok(None)
         }
         Err(error) => Err(error.into()),
     }
@@ -56,13 +60,7 @@ impl Refusals {
         topic: &str,
         outcome: Result<T, ClientError>,
     ) -> Result<Option<T>, CliError> {
-        match refusal(outcome)? {
-            Ok(value) => Ok(Some(value)),
-            Err(why) => {
-                self.topic(topic, why);
-                Ok(None)
-            }
-        }
+        noted(outcome, |why| self.topic(topic, why))
     }
 
     /// The same for a setting of all brokers.
@@ -74,14 +72,10 @@ impl Refusals {
         key: &str,
         outcome: Result<T, ClientError>,
     ) -> Result<Option<T>, CliError> {
-        match refusal(outcome)? {
-            Ok(value) => Ok(Some(value)),
-            Err(why) => {
-                self.settings.insert(key.to_owned());
-                self.other(format_args!("brokers: {key}: {why}"));
-                Ok(None)
-            }
-        }
+        noted(outcome, |why| {
+            self.settings.insert(key.to_owned());
+            self.other(format_args!("brokers: {key}: {why}"));
+        })
     }
 
     /// Success, if nothing was refused.

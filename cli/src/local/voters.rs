@@ -29,6 +29,24 @@ fn directory(dir: &DataDir, name: NodeName) -> Option<String> {
     all.find(|property| property.key == "directory.id").map(|property| property.value)
 }
 
+/// The disk of a coordinator, as it was found.
+struct Found {
+    name: NodeName,
+    /// Its id; `None` if nothing is on it.
+    now: Option<String>,
+    /// Whether it is the one that voted when `up` ran last.
+    votes: bool,
+}
+
+fn found(dir: &DataDir, state: &ClusterState) -> Vec<Found> {
+    let found = state.coordinators().map(|(name, _)| {
+        let now = directory(dir, name);
+        let votes = now.is_some() && now == state.nodes[&name].directory_id;
+        Found { name, now, votes }
+    });
+    found.collect()
+}
+
 /// How the disks of the coordinators are, before anything is started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Disks {
@@ -42,14 +60,11 @@ pub(crate) enum Disks {
 
 /// Judges the disks of a cluster whose quorum exists.
 pub(crate) fn disks(dir: &DataDir, state: &ClusterState) -> Disks {
-    let names: Vec<NodeName> = state.coordinators().map(|(name, _)| name).collect();
-    let known = |name: &&NodeName| {
-        let now = directory(dir, **name);
-        now.is_some() && now == state.nodes[*name].directory_id
-    };
-    let enough = |count: usize| count > names.len() / 2;
-    let written = names.iter().filter(|name| directory(dir, **name).is_some()).count();
-    match (enough(written), enough(names.iter().filter(known).count())) {
+    let found = found(dir, state);
+    let enough = |count: usize| count > found.len() / 2;
+    let written = found.iter().filter(|disk| disk.now.is_some()).count();
+    let known = found.iter().filter(|disk| disk.votes).count();
+    match (enough(written), enough(known)) {
         _ if !state.founded => Disks::Sound,
         (false, _) => Disks::Lost,
         (true, true) => Disks::Sound,
@@ -59,22 +74,17 @@ pub(crate) fn disks(dir: &DataDir, state: &ClusterState) -> Disks {
 
 /// Why a cluster whose majority is lost does not come up, and what is left to do.
 pub(crate) fn lost(dir: &DataDir, state: &ClusterState) -> CliError {
-    let names: Vec<NodeName> = state.coordinators().map(|(name, _)| name).collect();
-    let gone = |name: &&NodeName| {
-        let now = directory(dir, **name);
-        now.is_none() || now != state.nodes[*name].directory_id
-    };
-    let gone: Vec<&NodeName> = names.iter().filter(gone).collect();
-    let folders: Vec<String> =
-        gone.iter().map(|name| dir.data(**name).display().to_string()).collect();
+    let found = found(dir, state);
+    let gone = found.iter().filter(|disk| !disk.votes);
+    let folders: Vec<String> = gone.map(|disk| dir.data(disk.name).display().to_string()).collect();
     CliError::Refused(format!(
         "the quorum is lost: {} of {} coordinators have another disk than the one that votes, and \
          no other can stand in for a majority; put back {} from a backup until {} have theirs, or \
          begin anew with another --data-dir, or after `vltava down --volumes`",
-        gone.len(),
-        names.len(),
+        folders.len(),
+        found.len(),
         folders.join(", "),
-        names.len() / 2 + 1
+        found.len() / 2 + 1
     ))
 }
 
