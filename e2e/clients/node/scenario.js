@@ -119,4 +119,20 @@ async function main(open) {
   }
 }
 
-module.exports = { PARTITIONS, main };
+// How many records of a topic a group has committed, by an admin client as KafkaJS has it.
+async function sumOfOffsets(admin, groupId, topic) {
+  await admin.connect();
+  const [offsets] = await admin.fetchOffsets({ groupId, topics: [topic] });
+  await admin.disconnect();
+  return offsets.partitions.reduce((sum, one) => sum + Number(one.offset), 0);
+}
+
+const partitions = [...Array(PARTITIONS).keys()];
+
+// The same offset for each partition of a topic, as KafkaJS' transactions take it.
+function offsetEverywhere(topic, offset) {
+  const each = partitions.map((partition) => ({ partition, offset: String(offset) }));
+  return [{ topic, partitions: each }];
+}
+
+module.exports = { PARTITIONS, main, offsetEverywhere, partitions, sumOfOffsets };

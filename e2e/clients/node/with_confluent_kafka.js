@@ -2,11 +2,10 @@
 const { createRequire } = require("node:module");
 const library = createRequire(`${process.env.CLIENTS_MODULES}/`)("@confluentinc/kafka-javascript");
 const { Kafka, ErrorCodes, logLevel } = library.KafkaJS;
-const { PARTITIONS, main } = require("./scenario.js");
+const { PARTITIONS, main, offsetEverywhere, sumOfOffsets } = require("./scenario.js");
 
 main((brokers, topic, groupId) => {
   const kafka = new Kafka({ kafkaJS: { brokers, logLevel: logLevel.NOTHING } });
-  const partitions = [...Array(PARTITIONS).keys()];
   const roundThem = (values) => values.map((value, index) => ({
     value,
     partition: index % PARTITIONS,
@@ -36,14 +35,6 @@ main((brokers, topic, groupId) => {
     };
   }
 
-  async function offsetsOf(groupId) {
-    const admin = kafka.admin();
-    await admin.connect();
-    const [offsets] = await admin.fetchOffsets({ groupId, topics: [topic] });
-    await admin.disconnect();
-    return offsets.partitions.reduce((sum, one) => sum + Number(one.offset), 0);
-  }
-
   const own = `${groupId}-transactions`;
 
   // A producer, and a consumer that stands for the group for which it tells offsets.
@@ -64,10 +55,7 @@ main((brokers, topic, groupId) => {
       }),
       sendOffset: (offset) => transaction.sendOffsets({
         consumer,
-        topics: [{
-          topic,
-          partitions: partitions.map((partition) => ({ partition, offset: String(offset) })),
-        }],
+        topics: offsetEverywhere(topic, offset),
       }),
       commit: () => transaction.commit(),
       abort: () => transaction.abort(),
@@ -92,8 +80,8 @@ main((brokers, topic, groupId) => {
   return {
     produce,
     join,
-    committed: () => offsetsOf(groupId),
-    committedInTransactions: () => offsetsOf(own),
+    committed: () => sumOfOffsets(kafka.admin(), groupId, topic),
+    committedInTransactions: () => sumOfOffsets(kafka.admin(), own, topic),
     openTransactional,
     read,
     isFenced: ({ code }) => code === ErrorCodes.ERR__FENCED,

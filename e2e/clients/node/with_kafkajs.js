@@ -1,7 +1,8 @@
 // KafkaJS, a client in plain JavaScript.
 const { createRequire } = require("node:module");
 const { Kafka, logLevel } = createRequire(`${process.env.CLIENTS_MODULES}/`)("kafkajs");
-const { PARTITIONS, main } = require("./scenario.js");
+const scenario = require("./scenario.js");
+const { PARTITIONS, main, offsetEverywhere, partitions, sumOfOffsets } = scenario;
 
 main((brokers, topic, groupId) => {
   const kafka = new Kafka({ brokers, logLevel: logLevel.NOTHING });
@@ -32,14 +33,6 @@ main((brokers, topic, groupId) => {
     return { assigned: () => assigned, leave: () => consumer.disconnect() };
   }
 
-  async function offsetsOf(groupId) {
-    const admin = kafka.admin();
-    await admin.connect();
-    const [offsets] = await admin.fetchOffsets({ groupId, topics: [topic] });
-    await admin.disconnect();
-    return offsets.partitions.reduce((sum, one) => sum + Number(one.offset), 0);
-  }
-
   const own = `${groupId}-transactions`;
 
   async function openTransactional() {
@@ -54,7 +47,6 @@ main((brokers, topic, groupId) => {
   }
 
   function inTransaction(transaction) {
-    const partitions = [...Array(PARTITIONS).keys()];
     return {
       // Partition by partition: KafkaJS sends to several brokers at once, and if one of them has to
       // be asked again (CONCURRENT_TRANSACTIONS, after the last transaction), it sends anew what
@@ -70,10 +62,7 @@ main((brokers, topic, groupId) => {
       },
       sendOffset: (offset) => transaction.sendOffsets({
         consumerGroupId: own,
-        topics: [{
-          topic,
-          partitions: partitions.map((partition) => ({ partition, offset: String(offset) })),
-        }],
+        topics: offsetEverywhere(topic, offset),
       }),
       commit: () => transaction.commit(),
       abort: () => transaction.abort(),
@@ -98,8 +87,8 @@ main((brokers, topic, groupId) => {
   return {
     produce,
     join,
-    committed: () => offsetsOf(groupId),
-    committedInTransactions: () => offsetsOf(own),
+    committed: () => sumOfOffsets(kafka.admin(), groupId, topic),
+    committedInTransactions: () => sumOfOffsets(kafka.admin(), own, topic),
     openTransactional,
     read,
     isFenced: ({ type }) => ["PRODUCER_FENCED", "INVALID_PRODUCER_EPOCH"].includes(type),

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::lab::{NAMESPACE, context, declare, lab, prague, resource, rest, step};
+use crate::lab::{NAMESPACE, context, declare, lab, prague, resource, rest, step, trouble};
 use crate::server::Server;
 
 fn degraded(server: &Server) -> (String, String, String) {
@@ -19,16 +19,6 @@ fn events(server: &Server) -> Vec<String> {
         events.filter_map(|(_, it)| it["reason"].as_str().map(str::to_owned)).collect();
     reasons.sort();
     reasons
-}
-
-fn trouble(server: &Server, pod: &str) {
-    server.edit("pods", NAMESPACE, pod, |pod| {
-        pod["status"]["conditions"][0]["status"] = json!("False");
-        pod["status"]["containerStatuses"] = json!([{
-            "name": "broker", "image": "", "imageID": "", "ready": false, "restartCount": 3,
-            "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "no room"}},
-        }]);
-    });
 }
 
 #[tokio::test]

@@ -169,3 +169,26 @@ pub fn lab() -> Server {
     declare(&server, "prague", prague());
     server
 }
+
+/// A class of volumes that can grow, or cannot.
+pub fn class(server: &Server, grows: bool) {
+    server.put(
+        "storageclasses",
+        json!({
+            "apiVersion": "storage.k8s.io/v1", "kind": "StorageClass",
+            "metadata": {"name": "fast"}, "provisioner": "example.com/disk",
+            "allowVolumeExpansion": grows,
+        }),
+    );
+}
+
+/// A pod's container crashes again and again.
+pub fn trouble(server: &Server, pod: &str) {
+    server.edit("pods", NAMESPACE, pod, |pod| {
+        pod["status"]["conditions"][0]["status"] = json!("False");
+        pod["status"]["containerStatuses"] = json!([{
+            "name": "broker", "image": "", "imageID": "", "ready": false, "restartCount": 3,
+            "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "no room"}},
+        }]);
+    });
+}

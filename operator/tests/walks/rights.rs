@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use vltava_operator::lease::Leadership;
 
-use crate::lab::{NAMESPACE, context, controllers, lab, prague, rest, step};
+use crate::lab::{NAMESPACE, class, context, controllers, lab, prague, rest, step, trouble};
 use crate::server::Server;
 
 /// Verb, group, resource with its part.
@@ -52,14 +52,7 @@ async fn live(server: &Server) {
     edit(json!({"networkPolicy": {"enabled": false}}));
     rest(server, "prague").await;
     // More brokers, with larger volumes.
-    server.put(
-        "storageclasses",
-        json!({
-            "apiVersion": "storage.k8s.io/v1", "kind": "StorageClass",
-            "metadata": {"name": "fast"}, "provisioner": "example.com/disk",
-            "allowVolumeExpansion": true,
-        }),
-    );
+    class(server, true);
     for claim in server.names("persistentvolumeclaims", NAMESPACE) {
         server.edit("persistentvolumeclaims", NAMESPACE, &claim, |claim| {
             claim["spec"]["storageClassName"] = json!("fast");
@@ -78,13 +71,7 @@ async fn live(server: &Server) {
     for round in 0..4 {
         assert!(step(server, &context, "prague").await, "round {round}");
         controllers(server);
-        server.edit("pods", NAMESPACE, "prague-broker-1", |pod| {
-            pod["status"]["conditions"][0]["status"] = json!("False");
-            pod["status"]["containerStatuses"] = json!([{
-                "name": "broker", "image": "", "imageID": "", "ready": false, "restartCount": 3,
-                "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "no room"}},
-            }]);
-        });
+        trouble(server, "prague-broker-1");
     }
 }
 

@@ -2,19 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::lab::{NAMESPACE, context, controllers, declare, lab, prague, resource, rest, step};
+use crate::lab::{
+    NAMESPACE, class, context, controllers, declare, lab, prague, resource, rest, step,
+};
 use crate::server::Server;
-
-fn class(server: &Server, grows: bool) {
-    server.put(
-        "storageclasses",
-        json!({
-            "apiVersion": "storage.k8s.io/v1", "kind": "StorageClass",
-            "metadata": {"name": "fast"}, "provisioner": "example.com/disk",
-            "allowVolumeExpansion": grows,
-        }),
-    );
-}
 
 fn with_size(size: &str) -> Value {
     let mut spec = prague();
