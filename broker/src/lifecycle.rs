@@ -140,12 +140,21 @@ impl Life {
         self.changed.notify_waiters();
     }
 
+    /// Asks the coordinator to move leadership away, from the next heartbeat on: there is no way
+    /// back. Returns whether it has.
+    pub fn hand_over(&self) -> bool {
+        if !self.stopping.swap(true, Ordering::AcqRel) {
+            tracing::info!("leadership is handed over");
+        }
+        self.changed.notify_waiters();
+        self.status.borrow().should_shut_down
+    }
+
     /// Asks the coordinator to move leadership away, and waits until it has. Gives up after
     /// `limit`, and sooner if no coordinator is there to ask.
     pub async fn controlled_shutdown(&self, limit: Duration) {
         let mut status = self.status.subscribe();
-        self.stopping.store(true, Ordering::Release);
-        self.changed.notify_waiters();
+        self.hand_over();
         let start = Instant::now();
         loop {
             let moved = status.wait_for(|status| status.should_shut_down);

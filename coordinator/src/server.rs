@@ -231,7 +231,8 @@ fn serve(
             false => readiness(&news.borrow()),
         });
         let registry = Arc::new(RwLock::new(registry));
-        tokio::spawn(Admin { registry, live, ready }.serve(listener, stop.clone()));
+        let admin = Admin { registry, live, ready, hand_over: None };
+        tokio::spawn(admin.serve(listener, stop.clone()));
     }
     let service = Arc::new(Service(context));
     Server::start(bound, limits, budget, metrics, service, stop.clone()).map_err(RunError::Bind)

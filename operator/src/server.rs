@@ -1,6 +1,6 @@
 //! The operator's process: probes and metrics, the Lease, and the loop that walks.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -113,6 +113,14 @@ impl Context {
         self.health.lock().entry(uid).or_default().news(findings, said)
     }
 
+    /// Forgets clusters that are not there any more.
+    pub fn keep(&self, there: &[Arc<KafkaCluster>]) {
+        let there: HashSet<_> = there.iter().filter_map(|it| it.metadata.uid.as_ref()).collect();
+        self.clusters.lock().retain(|(uid, _), _| there.contains(uid));
+        self.seen.lock().retain(|uid, _| there.contains(uid));
+        self.health.lock().retain(|uid, _| there.contains(uid));
+    }
+
     /// Makes an Event of the cluster.
     pub async fn tell(&self, cluster: &KafkaCluster, notice: Notice) {
         tracing::info!(cluster = names::name(cluster), "{}", notice.note);
@@ -216,12 +224,18 @@ async fn watch(client: Client, context: Arc<Context>) {
         let namespace = pod.metadata.namespace.unwrap_or_default();
         instance.map(|name| ObjectRef::<KafkaCluster>::new(&name).within(&namespace))
     };
-    Controller::new(clusters, watcher::Config::default())
+    let controller = Controller::new(clusters, watcher::Config::default());
+    let there = controller.store();
+    let forgetful = Arc::clone(&context);
+    controller
         .owns(Api::<StatefulSet>::all(client.clone()), ours.clone())
         .owns(Api::<Service>::all(client.clone()), ours.clone())
         .watches(Api::<Pod>::all(client), ours, owner)
         .run(reconcile, failed, context)
-        .for_each(|_| std::future::ready(()))
+        .for_each(|_| {
+            forgetful.keep(&there.state());
+            std::future::ready(())
+        })
         .await;
 }
 
@@ -261,7 +275,8 @@ async fn serve(
         false => Health::Bad("it starts".to_owned()),
     });
     let registry = Arc::new(RwLock::new(registry));
-    tokio::spawn(Admin { registry, live, ready }.serve(listener, stop.clone()));
+    let admin = Admin { registry, live, ready, hand_over: None };
+    tokio::spawn(admin.serve(listener, stop.clone()));
     Ok(())
 }
 

@@ -31,7 +31,7 @@ pub(super) fn small(ground: &mut Ground, subject: Subject, _: usize) -> Outcome<
     let topic = ground.new_topic(subject, scale.partitions_many)?;
     let bootstrap = ground.bootstrap(subject.side)?;
     let settings: &[_] = &[("linger.ms", "0"), ("queue.buffering.max.messages", "1000")];
-    let records = scale.flood_bytes / 1000;
+    let records = scale.flood_bytes / 4000;
     let keys = Some(100 * scale.partitions_many as u64);
     let flood = Flood { records, size: SMALL, keys, settings, ..Flood::of_kib(&topic, 0) };
     let meter = Meter::start(ground.pids(subject.side)?)?;

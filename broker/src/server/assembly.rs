@@ -133,7 +133,8 @@ async fn live(values: Values) -> Result<(), RunError> {
     let registry = Arc::new(RwLock::new(registry));
     if let Some(listener) = admin {
         let (live, ready) = (observability::live(), observability::ready(&life));
-        let admin = Admin { registry: Arc::clone(&registry), live, ready };
+        let hand_over = Some(observability::hand_over(&life, &config));
+        let admin = Admin { registry: Arc::clone(&registry), live, ready, hand_over };
         tokio::spawn(admin.serve(listener, stop.clone()));
     }
     let Some(partitions) = open(setup, signal.as_mut()).await? else { return Ok(()) };

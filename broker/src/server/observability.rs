@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64};
 
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+use vltava_config::{Values, keys};
 use vltava_metadata::Image;
 use vltava_net::admin::{Health, Probe};
 
@@ -68,6 +69,17 @@ impl MetadataGauges {
 /// The process lives as long as it can answer.
 pub(super) fn live() -> Probe {
     Box::new(|| Health::Good("the process answers".to_owned()))
+}
+
+/// Has the broker hand over what it leads, where the configuration wants that before an end.
+pub(super) fn hand_over(life: &Arc<Life>, config: &Values) -> Probe {
+    let life = Arc::clone(life);
+    let is_wanted = config.get(keys::CONTROLLED_SHUTDOWN_ENABLE);
+    Box::new(move || match is_wanted && life.epoch().get() >= 0 {
+        false => Health::Good("there is nothing to hand over".to_owned()),
+        true if life.hand_over() => Health::Good("all that was led is handed over".to_owned()),
+        true => Health::Bad("the coordinators move leadership away".to_owned()),
+    })
 }
 
 /// A broker serves once it is registered and unfenced.

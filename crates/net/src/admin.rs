@@ -1,9 +1,11 @@
-//! The port for people and probes: `/metrics`, `/livez`, `/readyz`, over HTTP.
+//! The port for people and probes: `/metrics`, `/livez`, `/readyz`, over HTTP; and the order to
+//! hand over what the node leads, which is taken from the same machine alone.
 //!
 //! It is bounded more tightly than the Kafka listeners: few connections, each for one request.
 
 use std::convert::Infallible;
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,19 +56,24 @@ pub struct Admin {
     pub live: Probe,
     /// Whether the node does its work (`/readyz`).
     pub ready: Probe,
+    /// Has the node hand over what it leads, and says whether that is done (`POST /hand-over`).
+    pub hand_over: Option<Probe>,
 }
+
+/// The order to hand over what the node leads.
+pub const HAND_OVER: &str = "/hand-over";
 
 impl Admin {
     /// Serves the port until `stop` is cancelled.
     pub async fn serve(self, listener: BoundListener, stop: CancellationToken) {
         let admin = Arc::new(self);
         let free = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-        let accepted = |stream, _| {
+        let accepted = |stream, peer| {
             let Ok(permit) = free.clone().try_acquire_owned() else { return };
             let admin = admin.clone();
             tokio::spawn(async move {
                 // Whoever takes too long is cut off; nobody is there to tell.
-                let _ = tokio::time::timeout(REQUEST_MAX, admin.connection(stream)).await;
+                let _ = tokio::time::timeout(REQUEST_MAX, admin.connection(stream, peer)).await;
                 drop(permit);
             });
         };
@@ -76,9 +83,9 @@ impl Admin {
         accept(listener, stop, accepted, failed).await;
     }
 
-    async fn connection(self: Arc<Self>, stream: TcpStream) {
+    async fn connection(self: Arc<Self>, stream: TcpStream, peer: SocketAddr) {
         let service = service_fn(move |request: Request<Incoming>| {
-            let answer = self.answer(request.method(), request.uri().path());
+            let answer = self.answer(request.method(), request.uri().path(), peer);
             async move { Ok::<_, Infallible>(answer) }
         });
         let served = http1::Builder::new()
@@ -92,7 +99,16 @@ impl Admin {
         }
     }
 
-    fn answer(&self, method: &Method, path: &str) -> Response<Full<Bytes>> {
+    fn answer(&self, method: &Method, path: &str, peer: SocketAddr) -> Response<Full<Bytes>> {
+        if let (&Method::POST, HAND_OVER, Some(order)) = (method, path, &self.hand_over) {
+            return match peer.ip().is_loopback() {
+                true => health(order()),
+                false => {
+                    let why = "this order is taken from the node's own machine alone\n";
+                    response(StatusCode::FORBIDDEN, TEXT, why.to_owned())
+                }
+            };
+        }
         if !matches!(*method, Method::GET | Method::HEAD) {
             return response(StatusCode::METHOD_NOT_ALLOWED, TEXT, "only GET\n".to_owned());
         }

@@ -5,6 +5,7 @@
 //! also stirs a thread that looks for something to share: on a broker that waits for a disk that
 //! was two of three wakes.
 
+use std::cell::RefCell;
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -19,6 +20,11 @@ const BLOCKING_MAX: usize = 32;
 /// nothing more; one that is set for sooner interrupts the loop, by a system call and another
 /// round. Requests set theirs for as long as they may wait, which is longer than this.
 const TICK: Duration = Duration::from_millis(100);
+
+thread_local! {
+    /// The loop that runs on this thread.
+    static CURRENT: RefCell<Option<Handle>> = const { RefCell::new(None) };
+}
 
 /// Event loops. Dropping them ends them, and the connections that they serve.
 #[derive(Debug)]
@@ -47,6 +53,7 @@ impl Reactors {
             loops.push(runtime.handle().clone());
             let stop = stop.clone();
             let serve = move || {
+                CURRENT.set(Some(runtime.handle().clone()));
                 let ticks = async {
                     while stop.run_until_cancelled(tokio::time::sleep(TICK)).await.is_some() {}
                 };
@@ -60,6 +67,11 @@ impl Reactors {
     /// The runtime that this is called in.
     pub fn here() -> Self {
         Self { loops: vec![Handle::current()], next: AtomicUsize::new(0), _stop: None }
+    }
+
+    /// The loop of the thread that this is called on; `None` on every other thread.
+    pub fn current() -> Option<Handle> {
+        CURRENT.with_borrow(Clone::clone)
     }
 
     /// The loop that the next connection is given to: each in its turn.

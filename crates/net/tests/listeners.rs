@@ -11,7 +11,7 @@ use prometheus_client::registry::Registry;
 use support::{Client, start};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use vltava_net::admin::{Admin, Health};
+use vltava_net::admin::{Admin, HAND_OVER, Health};
 use vltava_net::{
     BindError, Budget, CancellationToken, Limits, ListenerConfig, NetMetrics, ProcessMetrics,
 };
@@ -59,8 +59,12 @@ async fn an_empty_host_is_every_address_of_the_machine() {
 }
 
 async fn get(port: u16, path: &str) -> String {
+    ask(port, "GET", path).await
+}
+
+async fn ask(port: u16, method: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).await.expect("the port is open");
-    let request = format!("GET {path} HTTP/1.1\r\nHost: node\r\n\r\n");
+    let request = format!("{method} {path} HTTP/1.1\r\nHost: node\r\n\r\n");
     stream.write_all(request.as_bytes()).await.expect("it reads");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.expect("it answers and closes");
@@ -77,6 +81,7 @@ async fn the_admin_port_answers_probes_and_shows_metrics() {
         registry: Arc::new(RwLock::new(registry)),
         live: Box::new(|| Health::Good("running".to_owned())),
         ready: Box::new(|| Health::Bad("fenced".to_owned())),
+        hand_over: Some(Box::new(|| Health::Good("nothing is led".to_owned()))),
     };
     let bound = ListenerConfig::new("admin", "127.0.0.1", 0).bind().await.expect("a free port");
     let port = bound.local_addr().port();
@@ -92,6 +97,10 @@ async fn the_admin_port_answers_probes_and_shows_metrics() {
         assert!(metrics.contains(name), "{name} is missing in {metrics}");
     }
     assert!(get(port, "/other").await.starts_with("HTTP/1.1 404 "));
+    let order = ask(port, "POST", HAND_OVER).await;
+    assert!(order.starts_with("HTTP/1.1 200 OK\r\n") && order.ends_with("led\n"), "{order}");
+    assert!(get(port, HAND_OVER).await.starts_with("HTTP/1.1 404 "), "a look orders nothing");
+    assert!(ask(port, "POST", "/livez").await.starts_with("HTTP/1.1 405 "));
     stop.cancel();
     serving.await.expect("it ends");
 }

@@ -2,6 +2,7 @@
 //! their configuration sets, where they listen and what they tell others to connect to.
 
 mod command;
+mod hand_over;
 mod listeners;
 pub mod loggers;
 
@@ -12,6 +13,7 @@ use vltava_config::{Loaded, Values, keys};
 use vltava_net::{Budget, Limits, logging};
 
 pub use command::main;
+pub use hand_over::{HandOverError, hand_over};
 pub use listeners::{advertised, bind_admin};
 
 /// Begins a process: its log, what is worth saying about its configuration, its descriptors.

@@ -229,6 +229,12 @@ fn container(cluster: &KafkaCluster, component: Component, facts: &Facts) -> Val
         },
         "volumeMounts": mounts,
     });
+    if component == Component::Broker {
+        // Leadership is elsewhere before the broker is told to end. Of the coordinators the active
+        // one resigns by itself.
+        let command = ["/vltava-broker", "hand-over"];
+        container["lifecycle"] = json!({"preStop": {"exec": {"command": command}}});
+    }
     if let Some(resources) = resources {
         container["resources"] = json!(resources);
     }
