@@ -4,7 +4,8 @@
 //! for the next one: so one sync covers all that wait, and many partitions are synced at once.
 //!
 //! A sync that is the only one is done by the event loop that asks for it, as long as the disk is
-//! quick: a sync in the pool costs two wakes, of a flusher and of the loop, which take as long.
+//! quick: a sync in the pool costs two wakes, of a flusher and of the loop, which take as long. If
+//! requests came meanwhile, which could have been handled beside it, the pool has the next ones.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -26,6 +27,9 @@ const QUICK: Duration = Duration::from_micros(500);
 /// The part of the average that the latest sync is: one that takes long keeps syncs off the event
 /// loops for a while.
 const WEIGHT: u64 = 8;
+
+/// How many syncs the pool has after an event loop kept requests waiting by its own.
+const POOLED: u64 = 64;
 
 /// A flusher calls the log's sync and little else.
 const STACK_BYTES: usize = 256 << 10;
@@ -52,13 +56,23 @@ pub struct FlushQueue {
     under_way: AtomicUsize,
     /// How long a sync took lately, in ns.
     average: AtomicU64,
+    /// How many flushes were asked for.
+    pushed: AtomicU64,
+    /// Up to which number of those the pool has them all.
+    pooled_until: AtomicU64,
 }
 
 impl Default for FlushQueue {
     fn default() -> Self {
         // A disk has to show that it is quick.
         let average = AtomicU64::new(4 * QUICK.as_nanos() as u64);
-        Self { queue: Mutex::default(), under_way: AtomicUsize::new(0), average }
+        Self {
+            queue: Mutex::default(),
+            under_way: AtomicUsize::new(0),
+            average,
+            pushed: AtomicU64::new(0),
+            pooled_until: AtomicU64::new(0),
+        }
     }
 }
 
@@ -66,7 +80,9 @@ impl FlushQueue {
     /// Has something flushed: by the event loop that this is called on if nothing else is being
     /// flushed and syncs are quick, else by the pool.
     pub fn push(self: &Arc<Self>, flush: Arc<dyn Flush>) {
-        let is_alone = self.under_way.fetch_add(1, Ordering::Relaxed) == 0;
+        let number = self.pushed.fetch_add(1, Ordering::Relaxed);
+        let is_alone = self.under_way.fetch_add(1, Ordering::Relaxed) == 0
+            && number >= self.pooled_until.load(Ordering::Relaxed);
         let reactor = if is_alone && self.is_quick() { Reactors::current() } else { None };
         match reactor {
             Some(reactor) => {
@@ -155,10 +171,17 @@ impl Lone {
         // Whatever has reached the loop by now is handled first: followers are answered, and what
         // else is appended is synced with it.
         tokio::task::yield_now().await;
-        if self.queue.under_way.load(Ordering::Relaxed) == 1
-            && let Some(flush) = self.flush.take()
-        {
-            self.queue.flush(flush);
+        if self.queue.under_way.load(Ordering::Relaxed) > 1 {
+            return;
+        }
+        let Some(flush) = self.flush.take() else { return };
+        self.queue.flush(flush);
+        let pushed = self.queue.pushed.load(Ordering::Relaxed);
+        // Whatever came during the sync is handled next. Somebody who waits for the answer before
+        // sending more has not even got it by then.
+        tokio::task::yield_now().await;
+        if self.queue.pushed.load(Ordering::Relaxed) > pushed {
+            self.queue.pooled_until.store(pushed + POOLED, Ordering::Relaxed);
         }
     }
 }
@@ -279,6 +302,10 @@ mod tests {
         let several = who_flushes(&pool, &reactors, 3);
         assert!(several.iter().filter(|it| is_flusher(it)).count() >= 2, "{several:?}");
         assert_eq!(several.len(), 3);
+        pool.queue().pooled_until.store(u64::MAX, Ordering::Relaxed);
+        assert!(who_flushes(&pool, &reactors, 1).iter().all(is_flusher), "others had to wait");
+        pool.queue().pooled_until.store(0, Ordering::Relaxed);
+        assert_eq!(who_flushes(&pool, &reactors, 1), ["reactor-0"]);
         pool.queue().note(QUICK * WEIGHT as u32);
         assert!(who_flushes(&pool, &reactors, 1).iter().all(is_flusher), "one took long");
     }
