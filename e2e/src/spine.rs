@@ -63,6 +63,11 @@ pub const CHECKS: &[Check] = &[
         run: |_| groups::run(),
     },
     Check {
+        name: "migration",
+        promise: "a group goes from the classic protocol to KIP-848's and back while it consumes",
+        run: |_| groups::migration(),
+    },
+    Check {
         name: "transactions",
         promise: "while brokers die, committed is read once, aborted never, and nothing hangs",
         run: |_| transactions::run(),

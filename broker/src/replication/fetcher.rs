@@ -29,6 +29,9 @@ const PAUSE_FIRST: Duration = Duration::from_millis(10);
 /// How long an answer that is awaited may keep a newly assigned partition waiting.
 const NEWCOMER_WAITS: Duration = Duration::from_millis(20);
 
+/// How long a fetch waits for what came before to be durable here.
+const FLUSH_PATIENCE: Duration = Duration::from_secs(1);
+
 /// An answer of so many bytes is appended away from the threads that serve sockets.
 const LARGE_ANSWER_BYTES: usize = 256 << 10;
 
@@ -253,8 +256,9 @@ impl Fetcher {
                 Some(Arc::clone(&it.partition).durable_here(it.partition.flush_now()?))
             })
             .collect();
-        // A log that fails meanwhile is not durable below, and is left out there.
-        futures::future::join_all(flushes).await;
+        // A log that fails or takes longer is not durable below, and is left out there: one whose
+        // disk is full waits for room, and the others do not wait with it.
+        let _ = tokio::time::timeout(FLUSH_PATIENCE, futures::future::join_all(flushes)).await;
         let now = Instant::now();
         let mut wanted = BTreeMap::new();
         let mut gone = Vec::new();

@@ -183,7 +183,13 @@ impl Isr {
         match event {
             Event::Fetched(fetch) => self.on_fetch(&fetch, log, now),
             Event::Check => self.on_check(log, now),
-            Event::Committed(committed) | Event::Answered(Outcome::Accepted(committed)) => {
+            Event::Committed(committed) => self.on_committed(committed),
+            Event::Answered(Outcome::Accepted(committed)) => {
+                if committed == self.committed {
+                    // The coordinator found nothing to change. (The metadata log saying the same
+                    // again is no answer: what is pending may still be committed.)
+                    self.pending = None;
+                }
                 self.on_committed(committed)
             }
             Event::Answered(Outcome::Rejected) => {
@@ -240,9 +246,6 @@ impl Isr {
                     follower.eligible = false;
                 }
             }
-        } else if committed == self.committed {
-            // The coordinator found nothing to change.
-            self.pending = None;
         }
         None
     }

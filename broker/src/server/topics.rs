@@ -18,6 +18,8 @@ const CREATE_TIMEOUT_MS: i32 = 30_000;
 const CREATING_MAX: usize = 1000;
 /// The pause before a declared topic is tried again, as while brokers are still missing.
 const DECLARED_PAUSE: Duration = Duration::from_millis(200);
+/// It doubles up to this: brokers may be missing for long.
+const DECLARED_PAUSE_MAX: Duration = Duration::from_secs(5);
 
 /// A setting of a topic that is to be created.
 fn config(name: &'static str, value: String) -> CreatableTopicConfig {
@@ -173,6 +175,7 @@ impl Broker {
     /// waiting.
     pub(super) async fn create_declared(self: Arc<Self>, mut declared: Vec<CreateTopic>) {
         let mut told = BTreeSet::new();
+        let mut pause = DECLARED_PAUSE;
         loop {
             let mut left = Vec::new();
             for one in declared {
@@ -184,7 +187,8 @@ impl Broker {
                 return;
             }
             declared = left;
-            tokio::time::sleep(DECLARED_PAUSE).await;
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(DECLARED_PAUSE_MAX);
         }
     }
 

@@ -2,9 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use vltava_client::{
-    AutoOffsetReset, Cluster, ConsumedRecord, Consumer, ConsumerOptions, PartitionOffsets,
-};
+use vltava_client::{AutoOffsetReset, Cluster, ConsumedRecord, Consumer, ConsumerOptions};
 
 use crate::args::ConsumeArgs;
 use crate::cluster::active::Active;
@@ -40,11 +38,11 @@ pub async fn run(dir: &DataDir, args: &ConsumeArgs) -> Result<(), CliError> {
             polled = consumer.poll(POLL) => polled.map_err(CliError::from),
             () = ends.next() => break Ok(()),
         };
-        let step = step.and_then(|records| printed.print(&records, args));
+        let step = step.and_then(|records| printed.print(&records, args, &mut consumer));
         if let Err(error) = step {
             break Err(error);
         }
-        if printed.is_due() {
+        if printed.is_due(&consumer) {
             printed.commit(&mut consumer).await?;
         }
     };
@@ -70,11 +68,10 @@ async fn consumer(cluster: &Cluster, args: &ConsumeArgs) -> Result<Consumer, Cli
     Ok(Consumer::assigned(cluster.clone(), options, all))
 }
 
-/// What has been printed, and what of it has been committed.
+/// What has been printed, and when it was last committed.
 struct Printed {
     left: Option<u64>,
     in_group: bool,
-    uncommitted: PartitionOffsets,
     committed_at: Instant,
 }
 
@@ -83,7 +80,6 @@ impl Printed {
         Self {
             left: args.max_messages,
             in_group: args.group.is_some(),
-            uncommitted: PartitionOffsets::new(),
             committed_at: Instant::now(),
         }
     }
@@ -92,7 +88,12 @@ impl Printed {
         self.left == Some(0)
     }
 
-    fn print(&mut self, records: &[ConsumedRecord], args: &ConsumeArgs) -> Result<(), CliError> {
+    fn print(
+        &mut self,
+        records: &[ConsumedRecord],
+        args: &ConsumeArgs,
+        consumer: &mut Consumer,
+    ) -> Result<(), CliError> {
         let most = self.left.and_then(|left| usize::try_from(left).ok()).unwrap_or(usize::MAX);
         let records = &records[..records.len().min(most)];
         let mut text = Vec::new();
@@ -108,25 +109,21 @@ impl Printed {
         self.left = self.left.map(|left| left - records.len() as u64);
         for record in records.iter().filter(|_| self.in_group) {
             let place = (record.topic.to_string(), record.partition);
-            self.uncommitted.insert(place, record.offset + 1);
+            consumer.store_offset(place, record.offset + 1);
         }
         Ok(())
     }
 
-    fn is_due(&self) -> bool {
-        !self.uncommitted.is_empty() && self.committed_at.elapsed() >= COMMIT
+    fn is_due(&self, consumer: &Consumer) -> bool {
+        consumer.has_stored() && self.committed_at.elapsed() >= COMMIT
     }
 
     /// Commits what was printed. If the group has gone on without this member, others print it
     /// again, which is said.
     async fn commit(&mut self, consumer: &mut Consumer) -> Result<(), CliError> {
-        if self.uncommitted.is_empty() {
-            return Ok(());
-        }
-        if let Err(error) = consumer.commit_offsets(&self.uncommitted).await {
+        if let Err(error) = consumer.commit_stored().await {
             output::notice(format_args!("what was printed last is not committed: {error}"));
         }
-        self.uncommitted.clear();
         self.committed_at = Instant::now();
         Ok(())
     }

@@ -110,9 +110,11 @@ impl DataDir {
     /// Whether there is nothing in the folder but what a command that failed early leaves behind.
     fn is_unused(&self) -> bool {
         match fs::read_dir(&self.root) {
-            Ok(mut entries) => {
-                entries.all(|entry| entry.is_ok_and(|entry| entry.file_name() == "lock"))
-            }
+            Ok(mut entries) => entries.all(|entry| {
+                entry.is_ok_and(|entry| {
+                    entry.file_name() == "lock" || entry.path() == next_of(&self.cluster_file())
+                })
+            }),
             Err(error) => error.kind() == io::ErrorKind::NotFound,
         }
     }
@@ -122,6 +124,7 @@ impl DataDir {
         if !self.has_cluster() && self.is_unused() {
             // What is left behind harms nobody.
             let _ = fs::remove_file(self.lock_file());
+            let _ = fs::remove_file(next_of(&self.cluster_file()));
             let _ = fs::remove_dir(&self.root);
         }
     }
@@ -151,10 +154,15 @@ impl DataDir {
     }
 }
 
+/// What a file is written as before it takes its place.
+fn next_of(path: &Path) -> PathBuf {
+    path.with_extension("next")
+}
+
 /// Replaces a file whole: whoever reads it sees the old text or the new one, also after a crash.
 pub(crate) fn write_whole(path: &Path, text: &str) -> Result<(), CliError> {
     let failed = |source| CliError::WriteFile { path: path.to_owned(), source };
-    let next = path.with_extension("next");
+    let next = next_of(path);
     let mut file = File::create(&next).map_err(failed)?;
     file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
     fs::rename(&next, path).map_err(failed)?;

@@ -187,9 +187,6 @@ pub(crate) async fn remove_surplus(
     state: &ClusterState,
     surplus: &[NodeName],
 ) -> Result<(), CliError> {
-    if surplus.is_empty() {
-        return Ok(());
-    }
     shutdown::together(dir, state, surplus).await?;
     let cluster = bootstrap::to(&state.bootstrap())?;
     for name in surplus {

@@ -19,7 +19,7 @@ use crate::local::manifest_file::{self, Manifest};
 use crate::local::node_name::NodeName;
 use crate::local::ports::FreePorts;
 use crate::local::refusals::Refusals;
-use crate::local::state::ClusterState;
+use crate::local::state::{ClusterState, NodeState};
 use crate::local::voters::{self, Disks};
 use crate::local::{process, readiness, replicas, settings, shutdown, topics};
 use crate::output;
@@ -73,7 +73,8 @@ pub async fn run(dir: &DataDir, args: &UpArgs) -> Result<(), CliError> {
 struct Up<'a> {
     dir: &'a DataDir,
     state: ClusterState,
-    surplus: Vec<NodeName>,
+    /// Brokers that are to go. They stay noted until they are gone.
+    surplus: BTreeMap<NodeName, NodeState>,
     /// Nodes that do not run yet.
     down: Vec<NodeName>,
     /// How the coordinators' disks are.
@@ -85,9 +86,11 @@ impl<'a> Up<'a> {
     fn prepare(dir: &'a DataDir, manifest: &Manifest) -> Result<Self, CliError> {
         let old = ClusterState::read(dir)?;
         let taken = taken(&manifest.cluster, old.as_ref());
+        let known = old.as_ref().map(|old| old.nodes.clone()).unwrap_or_default();
         let mut ports = FreePorts::new(rand::random(), taken);
         let Assigned { state, surplus } =
             assign(&manifest.cluster, old, &mut ports, &mut rand::random::<u128>)?;
+        let surplus = known.into_iter().filter(|(name, _)| surplus.contains(name)).collect();
         let running = |name: &NodeName| process::is_running(dir, *name);
         let down: Vec<NodeName> =
             state.nodes.keys().copied().filter(|name| !running(name)).collect();
@@ -112,10 +115,11 @@ impl<'a> Up<'a> {
     ) -> Result<Refusals, CliError> {
         let dir = self.dir;
         if !self.surplus.is_empty() {
-            replicas::drain(dir, &manifest.cluster.spec, &self.surplus, within).await?;
+            let surplus: Vec<NodeName> = self.surplus.keys().copied().collect();
+            replicas::drain(dir, &manifest.cluster.spec, &surplus, within).await?;
         }
         let before = manifest_file::last_applied(dir);
-        self.state.write(dir)?;
+        self.note(self.state.clone())?;
         let mut outdated = settings::write_all(dir, &self.state, &manifest.cluster)?;
         outdated.retain(|name, _| !self.down.contains(name));
         for name in &self.down {
@@ -129,14 +133,31 @@ impl<'a> Up<'a> {
         let founded = ClusterState { founded: true, ..self.state.clone() };
         let settled = voters::settle(dir, &cluster, &founded, deadline).await?;
         if settled != founded {
-            settled.write(dir)?;
+            self.note(settled.clone())?;
         }
+        self.remove_surplus(&settled).await?;
         let old = before.as_ref().map(|before| &before.spec);
         let refused = self.apply(&cluster, &manifest.cluster.spec, old, deadline).await?;
         settings::say_outdated(&outdated)?;
         let applied = refused.applied(&manifest.cluster, old);
         manifest_file::remember(dir, &manifest.cluster, &applied)?;
         Ok(refused)
+    }
+
+    /// Writes down the cluster as it is to be, and the brokers that are still to go.
+    fn note(&self, mut state: ClusterState) -> Result<(), CliError> {
+        state.nodes.extend(self.surplus.clone());
+        state.write(self.dir)
+    }
+
+    /// Stops brokers that are to go, and forgets them once they are gone.
+    async fn remove_surplus(&self, settled: &ClusterState) -> Result<(), CliError> {
+        if self.surplus.is_empty() {
+            return Ok(());
+        }
+        let surplus: Vec<NodeName> = self.surplus.keys().copied().collect();
+        topics::remove_surplus(self.dir, settled, &surplus).await?;
+        settled.write(self.dir)
     }
 
     /// Makes the running cluster what the manifest says, as far as it lets itself be told.
@@ -150,7 +171,6 @@ impl<'a> Up<'a> {
         let mut refused = Refusals::default();
         let brokers: Vec<i32> =
             self.state.nodes.keys().filter(|name| name.is_broker()).map(|name| name.id()).collect();
-        topics::remove_surplus(self.dir, &self.state, &self.surplus).await?;
         let present = topics::registered(cluster, brokers.len(), deadline).await?;
         settings::tell(cluster, &brokers, spec, before, &mut refused).await?;
         topics::apply(cluster, &present, spec, before, deadline, &mut refused).await?;
@@ -207,7 +227,7 @@ impl<'a> Up<'a> {
             return Ok(());
         }
         let founded = ClusterState { founded: true, ..self.state.clone() };
-        founded.write(self.dir)?;
+        self.note(founded.clone())?;
         settings::write_all(self.dir, &founded, &manifest.cluster).map(|_| ())
     }
 

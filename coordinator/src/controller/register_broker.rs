@@ -66,15 +66,7 @@ impl Controller {
             }
             self.check_old_process(present, request, moment.now)?;
         }
-        let record = RegisterBrokerRecord {
-            broker_epoch: moment.next_offset.get(),
-            ..registration_record(request)
-        };
-        // The registration comes first: its offset is the broker's epoch.
         let mut outcome = Outcome::default();
-        outcome.records.push(record.into());
-        let epoch = BrokerEpoch(moment.next_offset.get());
-        outcome.happenings.push(Happening::Registered { broker: id, epoch });
         let kept = match &present {
             Some(present) => self.replace(present, request, moment.now, &mut outcome)?,
             None => {
@@ -82,6 +74,14 @@ impl Controller {
                 false
             }
         };
+        // The registration comes last: its offset is the broker's epoch. What the old process led is
+        // settled by as many batches as it takes, and if some of them are lost with this coordinator,
+        // the next one does not know the new process yet, and settles the rest.
+        let epoch = BrokerEpoch(moment.next_offset.get() + outcome.records.len() as i64);
+        let record =
+            RegisterBrokerRecord { broker_epoch: epoch.get(), ..registration_record(request) };
+        outcome.records.push(record.into());
+        outcome.happenings.push(Happening::Registered { broker: id, epoch });
         self.sessions.restart(id, moment.now);
         self.sessions.keep_in_sync(id, kept);
         let response = BrokerRegistrationResponse {

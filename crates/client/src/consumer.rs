@@ -108,6 +108,8 @@ pub struct Consumer {
     buffer: VecDeque<ConsumedRecord>,
     /// By partition: the offset after the last record that a poll returned.
     consumed: BTreeMap<TopicPartition, i64>,
+    /// Up to where the application has dealt with records, and has not committed it.
+    stored: PartitionOffsets,
     committed_at: Instant,
 }
 
@@ -147,6 +149,7 @@ impl Consumer {
             group,
             buffer: VecDeque::new(),
             consumed: BTreeMap::new(),
+            stored: PartitionOffsets::new(),
             committed_at: Instant::now(),
         }
     }
@@ -210,6 +213,10 @@ impl Consumer {
             }
         }
         if joins {
+            // Afterwards these partitions may be others'.
+            if let Err(error) = self.commit_stored().await {
+                tracing::debug!("the commit of stored offsets failed: {error}");
+            }
             self.join().await?;
         }
         Ok(())
@@ -265,6 +272,31 @@ impl Consumer {
         let offsets: PartitionOffsets =
             self.consumed.iter().map(|(partition, offset)| (partition.clone(), *offset)).collect();
         self.commit_offsets(&offsets).await
+    }
+
+    /// Notes up to where records of a partition are dealt with. It is committed by
+    /// [`commit_stored`](Self::commit_stored), and before the group is joined anew, when the
+    /// partition may become another member's.
+    pub fn store_offset(&mut self, partition: TopicPartition, offset: i64) {
+        self.stored.insert(partition, offset);
+    }
+
+    /// Whether offsets are stored that are not committed.
+    pub fn has_stored(&self) -> bool {
+        !self.stored.is_empty()
+    }
+
+    /// Commits the offsets that are stored. They are forgotten, also if that fails: the group has
+    /// gone on then, and others begin where it was committed before.
+    ///
+    /// # Errors
+    /// As [`commit`](Self::commit).
+    pub async fn commit_stored(&mut self) -> Result<(), ClientError> {
+        let stored = std::mem::take(&mut self.stored);
+        match stored.is_empty() {
+            true => Ok(()),
+            false => self.commit_offsets(&stored).await,
+        }
     }
 
     /// Commits certain offsets: those of the records that would be next.

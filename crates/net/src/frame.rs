@@ -15,6 +15,7 @@ use prometheus_client::metrics::counter::Counter;
 use tokio::io::AsyncRead;
 use tokio::time::{Instant, Sleep};
 use tokio_util::io::poll_read_buf;
+use vltava_wire::ApiKey;
 
 use crate::budget::{Budget, Charge, SMALL_MAX};
 use crate::guess::guess;
@@ -55,7 +56,7 @@ pub(crate) struct FrameReader {
     limit: usize,
     stall_max: Duration,
     budget: Arc<Budget>,
-    /// Whether frames are charged without waiting.
+    /// Whether frames are charged without waiting, but for those of producers.
     always: bool,
     buffer: BytesMut,
     large: Option<Large>,
@@ -119,7 +120,7 @@ impl FrameReader {
         if self.buffer.len() < PREFIX + length {
             return Ok(None);
         }
-        let charge = match self.always {
+        let charge = match self.always && !is_produce(&self.buffer[PREFIX..PREFIX + length]) {
             true => Some(self.budget.charge_always(length)),
             false => self.budget.try_charge(length),
         };
@@ -136,15 +137,18 @@ impl FrameReader {
                 if large.bytes.len() == large.length {
                     return Ok(self.finish_large());
                 }
-                large.make_room(self.always).await;
+                let always = self.always && !is_produce(&large.bytes);
+                large.make_room(always).await;
             } else if let Some(length) = self.declared()? {
                 if PREFIX + length > BUFFER {
                     self.begin_large(length);
                     continue;
                 }
                 if self.buffer.len() >= PREFIX + length {
+                    let body = &self.buffer[PREFIX..PREFIX + length];
+                    let always = self.always && !is_produce(body);
                     let mut charge = self.budget.nothing();
-                    charge_step(&mut charge, length, true, self.always).await;
+                    charge_step(&mut charge, length, true, always).await;
                     return Ok(self.copy_out(length, charge));
                 }
             }
@@ -269,6 +273,12 @@ impl Large {
         charge_step(&mut self.charge, size - charged, small, always).await;
         self.bytes.reserve(size - self.bytes.len());
     }
+}
+
+/// Whether a frame that begins so is a produce: those of clients come on the listener of brokers
+/// too, and no broker waits for one.
+fn is_produce(body: &[u8]) -> bool {
+    body.first_chunk().is_some_and(|key| i16::from_be_bytes(*key) == ApiKey::Produce as i16)
 }
 
 async fn charge_step(charge: &mut Charge, more: usize, small: bool, always: bool) {

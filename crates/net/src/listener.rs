@@ -58,7 +58,7 @@ pub struct ListenerConfig {
     pub port: u16,
     /// Whether it serves the nodes of the cluster: its connections do not count against
     /// `max.connections`, and its frames do not wait for the memory budget, so that replication
-    /// goes on whatever clients do.
+    /// goes on whatever clients do. Those of producers do wait: clients may come here as well.
     pub protected: bool,
 }
 

@@ -1,6 +1,8 @@
-//! A group of two members on six partitions, of which one leaves.
+//! A group of two members on six partitions, of which one leaves, or is replaced by one that speaks
+//! the other group protocol.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 use rdkafka::Message;
@@ -13,26 +15,16 @@ use crate::{Outcome, until};
 
 const TOPIC: &str = "shared";
 
+/// How often each record came, by partition and offset.
+type Seen = BTreeMap<(i32, i64), u32>;
+
 pub(super) fn run() -> Outcome<String> {
     let folder = super::folder()?;
-    let shape = Shape { topics: vec![(TOPIC.to_owned(), 6, 3)], ..Shape::default() };
-    let cluster = Cluster::up(folder.path(), &shape)?;
-    let mut members = vec![member(&cluster)?, member(&cluster)?];
-    let mut seen: BTreeMap<(i32, i64), u32> = BTreeMap::new();
+    let cluster = cluster(folder.path())?;
+    let mut members = vec![member(&cluster, "classic")?, member(&cluster, "classic")?];
+    let mut seen = Seen::new();
     shares(&members, &mut seen, &[3, 3])?;
-
-    let mut loads = Vec::new();
-    for partition in 0..6 {
-        loads.push(Load::start(Options {
-            bootstrap: cluster.bootstrap(),
-            topic: TOPIC.to_owned(),
-            id: partition as u32,
-            rate: 50,
-            partition: Some(partition),
-            settings: Vec::new(),
-            log: None,
-        })?);
-    }
+    let loads = loads(&cluster)?;
     until("1,000 acknowledged records", Duration::from_secs(30), || {
         poll(&members, &mut seen)?;
         let acked: usize = loads.iter().map(Load::acked).sum();
@@ -42,26 +34,73 @@ pub(super) fn run() -> Outcome<String> {
         leave(member, &mut seen)?;
     }
     shares(&members, &mut seen, &[6])?;
+    let acked = each_once(&members, loads, seen)?;
+    Ok(format!("3 + 3, then 6; {acked} records, each once"))
+}
+
+/// Two classic members are replaced one by one by two of KIP-848's protocol, and these by classic
+/// ones again.
+pub(super) fn migration() -> Outcome<String> {
+    let folder = super::folder()?;
+    let cluster = cluster(folder.path())?;
+    let mut members = vec![member(&cluster, "classic")?, member(&cluster, "classic")?];
+    let mut seen = Seen::new();
+    shares(&members, &mut seen, &[3, 3])?;
+    let loads = loads(&cluster)?;
+    for protocol in ["consumer", "consumer", "classic", "classic"] {
+        leave(members.remove(0), &mut seen)?;
+        members.push(member(&cluster, protocol)?);
+        shares(&members, &mut seen, &[3, 3])?;
+    }
+    let acked = each_once(&members, loads, seen)?;
+    Ok(format!("classic, both, consumer, both, classic; {acked} records, each once"))
+}
+
+fn cluster(folder: &Path) -> Outcome<Cluster> {
+    let shape = Shape { topics: vec![(TOPIC.to_owned(), 6, 3)], ..Shape::default() };
+    Cluster::up(folder, &shape)
+}
+
+/// A steady load on each partition.
+fn loads(cluster: &Cluster) -> Outcome<Vec<Load>> {
+    let load = |partition| {
+        Load::start(Options {
+            bootstrap: cluster.bootstrap(),
+            topic: TOPIC.to_owned(),
+            id: partition as u32,
+            rate: 50,
+            partition: Some(partition),
+            settings: Vec::new(),
+            log: None,
+        })
+    };
+    (0..6).map(load).collect()
+}
+
+/// Ends the loads, and waits until all that they had acknowledged has come. Returns how many that
+/// were.
+fn each_once(members: &[BaseConsumer], loads: Vec<Load>, mut seen: Seen) -> Outcome<usize> {
     let mut acked = 0;
     for load in loads {
         acked += load.finish()?.acked.len();
     }
     until("every record", Duration::from_secs(60), || {
-        poll(&members, &mut seen)?;
+        poll(members, &mut seen)?;
         if seen.len() >= acked { Ok(()) } else { Err(format!("{} of {acked}", seen.len())) }
     })?;
     match seen.iter().find(|(_, count)| **count > 1) {
         Some(((partition, offset), count)) => {
             Err(format!("record {partition}/{offset} came {count} times"))
         }
-        None => Ok(format!("3 + 3, then 6; {acked} records, each once")),
+        None => Ok(acked),
     }
 }
 
-fn member(cluster: &Cluster) -> Outcome<BaseConsumer> {
+fn member(cluster: &Cluster, protocol: &str) -> Outcome<BaseConsumer> {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", cluster.bootstrap())
         .set("group.id", "share")
+        .set("group.protocol", protocol)
         .set("auto.offset.reset", "earliest")
         .create()
         .map_err(|error| error.to_string())?;
@@ -71,7 +110,7 @@ fn member(cluster: &Cluster) -> Outcome<BaseConsumer> {
 
 /// Closes a member. What it hands out until it is closed, it commits, so that counts as well: to
 /// drop it would throw those records away.
-fn leave(member: BaseConsumer, seen: &mut BTreeMap<(i32, i64), u32>) -> Outcome {
+fn leave(member: BaseConsumer, seen: &mut Seen) -> Outcome {
     member.close_queue().map_err(|error| error.to_string())?;
     let members = [member];
     until("a member's end", Duration::from_secs(30), || {
@@ -80,7 +119,7 @@ fn leave(member: BaseConsumer, seen: &mut BTreeMap<(i32, i64), u32>) -> Outcome 
     })
 }
 
-fn poll(members: &[BaseConsumer], seen: &mut BTreeMap<(i32, i64), u32>) -> Outcome {
+fn poll(members: &[BaseConsumer], seen: &mut Seen) -> Outcome {
     for member in members {
         for _ in 0..100 {
             match member.poll(Duration::from_millis(1)) {
@@ -95,11 +134,7 @@ fn poll(members: &[BaseConsumer], seen: &mut BTreeMap<(i32, i64), u32>) -> Outco
 }
 
 /// Waits until the members have so many partitions each.
-fn shares(
-    members: &[BaseConsumer],
-    seen: &mut BTreeMap<(i32, i64), u32>,
-    wanted: &[usize],
-) -> Outcome {
+fn shares(members: &[BaseConsumer], seen: &mut Seen, wanted: &[usize]) -> Outcome {
     until(&format!("shares of {wanted:?}"), Duration::from_secs(30), || {
         poll(members, seen)?;
         let mut shares = Vec::new();

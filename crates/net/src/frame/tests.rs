@@ -1,5 +1,6 @@
 //! Frames that arrive in pieces, and frames that are none.
 
+use futures::FutureExt;
 use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
 
 use super::*;
@@ -49,6 +50,28 @@ async fn frames_of_all_sizes_come_out_as_they_went_in() {
         assert!(matches!(reader.next(&mut far).await, Err(FrameError::Closed)));
     }
     assert_eq!(budget.used(), 0);
+}
+
+#[tokio::test]
+async fn what_brokers_send_each_other_does_not_wait_for_memory_and_what_producers_send_does() {
+    let budget = Budget::new(0, 0);
+    let taken = [budget.charge(SMALL_MAX).await, budget.charge(SMALL_MAX).await];
+    let lane = budget.charge(MIB).await;
+    for size in [100, MIB] {
+        let frame = |key: ApiKey| {
+            let mut body = vec![0; size];
+            body[..2].copy_from_slice(&(key as i16).to_be_bytes());
+            framed(&body)
+        };
+        for (key, waits) in [(ApiKey::Fetch, false), (ApiKey::Produce, true)] {
+            let (mut near, mut far) = duplex(2 * MIB);
+            near.write_all(&frame(key)).await.expect("the pipe has room");
+            let mut reader = FrameReader { always: true, ..reader(&budget) };
+            let read = reader.next(&mut far).now_or_never();
+            assert_eq!(read.is_none(), waits, "{key:?} of {size} bytes");
+        }
+    }
+    drop((taken, lane));
 }
 
 #[tokio::test]
