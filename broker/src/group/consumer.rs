@@ -123,9 +123,9 @@ impl ConsumerGroupState {
 struct Clocks {
     /// Unless it is heard of.
     session: Deadline,
-    /// Unless it has given up, in this epoch, what it has to.
+    /// Unless it has given up what it has to, as it stood when this began to run.
     rebalance: Deadline,
-    rebalance_epoch: i32,
+    revoked_from: Option<Box<Current>>,
     /// Unless it joins again, being a classic member that should.
     rejoin: Deadline,
     /// Unless it asks for what it has, being a classic member that has joined.
@@ -227,7 +227,8 @@ impl ConsumerGroup {
         clocks.session.set(desk.now.after(timeout), &mut desk.timers, due);
     }
 
-    /// Has the rebalance timeout run as long as the member has partitions to give up.
+    /// Has the rebalance timeout run as long as the member has partitions to give up; from the
+    /// beginning, if they are not the same any more.
     pub(super) fn watch_revocation(&mut self, member_id: &Str, desk: &mut Desk) {
         let Some(member) = self.members.get(member_id) else { return };
         let clocks = self.clocks.entry(member_id.clone()).or_default();
@@ -235,13 +236,13 @@ impl ConsumerGroup {
         let classic = member.about.classic_member_metadata.is_some();
         if classic || member.current.state != MemberState::Unrevoked {
             clocks.rebalance.clear();
-            clocks.rebalance_epoch = -1;
+            clocks.revoked_from = None;
             return;
         }
-        if clocks.rebalance_epoch == member.current.epoch {
+        if clocks.revoked_from.as_deref() == Some(&member.current) {
             return;
         }
-        clocks.rebalance_epoch = member.current.epoch;
+        clocks.revoked_from = Some(Box::new(member.current.clone()));
         let timeout = member.about.rebalance_timeout_ms;
         let due = || Due::Revocation { group: self.id.clone(), member: member_id.clone() };
         clocks.rebalance.set(desk.now.after(timeout), &mut desk.timers, due);

@@ -27,6 +27,8 @@ pub(super) struct Undo {
     pub(super) created: bool,
     /// The classic group that gave way to it, or became it.
     pub(super) replaced: Option<Box<Group>>,
+    /// Whether a classic group was made.
+    pub(super) founded: bool,
     /// The group itself, that gave way to a classic one, or became it.
     pub(super) dissolved: Option<Box<ConsumerGroup>>,
 }
@@ -34,8 +36,14 @@ pub(super) struct Undo {
 impl Undo {
     /// Of a group that was there before, and of which nothing has changed yet.
     pub(super) fn new(group: &Str) -> Self {
-        let (replaced, dissolved) = (None, None);
-        Self { group: group.detach(), changes: Vec::new(), created: false, replaced, dissolved }
+        Self {
+            group: group.detach(),
+            changes: Vec::new(),
+            created: false,
+            replaced: None,
+            founded: false,
+            dissolved: None,
+        }
     }
 }
 
@@ -74,7 +82,7 @@ impl Shard {
             }
             (Err(refusal), undo) => {
                 if let Some(undo) = undo {
-                    self.take_back(Undo { changes: edit.undo, ..undo });
+                    self.take_back(Undo { changes: edit.undo, ..undo }, refusal.code);
                 }
                 self.desk.reply(token, Reply::ConsumerHeartbeat(refused(refusal)));
             }
@@ -161,19 +169,21 @@ impl Shard {
         }
     }
 
-    /// The log refused what was changed, or it was not to be: it never happened.
-    pub(super) fn take_back(&mut self, undo: Undo) {
-        let Undo { group: id, changes, created, replaced, dissolved } = undo;
+    /// The log refused what was changed, or it was not to be, for that reason: it never happened.
+    pub(super) fn take_back(&mut self, undo: Undo, code: ErrorCode) {
+        let Undo { group: id, changes, created, replaced, founded, dissolved } = undo;
+        if founded && let Some(mut classic) = self.groups.remove(&id) {
+            classic.send_away(code, &mut self.desk);
+        }
         if let Some(group) = dissolved {
-            if let Some(mut classic) = self.groups.remove(&id) {
-                classic.send_away(ErrorCode::COORDINATOR_NOT_AVAILABLE, &mut self.desk);
-            }
             self.consumers.insert(id.clone(), *group);
         }
         if created {
             self.consumers.remove(&id);
         } else if let Some(group) = self.consumers.get_mut(&id) {
             Edit::take_back(changes, group);
+            // Topics may have been looked at, which has not happened either.
+            group.metadata_stale = true;
             group.start_missing_clocks(&mut self.desk);
         }
         if let Some(mut group) = replaced {

@@ -35,7 +35,7 @@ impl Shard {
             }
             Err(Refusal { code, message }) => {
                 tracing::info!(group = %call.group_id, %code, message, "JoinGroup refused");
-                self.take_back(Undo { changes: edit.undo, ..undo });
+                self.take_back(Undo { changes: edit.undo, ..undo }, code);
                 self.desk.reply(token, Reply::Join(join_error(&call.member_id, code)));
             }
         }
@@ -112,6 +112,7 @@ impl Shard {
         if let Some(reason) = reason {
             group.prepare_rebalance(reason, &mut self.desk);
         }
+        undo.founded = true;
         undo.dissolved = Some(Box::new(consumers));
         self.groups.insert(undo.group.clone(), group);
     }
@@ -143,11 +144,8 @@ impl Shard {
         records.push(group.to_record(|_| bytes::Bytes::new()));
         group.join(token, call, &mut self.desk);
         self.groups.insert(undo.group.clone(), group);
+        undo.founded = true;
         undo.dissolved = replaced.map(Box::new);
-        let then = match undo.dissolved.is_some() {
-            true => Then::Members(Box::new(undo)),
-            false => Then::Nothing,
-        };
-        self.desk.append(records, then, None);
+        self.desk.append(records, Then::Members(Box::new(undo)), None);
     }
 }

@@ -190,9 +190,7 @@ impl Group {
             if deadline.reached(entry, desk.now.mono, &mut desk.timers, due) {
                 tracing::info!(group = %self.id, member = %member_id, "pending member expired");
                 self.remove(member_id, desk);
-                if self.is(GroupState::PreparingRebalance) && self.all_joined() {
-                    self.complete_join(desk);
-                }
+                self.complete_if_all_joined(desk);
             }
             return;
         }
@@ -201,19 +199,7 @@ impl Group {
         if passed && !member.waits() {
             tracing::info!(group = %self.id, member = %member_id, "member failed");
             self.remove(member_id, desk);
-            self.after_removal("a member's session expired", desk);
-        }
-    }
-
-    fn after_removal(&mut self, reason: &str, desk: &mut Desk) {
-        match self.state {
-            GroupState::Stable | GroupState::CompletingRebalance => {
-                self.rebalance_or_complete(reason, desk);
-            }
-            GroupState::PreparingRebalance if self.all_joined() => {
-                self.complete_join(desk);
-            }
-            _ => {}
+            self.rebalance_or_complete("a member's session expired", desk);
         }
     }
 

@@ -129,6 +129,8 @@ impl Shard {
         let timeout = self.share_terms(&id).session_timeout_ms;
         if let Some(group) = self.shares.get_mut(&id) {
             Edit::take_back(changes, group);
+            // Topics may have been looked at, which has not happened either.
+            group.metadata_stale = true;
             group.start_missing_clocks(timeout, &mut self.desk);
         }
     }

@@ -397,6 +397,59 @@ fn an_assignment_that_cannot_be_stored_is_made_again() {
 }
 
 #[test]
+fn a_group_that_cannot_be_stored_is_not_founded_and_who_founds_it_is_told() {
+    let mut world = World::new();
+    for code in [ErrorCode::COORDINATOR_NOT_AVAILABLE, ErrorCode::NOT_COORDINATOR] {
+        for call in [
+            JoinCall { version: 3, ..consumer("old", "") },
+            JoinCall { instance_id: Some("i".into()), ..consumer("static", "") },
+        ] {
+            world.refuses = Some(code);
+            let join = world.join(call);
+            assert_eq!(world.joined(join).error_code, code);
+            assert_eq!(world.state(), "Dead");
+        }
+    }
+    world.refuses = None;
+    let join = world.join(JoinCall { version: 3, ..consumer("old", "") });
+    world.pass(s(3));
+    assert_eq!(world.joined(join).members.len(), 1);
+}
+
+#[test]
+fn the_initial_delay_is_not_cut_short_by_one_who_does_not_come_back() {
+    let mut world = World::new();
+    let (_, join_a) = world.enter("a");
+    world.pass(s(1));
+    let promised = world.join(JoinCall { session_timeout_ms: 6_000, ..consumer("c", "") });
+    assert_eq!(world.joined(promised).error_code, ErrorCode::MEMBER_ID_REQUIRED);
+    for _ in 0..2 {
+        world.pass(s(1));
+        world.enter("b");
+        world.pass(s(1));
+    }
+    // The third part of the delay ends after nine seconds, the promise after seven.
+    world.pass(3_500);
+    assert_eq!(world.answer(join_a), None);
+    world.pass(500);
+    assert_eq!(world.joined(join_a).members.len(), 3);
+}
+
+#[test]
+fn the_initial_delay_is_not_cut_short_by_one_who_has_gone() {
+    let config = GroupConfig { new_member_join_timeout_ms: 5_000, ..GroupConfig::default() };
+    let mut world = World::with(config);
+    let (gone, _) = world.enter("gone");
+    world.pass(s(2));
+    let (_, join_b) = world.enter("b");
+    world.pass(3_500);
+    assert_eq!(world.heartbeat(&gone, 0), ErrorCode::UNKNOWN_MEMBER_ID);
+    assert_eq!(world.answer(join_b), None, "the second part of the delay ends after six seconds");
+    world.pass(500);
+    assert_eq!(world.joined(join_b).members.len(), 1);
+}
+
+#[test]
 fn an_assignment_that_takes_too_long_to_store_is_made_again() {
     let mut world = World::new();
     let (a, _) = world.enter("a");

@@ -165,6 +165,13 @@ fn what_the_log_refuses_never_happened() {
     world.refuses = Some(ErrorCode::NOT_COORDINATOR);
     beat(&mut world, joining("b"));
     assert_eq!(world.shard.describe_share_group(&GROUP.into()), before);
+    world.set_image(Topics::of(&[6]).image());
+    beat(&mut world, staying("a", 1));
+    assert_eq!(world.shard.describe_share_group(&GROUP.into()), before);
+    world.refuses = None;
+    beat(&mut world, staying("a", 1));
+    let epoch = world.shard.describe_share_group(&GROUP.into()).group_epoch;
+    assert!(epoch > before.group_epoch, "it sees topics that it could not store before");
 }
 
 #[test]
