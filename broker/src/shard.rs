@@ -147,11 +147,14 @@ pub trait Machine: Sized + Send + 'static {
 
     /// What it keeps, as log lines name it.
     const KEEPS: &'static str;
-    /// Whether it may act only upon what the high watermark has passed when it was loaded.
-    const ACTS_ON_COMMITTED_ONLY: bool;
 
     /// Takes an event in, and says what is to be done.
     fn on(&mut self, event: Self::Event, now: Now) -> Effects<Self::Reply, Self::Order>;
+
+    /// Part of what was loaded is not committed, as far as is known: from now on it counts as an
+    /// append under way, by that ticket, for all that is told of it. `None` for a machine that is
+    /// not to act before it is committed. Called before anything else.
+    fn inherit(&mut self, now: Now) -> Option<Ticket>;
 
     /// It is loaded: its clocks start.
     fn start(&mut self, now: Now) -> Effects<Self::Reply, Self::Order>;

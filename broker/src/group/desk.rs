@@ -176,6 +176,8 @@ pub(super) struct Desk {
     /// How many at the front of `pending` have been answered because they took too long.
     timed_out: usize,
     tickets: u64,
+    /// What the leader before has left, as an append.
+    inherited: Option<Ticket>,
 }
 
 impl Desk {
@@ -189,6 +191,7 @@ impl Desk {
             pending: VecDeque::new(),
             timed_out: 0,
             tickets: 0,
+            inherited: None,
         }
     }
 
@@ -243,6 +246,19 @@ impl Desk {
         let deadline = self.now.after(self.config.commit_timeout_ms);
         self.pending.push_back(Pending { ticket, deadline, reply, then });
         ticket
+    }
+
+    /// Counts as an append what was loaded and may not be committed.
+    pub(super) fn inherit(&mut self) -> Ticket {
+        let ticket = self.wait(Then::Nothing, None);
+        self.inherited = Some(ticket);
+        ticket
+    }
+
+    /// Whether some of what was loaded may not be committed yet.
+    pub(super) fn inherits(&self) -> bool {
+        let first = self.pending.front().map(|pending| pending.ticket);
+        self.inherited.is_some() && self.inherited == first
     }
 
     /// The append that was last asked for.

@@ -217,7 +217,8 @@ impl Shard {
     }
 
     fn fetch_when_stable(&mut self, token: Token, call: FetchCall) {
-        if call.require_stable && !self.desk.pending.is_empty() {
+        let waits = call.require_stable && !self.desk.pending.is_empty();
+        if waits || self.desk.inherits() {
             let group_id = call.group_id.clone();
             let told = vltava_wire::messages::offset_fetch::OffsetFetchResponseGroup {
                 group_id,
@@ -279,7 +280,7 @@ impl Shard {
                     group.undo_static_rejoin(*rejoin, code, &mut self.desk);
                 }
             }
-            Then::Members(undo) => self.take_back(*undo),
+            Then::Members(undo) => self.take_back(*undo, code),
             Then::Shares(undo) => self.take_back_share(*undo),
             Then::Nothing
             | Then::Offsets(_)
@@ -341,8 +342,12 @@ impl Shard {
                 break;
             }
         }
-        let code = ErrorCode::COORDINATOR_NOT_AVAILABLE;
         while let Some(pending) = self.desk.next_timed_out() {
+            let code = match &pending.then {
+                // As Kafka does: older consumers come again upon no other code.
+                Then::Read(_) => ErrorCode::NOT_COORDINATOR,
+                _ => ErrorCode::COORDINATOR_NOT_AVAILABLE,
+            };
             let reply = pending.reply.take();
             // Membership is put back; offsets stay, as their records do.
             let then = match &pending.then {
@@ -458,10 +463,14 @@ impl Machine for Shard {
     type Setup = GroupSetup;
 
     const KEEPS: &'static str = "groups";
-    const ACTS_ON_COMMITTED_ONLY: bool = false;
 
     fn on(&mut self, event: Event, now: Now) -> Effects {
         Self::on(self, event, now)
+    }
+
+    fn inherit(&mut self, now: Now) -> Option<Ticket> {
+        self.desk.now = now;
+        Some(self.desk.inherit())
     }
 
     fn start(&mut self, now: Now) -> Effects {

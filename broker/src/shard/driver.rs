@@ -255,8 +255,12 @@ impl<M: Machine> Driver<M> {
     }
 
     async fn run(self: Arc<Self>) {
-        let Some(machine) = self.load_until_done().await else { return };
+        let Some((machine, inherited)) = self.load_until_done().await else { return };
         let (sender, receiver) = mpsc::unbounded_channel();
+        if let Some(commit) = inherited {
+            // The receiver is held below.
+            sender.send(commit).ok();
+        }
         let mut active = Box::new(Active {
             machine,
             waiting: HashMap::new(),
@@ -317,7 +321,7 @@ impl<M: Machine> Driver<M> {
     }
 
     /// Loads the shard, however often it takes; `None` if it was closed meanwhile.
-    async fn load_until_done(self: &Arc<Self>) -> Option<M> {
+    async fn load_until_done(self: &Arc<Self>) -> Option<(M, Option<Commit>)> {
         let (mut wait_ms, max_ms) = LOAD_RETRY_MS;
         loop {
             let started = Instant::now();
@@ -335,7 +339,7 @@ impl<M: Machine> Driver<M> {
                             %partition, %epoch, records, count, ms, "loaded {}", M::KEEPS
                         );
                     }
-                    return self.is_committed(end).await.then_some(machine);
+                    return self.inherit(machine, end).await;
                 }
                 Ok(Err(error)) => vltava_net::error_chain(&error),
                 Err(error) => error.to_string(),
@@ -346,19 +350,24 @@ impl<M: Machine> Driver<M> {
         }
     }
 
-    /// Waits until what was loaded cannot be taken away any more, for a machine that acts upon
-    /// nothing else; false if that will not be seen here.
-    async fn is_committed(&self, end: Offset) -> bool {
-        if !M::ACTS_ON_COMMITTED_ONLY || end == Offset::ZERO {
-            return true;
+    /// Has a machine know of what was loaded and may yet be taken away: it counts that as an append
+    /// whose outcome is still to be told, or it is waited for. `None` if it will not be seen here.
+    async fn inherit(&self, mut machine: M, end: Offset) -> Option<(M, Option<Commit>)> {
+        let Environment { log, clock, .. } = &*self.environment;
+        let bounds = log.bounds(self.partition);
+        if bounds.is_ok_and(|bounds| bounds.high_watermark >= end) {
+            return Some((machine, None));
         }
-        let committed = self.environment.log.committed(self.partition, self.epoch, end).await;
-        match committed {
-            Ok(()) | Err(AppendError::NotEnoughReplicas) => true,
+        let committed = log.committed(self.partition, self.epoch, end);
+        if let Some(ticket) = machine.inherit(clock.now()) {
+            return Some((machine, Some((ticket, committed))));
+        }
+        match committed.await {
+            Ok(()) | Err(AppendError::NotEnoughReplicas) => Some((machine, None)),
             Err(error) => {
                 tracing::info!(partition = %self.partition, %error, "no longer coordinator");
                 self.close();
-                false
+                None
             }
         }
     }

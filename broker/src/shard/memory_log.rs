@@ -21,6 +21,7 @@ struct Partition {
     epoch: i32,
     bytes: Vec<u8>,
     end: i64,
+    high_watermark: i64,
     waiting: Vec<Committed>,
 }
 
@@ -66,6 +67,9 @@ impl MemoryLog {
     /// Ends all waits for the high watermark.
     pub(crate) fn release(&self, outcome: Result<(), AppendError>) {
         for partition in self.partitions.lock().expect("a lock").values_mut() {
+            if outcome.is_ok() {
+                partition.high_watermark = partition.end;
+            }
             for waiter in partition.waiting.drain(..) {
                 waiter.send(outcome.clone()).ok();
             }
@@ -97,7 +101,10 @@ impl StateLog for MemoryLog {
         let (sender, receiver) = oneshot::channel();
         match hold {
             true => partition.waiting.push(sender),
-            false => drop(sender.send(Ok(()))),
+            false => {
+                partition.high_watermark = partition.end;
+                drop(sender.send(Ok(())));
+            }
         }
         let committed = receiver.map(|outcome| outcome.unwrap_or(Err(AppendError::NotLeader)));
         Ok(Appended { base_offset, committed: committed.boxed() })
@@ -139,7 +146,11 @@ impl StateLog for MemoryLog {
 
     fn bounds(&self, partition: PartitionId) -> Result<Bounds, ReadError> {
         let partitions = self.partitions.lock().expect("a lock");
-        let end = Offset(partitions.get(&partition).ok_or(ReadError::NoReplica)?.end);
-        Ok(Bounds { log_start: Offset::ZERO, high_watermark: end, log_end: end })
+        let partition = partitions.get(&partition).ok_or(ReadError::NoReplica)?;
+        Ok(Bounds {
+            log_start: Offset::ZERO,
+            high_watermark: Offset(partition.high_watermark),
+            log_end: Offset(partition.end),
+        })
     }
 }

@@ -14,14 +14,15 @@
 //! | CompleteCommit | invalid      | aborts         | done          | invalid         |
 //!
 //! (PRODUCER_FENCED, CONCURRENT_TRANSACTIONS, INVALID_TXN_STATE; "done" is NONE again.) While a
-//! transaction ends, its producer may have learned of the decision and be in the next one: what it
-//! asks is judged once the markers are written.
+//! transaction ends, its producer may have learned of the decision and be in the next one, under
+//! another id, too: what it asks is judged once the markers are written. A producer that was
+//! fenced is two epochs behind, and what it sends no retry.
 
 use vltava_wire::ErrorCode;
 
 use super::calls::{EPOCH_PER_TRANSACTION, EndCall};
 use super::machine::{Event, Reply, Shard};
-use super::state::{NO_EPOCH, NONE, State, Stored};
+use super::state::{NO_EPOCH, NONE, State, Stored, is_exhausted};
 use crate::shard::Token;
 
 /// What is to be done about a request.
@@ -60,14 +61,13 @@ fn is_retry_over_rotation(stored: &Stored, call: &EndCall) -> bool {
         && stored.producer_epoch == 0
 }
 
+/// For a transaction that is not ending.
 fn judge_by_epoch(stored: &Stored, call: &EndCall) -> Result<Verdict, ErrorCode> {
     let is_present = call.producer_epoch == stored.producer_epoch;
+    // No producer is ever told the largest epoch: where it is stored, one was fenced in its last.
     let is_retry = is_retry_over_rotation(stored, call)
-        || call.producer_epoch.checked_add(1) == Some(stored.producer_epoch);
+        || (!is_exhausted(call.producer_epoch) && call.producer_epoch + 1 == stored.producer_epoch);
     let is_known = match stored.state {
-        State::PrepareCommit | State::PrepareAbort => {
-            return Err(ErrorCode::CONCURRENT_TRANSACTIONS);
-        }
         State::CompleteCommit | State::CompleteAbort => is_retry || is_present,
         _ => is_present,
     };
@@ -106,8 +106,9 @@ impl Shard {
         let transaction =
             self.transactions.get(&call.id).ok_or(ErrorCode::INVALID_PRODUCER_ID_MAPPING)?;
         let stored = &transaction.stored;
-        // The producer may have moved on to the id or epoch that is being stored.
-        if has_own_epoch && transaction.pending.is_some() {
+        // The producer may have moved on to the id or epoch that is being stored, or that it was
+        // told when this was decided.
+        if has_own_epoch && (transaction.pending.is_some() || stored.state.is_prepared()) {
             return Err(ErrorCode::CONCURRENT_TRANSACTIONS);
         }
         let is_known = stored.producer_id == call.producer_id

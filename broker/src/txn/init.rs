@@ -36,17 +36,18 @@ impl Shard {
             return Err(ErrorCode::CONCURRENT_TRANSACTIONS);
         }
         let stored = transaction.stored.clone();
-        check_identity(&stored, call.expected)?;
-        match stored.state {
-            State::PrepareCommit | State::PrepareAbort => Err(ErrorCode::CONCURRENT_TRANSACTIONS),
-            State::Ongoing => {
-                // The producer comes back until that is done; the epoch is bumped once more then.
-                let code = Err(ErrorCode::CONCURRENT_TRANSACTIONS);
-                self.fence(&call.id, Some((token, Reply::Init(code))), again);
-                Ok(())
-            }
-            _ => self.bump(token, call, &stored),
+        // The producer may have been told already under which id it goes on.
+        if stored.state.is_prepared() {
+            return Err(ErrorCode::CONCURRENT_TRANSACTIONS);
         }
+        check_identity(&stored, call.expected)?;
+        if stored.state == State::Ongoing {
+            // The producer comes back until that is done; the epoch is bumped once more then.
+            let code = Err(ErrorCode::CONCURRENT_TRANSACTIONS);
+            self.fence(&call.id, Some((token, Reply::Init(code))));
+            return Ok(());
+        }
+        self.bump(token, call, &stored)
     }
 
     fn bump(&mut self, token: Token, call: &InitCall, stored: &Stored) -> Result<(), ErrorCode> {

@@ -37,8 +37,6 @@ pub enum Event {
     ProducerId(Result<i64, ErrorCode>),
     /// These partitions have the marker of that transaction, or do not exist any more.
     Marked(Marked),
-    /// A transaction has taken too long.
-    Expired(Str),
     /// What drivers tell.
     Outcome(Outcome),
 }
@@ -183,7 +181,6 @@ impl Shard {
             Event::Level(level) => self.level = level,
             Event::ProducerId(drawn) => self.drawn(drawn),
             Event::Marked(marked) => self.marked(&marked),
-            Event::Expired(id) => self.expired(id),
             Event::Outcome(Outcome::Written(_)) => {}
             Event::Outcome(Outcome::Refused(ticket, code)) => self.refused(ticket, code),
             Event::Outcome(Outcome::Committed(ticket)) => self.committed(ticket),
@@ -355,35 +352,22 @@ impl Shard {
     }
 
     /// A transaction that has taken too long is aborted, and its producer fenced.
-    fn expired(&mut self, id: Str) {
-        let Some(transaction) = self.transactions.get(&id) else { return };
+    fn expired(&mut self, id: &Str) {
+        let Some(transaction) = self.transactions.get(id) else { return };
         let is_due = transaction.stored.state == State::Ongoing
             && transaction.pending.is_none()
             && transaction.expires <= self.now.mono;
         if is_due {
             tracing::info!(%id, "a transaction has taken too long and is aborted");
-            let again = id.clone();
-            self.fence(&id, None, || Event::Expired(again));
+            self.fence(id, None);
         }
     }
 
-    /// Aborts the transaction of an id that has one, and fences its producer. `event` comes back
-    /// if that takes a producer id which is not at hand.
-    pub(super) fn fence(
-        &mut self,
-        id: &Str,
-        reply: Option<(Token, Reply)>,
-        event: impl FnOnce() -> Event,
-    ) {
-        let Some(stored) = self.stored(id).cloned() else { return };
-        let next_id = match self.level >= super::calls::EPOCH_PER_TRANSACTION {
-            true => self.id_after(stored.producer_epoch, event),
-            false => Some(super::state::NONE),
-        };
-        if let Some(next_id) = next_id {
-            let next = stored.fenced(self.level, next_id, self.now);
-            self.store(id, next, reply);
-        }
+    /// Aborts the transaction of an id that has one, and fences its producer.
+    pub(super) fn fence(&mut self, id: &Str, reply: Option<(Token, Reply)>) {
+        let Some(stored) = self.stored(id) else { return };
+        let next = stored.fenced(self.level, self.now);
+        self.store(id, next, reply);
     }
 
     fn tick(&mut self) {
@@ -403,7 +387,7 @@ impl Shard {
             let is_late = |transaction: &Transaction| transaction.expires <= mono;
             let late = self.transactions.iter().filter(|(_, transaction)| is_late(transaction));
             let late: Vec<Str> = late.map(|(id, _)| id.clone()).collect();
-            late.into_iter().for_each(|id| self.expired(id));
+            late.iter().for_each(|id| self.expired(id));
         }
         if self.expiration_scan_at <= mono {
             self.expiration_scan_at = self.now.after(self.config.expiration_interval_ms);
@@ -440,11 +424,7 @@ fn unanswered(event: Event) -> Option<(Token, Reply)> {
         Event::Init(token, _) => Some((token, Reply::Init(Err(code)))),
         Event::Add(token, _) => Some((token, Reply::Add(code))),
         Event::End(token, _) => Some((token, Reply::End(Err(code)))),
-        Event::Level(_)
-        | Event::ProducerId(_)
-        | Event::Marked(_)
-        | Event::Expired(_)
-        | Event::Outcome(_) => None,
+        Event::Level(_) | Event::ProducerId(_) | Event::Marked(_) | Event::Outcome(_) => None,
     }
 }
 
@@ -456,13 +436,16 @@ impl Machine for Shard {
     type Setup = TxnSetup;
 
     const KEEPS: &'static str = "transactions";
-    /// A decision that a new leader could lack must not be told to anybody.
-    const ACTS_ON_COMMITTED_ONLY: bool = true;
 
     fn on(&mut self, event: Event, now: Now) -> Effects {
         self.now = now;
         self.handle(event);
         std::mem::take(&mut self.out)
+    }
+
+    /// A decision that a new leader could lack must not be told to anybody, nor carried out.
+    fn inherit(&mut self, _: Now) -> Option<Ticket> {
+        None
     }
 
     fn start(&mut self, now: Now) -> Effects {

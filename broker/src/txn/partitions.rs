@@ -32,10 +32,12 @@ impl Shard {
         let transaction =
             self.transactions.get(&call.id).ok_or(ErrorCode::INVALID_PRODUCER_ID_MAPPING)?;
         let stored = &transaction.stored;
-        check_producer(stored, call)?;
+        // Before anything else: the producer may have been told already under which id and epoch
+        // it goes on.
         if transaction.pending.is_some() || stored.state.is_prepared() {
             return Err(ErrorCode::CONCURRENT_TRANSACTIONS);
         }
+        check_producer(stored, call)?;
         if stored.state == State::Ongoing && call.partitions.is_subset(&stored.partitions) {
             return Ok(None);
         }
@@ -53,7 +55,11 @@ impl Shard {
         let transaction =
             self.transactions.get(&call.id).ok_or(ErrorCode::INVALID_PRODUCER_ID_MAPPING)?;
         let stored = &transaction.stored;
-        check_producer(stored, call)?;
+        // The producer may have been told already under which id and epoch it goes on.
+        let is_next = (call.producer_id, call.producer_epoch) == stored.identity_after();
+        if !(is_next && stored.state.is_prepared()) {
+            check_producer(stored, call)?;
+        }
         if stored.state.is_prepared() {
             return Err(ErrorCode::CONCURRENT_TRANSACTIONS);
         }

@@ -178,19 +178,22 @@ impl Stored {
             Self { client_version, next_producer_id, start_ms, ..self.onward(state, now) };
         if client_version >= EPOCH_PER_TRANSACTION {
             next.last_producer_epoch = self.producer_epoch;
+            // It ends there only if a producer is fenced in its last epoch.
             next.producer_epoch = self.producer_epoch.saturating_add(1);
         }
         next
     }
 
-    /// The transaction is aborted, and its producer fenced, by a coordinator of that level.
-    pub(super) fn fenced(&self, level: i16, next_producer_id: i64, now: Now) -> Self {
-        let mut next = self.decided(State::PrepareAbort, level, next_producer_id, now);
-        if level < EPOCH_PER_TRANSACTION {
-            next.last_producer_epoch = NO_EPOCH;
-            next.producer_epoch = self.producer_epoch.saturating_add(1);
-        }
-        next
+    /// The transaction is aborted, and its producer fenced, by a coordinator of that level. Where
+    /// each transaction has its own epoch, one more is left out, which nobody gets: what the
+    /// fenced producer sends in its epoch must not look like the retry of an end of its own.
+    pub(super) fn fenced(&self, level: i16, now: Now) -> Self {
+        let fence = Self {
+            producer_epoch: self.producer_epoch.saturating_add(1),
+            last_producer_epoch: NO_EPOCH,
+            ..self.clone()
+        };
+        fence.decided(State::PrepareAbort, level, NONE, now)
     }
 
     /// All partitions have their markers.

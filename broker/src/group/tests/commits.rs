@@ -127,6 +127,45 @@ fn nobody_reads_an_offset_before_it_is_committed() {
 }
 
 #[test]
+fn what_a_new_coordinator_may_lose_again_it_tells_nobody() {
+    let mut world = World::new();
+    world.commit(commit_of("", -1, "orders", 50));
+    world.commits = false;
+    let unacknowledged = world.commit(commit_of("", -1, "orders", 100));
+    assert_eq!(world.answer(unacknowledged), None);
+    // The coordinator dies; the next has both, and dies before they are anywhere else.
+    world.fail_over_to_uncommitted();
+    let asked = [false, true].map(|stable| world.fetch(GROUP, Some("orders"), stable));
+    world.pass(4_999);
+    assert_eq!(asked.map(|token| world.answer(token).is_some()), [false; 2]);
+    // Nobody waits for ever, however few replicas are left.
+    world.pass(1);
+    for token in asked {
+        let Some(Reply::Fetch(response)) = world.answer(token) else { panic!("an answer") };
+        assert_eq!(response.error_code, ErrorCode::NOT_COORDINATOR);
+    }
+    world.fail_over_to_committed();
+    assert_eq!(world.offset_of(GROUP, "orders"), 50);
+}
+
+#[test]
+fn what_a_new_coordinator_has_is_told_once_it_is_committed() {
+    let mut world = World::new();
+    world.commits = false;
+    world.commit(commit_of("", -1, "orders", 100));
+    world.fail_over_to_uncommitted();
+    let asked = [false, true].map(|stable| world.fetch(GROUP, Some("orders"), stable));
+    assert_eq!(asked.map(|token| world.answer(token).is_some()), [false; 2]);
+    world.commit_all();
+    assert_eq!(asked.map(|token| world.fetched(token)), [100; 2]);
+    // From then on who does not ask for stable offsets waits for nothing.
+    let later = world.commit(commit_of("", -1, "orders", 101));
+    assert_eq!(world.offset_of(GROUP, "orders"), 100);
+    world.commit_all();
+    assert_eq!(world.committed(later), ErrorCode::NONE);
+}
+
+#[test]
 fn a_commit_that_takes_too_long_is_told_so_and_takes_effect_late() {
     let mut world = World::new();
     let a = world.stable(&["a"]).remove(0);
@@ -139,7 +178,8 @@ fn a_commit_that_takes_too_long_is_told_so_and_takes_effect_late() {
     assert_eq!(world.committed(first), ErrorCode::COORDINATOR_NOT_AVAILABLE);
     match world.answer(stable) {
         Some(Reply::Fetch(response)) => {
-            assert_eq!(response.error_code, ErrorCode::COORDINATOR_NOT_AVAILABLE);
+            // The code that consumers of all ages come again upon.
+            assert_eq!(response.error_code, ErrorCode::NOT_COORDINATOR);
         }
         other => panic!("{other:?}"),
     }

@@ -88,6 +88,32 @@ fn a_member_gets_everything_and_gives_half_of_it_up_when_another_joins() {
 }
 
 #[test]
+fn members_are_given_what_a_new_coordinator_has_once_it_is_committed() {
+    let mut world = world();
+    world.commits = false;
+    let call = |request| ConsumerHeartbeatCall {
+        request,
+        version: 1,
+        client_id: "c".into(),
+        client_host: "/127.0.0.1".into(),
+        random: 0,
+    };
+    let joined = world.send(|token| Event::ConsumerHeartbeat(token, call(joining("a"))));
+    assert_eq!(world.answer(joined), None);
+    world.fail_over_to_uncommitted();
+    let again = ConsumerGroupHeartbeatRequest {
+        subscribed_topic_names: Some(vec!["orders-0".into()]),
+        rebalance_timeout_ms: 60_000,
+        ..staying("a", 1, &[])
+    };
+    let again = world.send(|token| Event::ConsumerHeartbeat(token, call(again)));
+    assert_eq!(world.answer(again), None, "others may yet find another group in the log");
+    world.commit_all();
+    let Some(Reply::ConsumerHeartbeat(told)) = world.answer(again) else { panic!("an answer") };
+    assert_eq!((told.member_epoch, given(told)), (1, Some(vec![0, 1, 2, 3])));
+}
+
+#[test]
 fn epochs_fence_and_an_answer_may_be_lost() {
     let mut world = world();
     beat(&mut world, joining("a"));
@@ -123,6 +149,27 @@ fn who_does_not_give_up_in_time_or_is_silent_is_out() {
     assert_eq!(given(&all), Some(vec![0, 1, 2, 3]));
     world.pass(s(46));
     assert_eq!(state(&world), "Empty", "the other was silent");
+}
+
+#[test]
+fn who_has_to_give_up_more_before_it_has_moved_on_has_the_whole_time_for_it() {
+    let mut world = world();
+    beat(&mut world, joining("a"));
+    beat(&mut world, joining("b"));
+    let told = beat(&mut world, staying("a", 1, &[0, 1, 2, 3]));
+    assert_eq!((told.member_epoch, given(&told)), (1, Some(vec![0, 1])));
+    for member in ["c", "d"] {
+        beat(&mut world, joining(member));
+    }
+    world.pass(s(40));
+    // It has given up two, and by now it is to give up one more, in the same epoch.
+    let told = beat(&mut world, staying("a", 1, &[0, 1]));
+    assert_eq!((told.member_epoch, given(&told).map(|own| own.len())), (1, Some(1)));
+    world.pass(s(40));
+    assert_eq!(beat(&mut world, staying("a", 1, &[0, 1])).error_code, ErrorCode::NONE);
+    world.pass(s(21));
+    let fenced = beat(&mut world, staying("a", 1, &[0, 1]));
+    assert_eq!(fenced.error_code, ErrorCode::UNKNOWN_MEMBER_ID, "60 s are over");
 }
 
 #[test]
@@ -249,4 +296,12 @@ fn what_the_log_refuses_has_not_happened() {
     assert_eq!(nothing.error_code, ErrorCode::GROUP_ID_NOT_FOUND);
     world.refuses = None;
     assert_eq!(beat(&mut world, joining("a")).member_epoch, 1);
+    // Nor has the group seen topics that it could not store.
+    world.set_image(Topics::of(&[6]).image());
+    world.refuses = Some(ErrorCode::COORDINATOR_NOT_AVAILABLE);
+    let refused = beat(&mut world, staying("a", 1, &[0, 1, 2, 3]));
+    assert_eq!(refused.error_code, ErrorCode::COORDINATOR_NOT_AVAILABLE);
+    world.refuses = None;
+    let told = beat(&mut world, staying("a", 1, &[0, 1, 2, 3]));
+    assert_eq!(given(&told), Some(vec![0, 1, 2, 3, 4, 5]));
 }

@@ -95,6 +95,36 @@ async fn offsets_survive_a_failover() {
 }
 
 #[tokio::test]
+async fn the_next_coordinator_tells_what_it_loaded_once_that_is_committed() {
+    let log = Arc::new(MemoryLog::default());
+    let first = coordinator(&log);
+    assert_eq!(offset(&first).await, Ok(-1));
+    assert_eq!(commit(&first, 50).await, ErrorCode::NONE);
+    log.hold_watermark();
+    let committing = first.commit(commit_of("", -1, "orders", 100));
+    let partition = first.partition_of(GROUP);
+    first.resigned(partition);
+    let code = get(committing).await.topics[0].partitions[0].error_code;
+    assert_eq!(code, ErrorCode::NOT_COORDINATOR);
+
+    let second = GroupService::new(config(), log.clone());
+    log.elect(partition, 2);
+    second.elected(partition, LeaderEpoch(2));
+    let is_loaded = async {
+        while second.group_count() == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(LONG, is_loaded).await.expect("the group is loaded");
+    let asked = [false, true].map(|stable| second.fetch(fetch_call(stable)));
+    assert!(asked.iter().all(|answer| matches!(answer, Answer::Later(_))));
+    log.commit_held();
+    for answer in asked {
+        assert_eq!(get(answer).await.topics[0].partitions[0].committed_offset, 100);
+    }
+}
+
+#[tokio::test]
 async fn while_a_group_is_loaded_clients_come_back_and_members_are_left_in_peace() {
     let log = Arc::new(MemoryLog::default());
     let before = coordinator(&log);

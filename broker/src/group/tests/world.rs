@@ -22,7 +22,7 @@ use crate::group::load::GroupReplay;
 use crate::group::machine::{Effects, Event, Now, Reply, Shard, Ticket, Token};
 use crate::group::record::Record;
 use crate::group::share::ShareOrder;
-use crate::shard::{InTransaction, Loader, TxnProducer};
+use crate::shard::{InTransaction, Loader, Machine, TxnProducer};
 
 /// The group that most scenarios are about.
 pub(super) const GROUP: &str = "g";
@@ -335,8 +335,23 @@ impl World {
         self.fail_over();
     }
 
-    /// Another broker takes over: what is in the log is all that it knows.
+    /// Another broker takes over: what is in the log is all that it knows, and is committed.
     pub(super) fn fail_over(&mut self) {
+        self.load();
+        self.committed = self.log.len();
+        self.committed_batches = self.batches.len();
+        self.begin();
+    }
+
+    /// Another broker takes over that has all, and does not know whether it is committed.
+    pub(super) fn fail_over_to_uncommitted(&mut self) {
+        self.load();
+        let inherited = self.shard.inherit(self.now).expect("it counts as an append");
+        self.uncommitted.push_back((inherited, self.log.len()));
+        self.begin();
+    }
+
+    fn load(&mut self) {
         let mut loader = Loader::new(GroupReplay::new(self.config.clone()), Offset::ZERO);
         let mut start = 0;
         let rest = (self.log.len(), None);
@@ -348,8 +363,9 @@ impl World {
         }
         self.shard = loader.finish().expect("groups that were written here");
         self.uncommitted.clear();
-        self.committed = self.log.len();
-        self.committed_batches = self.batches.len();
+    }
+
+    fn begin(&mut self) {
         let told = self.shard.on(Event::Image(Arc::clone(&self.image), true), self.now);
         assert_eq!(told, Effects::default());
         let effects = self.shard.start(self.now);

@@ -24,8 +24,10 @@ const PENDING_APPENDS_MAX: usize = 100_000;
 /// How many tombstones go into one append when topics are deleted.
 const TOMBSTONES_MAX: usize = 1000;
 
-/// How many snapshots go into one append when all are written: each may have thousands of batches.
+/// How many snapshots go into one append when all are written, and about how many bytes: each may
+/// have thousands of batches, and a batch that is too large is refused.
 const SNAPSHOTS_MAX: usize = 10;
+const SNAPSHOT_BYTES_MAX: usize = 256 * 1024;
 
 const READ_UNINITIALIZED: &str = "Read operation on uninitialized share partition not allowed.";
 const WRITE_UNINITIALIZED: &str = "Write operation on uninitialized share partition not allowed.";
@@ -190,9 +192,12 @@ impl From<Outcome> for Event {
 /// What a decision is to be taken back to, if its record is refused.
 type Before = Vec<(ShareKey, Option<KnownState>)>;
 
+/// An append under way, or an answer that waits for one and those before it.
 #[derive(Debug)]
 struct Pending {
     ticket: Ticket,
+    /// The first append that must not be refused, up to `ticket`.
+    since: Ticket,
     deadline: u64,
     reply: Option<(Token, StateReply)>,
     before: Before,
@@ -236,26 +241,32 @@ impl ShareStates {
         before: Before,
         reply: Option<(Token, StateReply)>,
     ) {
+        let ticket = self.wait(before, reply);
+        self.out.appends.push(Append { ticket, records, transaction: None });
+    }
+
+    /// Waits for an append.
+    fn wait(&mut self, before: Before, reply: Option<(Token, StateReply)>) -> Ticket {
         self.tickets += 1;
         let ticket = Ticket(self.tickets);
         let deadline = self.now.after(self.config.write_timeout_ms);
-        self.pending.push_back(Pending { ticket, deadline, reply, before });
-        self.out.appends.push(Append { ticket, records, transaction: None });
+        self.pending.push_back(Pending { ticket, since: ticket, deadline, reply, before });
+        ticket
     }
 
     /// Answers once all that is under way is committed: what is told may rest on it.
     fn reply(&mut self, token: Token, reply: StateReply) {
+        self.reply_since(Ticket(self.tickets), token, reply);
+    }
+
+    /// As [`reply`](Self::reply), if none of the appends from that one on is refused.
+    fn reply_since(&mut self, since: Ticket, token: Token, reply: StateReply) {
         match self.pending.back() {
             Some(last) if reply.is_ok() => {
-                let ticket = last.ticket;
+                let (ticket, before) = (last.ticket, Before::new());
                 let deadline = self.now.after(self.config.write_timeout_ms);
-                let before = Before::new();
-                self.pending.push_back(Pending {
-                    ticket,
-                    deadline,
-                    reply: Some((token, reply)),
-                    before,
-                });
+                let reply = Some((token, reply));
+                self.pending.push_back(Pending { ticket, since, deadline, reply, before });
             }
             _ => self.out.replies.push((token, reply)),
         }
@@ -364,20 +375,30 @@ impl ShareStates {
         self.append(vec![record], vec![(key, Some(before))], Some((token, Ok(None))));
     }
 
+    /// Writes all anew. It is done once every append is committed: of what one of them lacks,
+    /// there is no other copy than what lies before them.
     fn snapshot_all(&mut self, token: Token) {
+        let first = Ticket(self.tickets + 1);
+        let (mut records, mut before, mut bytes) = (Vec::new(), Before::new(), 0);
         let keys: Vec<ShareKey> = self.states.keys().cloned().collect();
-        for keys in keys.chunks(SNAPSHOTS_MAX) {
-            let (mut records, mut before) = (Vec::new(), Before::new());
-            for key in keys {
-                let Some(state) = self.states.get_mut(key) else { continue };
-                before.push((key.clone(), Some(state.clone())));
-                state.snapshot_epoch += 1;
-                state.updates = 0;
-                records.push(record::snapshot(key, Some(&state.to_snapshot(self.now.wall))));
+        for key in keys {
+            let Some(state) = self.states.get_mut(&key) else { continue };
+            let known = state.clone();
+            state.snapshot_epoch += 1;
+            state.updates = 0;
+            let record = record::snapshot(&key, Some(&state.to_snapshot(self.now.wall)));
+            bytes += record.size_in_bytes();
+            records.push(record);
+            before.push((key, Some(known)));
+            if records.len() >= SNAPSHOTS_MAX || bytes >= SNAPSHOT_BYTES_MAX {
+                bytes = 0;
+                self.append(std::mem::take(&mut records), std::mem::take(&mut before), None);
             }
+        }
+        if !records.is_empty() {
             self.append(records, before, None);
         }
-        self.reply(token, Ok(None));
+        self.reply_since(first, token, Ok(None));
     }
 
     fn forget_topics(&mut self, topics: &BTreeSet<Uuid>) {
@@ -390,19 +411,24 @@ impl ShareStates {
         }
     }
 
+    /// Takes an append back, and refuses those who wait for it among others.
     fn refused(&mut self, ticket: Ticket, code: ErrorCode) {
-        let Some(at) = self.pending.iter().rposition(|pending| pending.ticket == ticket) else {
-            return;
-        };
-        let Some(Pending { reply, before, .. }) = self.pending.remove(at) else { return };
-        for (key, state) in before {
-            match state {
-                Some(state) => self.states.insert(key, state),
-                None => self.states.remove(&key),
-            };
-        }
-        if let Some((token, _)) = reply {
-            self.out.replies.push((token, Err(code.into())));
+        let mut at = self.pending.len();
+        while at > 0 && self.pending[at - 1].ticket >= ticket {
+            at -= 1;
+            if self.pending[at].since > ticket {
+                continue;
+            }
+            let Some(Pending { reply, before, .. }) = self.pending.remove(at) else { continue };
+            for (key, state) in before {
+                match state {
+                    Some(state) => self.states.insert(key, state),
+                    None => self.states.remove(&key),
+                };
+            }
+            if let Some((token, _)) = reply {
+                self.out.replies.push((token, Err(code.into())));
+            }
         }
     }
 
@@ -433,7 +459,6 @@ impl Machine for ShareStates {
     type Setup = super::StateSetup;
 
     const KEEPS: &'static str = "share-partitions";
-    const ACTS_ON_COMMITTED_ONLY: bool = false;
 
     fn on(&mut self, event: Event, now: Now) -> Effects {
         self.now = now;
@@ -454,6 +479,11 @@ impl Machine for ShareStates {
             Event::Outcome(Outcome::Written(_)) | Event::Greeting => {}
         }
         std::mem::take(&mut self.out)
+    }
+
+    fn inherit(&mut self, now: Now) -> Option<Ticket> {
+        self.now = now;
+        Some(self.wait(Before::new(), None))
     }
 
     fn start(&mut self, now: Now) -> Effects {

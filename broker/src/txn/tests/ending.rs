@@ -88,9 +88,15 @@ fn other_producers_are_told_that_the_id_is_not_theirs() {
         for state in [State::Empty, State::Ongoing, State::PrepareCommit, State::CompleteAbort] {
             let mut world = World::at_level(level);
             world.put(state, 9, 5);
-            let foreign = Err(ErrorCode::INVALID_PRODUCER_ID_MAPPING);
-            assert_eq!(world.end((8, 5), true), foreign);
-            assert_eq!(world.add((8, 5), 0), ErrorCode::INVALID_PRODUCER_ID_MAPPING);
+            // While it ends, it may be the one that goes on under another id.
+            let foreign = |may_be_next| match may_be_next && state.is_prepared() {
+                true => ErrorCode::CONCURRENT_TRANSACTIONS,
+                false => ErrorCode::INVALID_PRODUCER_ID_MAPPING,
+            };
+            assert_eq!(world.end((8, 5), true), Err(foreign(level == 2)));
+            assert_eq!(world.add((8, 5), 0), foreign(true));
+            let call = world.partitions((8, 5), &[0]);
+            assert_eq!(world.shard.verify(&call), Err(foreign(false)));
         }
     }
 }
@@ -180,6 +186,12 @@ fn a_transaction_in_the_last_epoch_goes_on_under_another_id() {
     assert_eq!(world.end((9, LAST), true), CONCURRENT, "it is the retry of what is being done");
     let markers = &world.markers[0];
     assert_eq!((markers.producer_id, markers.producer_epoch), (9, i16::MAX));
+    // The producer has its answer, and begins the next one while this one is being marked.
+    assert_eq!(world.add((1001, 0), 3), ErrorCode::CONCURRENT_TRANSACTIONS);
+    let call = world.partitions((1001, 0), &[3]);
+    assert_eq!(world.shard.verify(&call), Err(ErrorCode::CONCURRENT_TRANSACTIONS));
+    assert_eq!(world.end((1001, 0), false), CONCURRENT);
+    assert_eq!(world.init(Some((1001, 0))), CONCURRENT);
     // Another coordinator finds the next id in the log.
     world.fail_over(usize::MAX);
     assert_eq!(world.markers.len(), 1);

@@ -65,7 +65,7 @@ fn timeouts_have_bounds() {
 
 #[test]
 fn taking_over_an_open_transaction_aborts_it_first() {
-    for (level, epochs) in [(0, [1, 2]), (2, [1, 2])] {
+    for (level, epochs) in [(0, [1, 2]), (2, [2, 3])] {
         let mut world = World::at_level(level);
         world.put(State::Ongoing, 9, 0);
         assert_eq!(world.init(None), CONCURRENT);
@@ -82,6 +82,10 @@ fn taking_over_an_open_transaction_aborts_it_first() {
             })
         );
         world.mark_all();
+        // Before the other one comes again, too, this one is out.
+        assert_eq!(world.end((9, 0), true), FENCED);
+        assert_eq!(world.end((9, 0), false), FENCED);
+        assert_eq!(world.init(Some((9, 0))), FENCED);
         assert_eq!(world.init(None), Ok((9, epochs[1])));
         assert_eq!(world.add((9, 0), 0), ErrorCode::PRODUCER_FENCED);
         assert_eq!(world.end((9, 0), false), FENCED);
@@ -104,14 +108,23 @@ fn used_up_epochs_bring_a_new_producer_id() {
 
 #[test]
 fn a_producer_can_be_fenced_in_its_last_epoch() {
-    for epoch in [i16::MAX - 1, i16::MAX] {
+    for (epoch, dies) in [(2, false), (2, true), (1, false), (1, true)] {
+        let epoch = i16::MAX - epoch;
         let mut world = World::at_level(2);
         world.put(State::Ongoing, 9, epoch);
         assert_eq!(world.init(None), CONCURRENT);
         assert_eq!(world.stored().producer_epoch, i16::MAX);
         world.mark_all();
         assert_eq!(world.state(), State::CompleteAbort);
-        assert_eq!(world.init(None), Ok((1001, 1)));
+        if dies {
+            world.fail_over(usize::MAX);
+        }
+        for commits in [true, false] {
+            assert_eq!(world.end((9, epoch), commits), FENCED, "{epoch}, commits {commits}");
+        }
+        assert_eq!(world.init(Some((9, epoch))), FENCED, "{epoch}");
+        assert_eq!(world.init(None), Ok((1001, 0)));
+        assert!(world.end((9, epoch), false).is_err(), "it does not get the next one's id");
     }
 }
 
@@ -192,7 +205,13 @@ fn a_transaction_that_takes_too_long_is_aborted_and_its_producer_fenced() {
         world.pass(world.config.abort_interval_ms as u64);
         assert_eq!(world.state(), State::CompleteAbort);
         assert_eq!(world.add(identity, 0), ErrorCode::PRODUCER_FENCED);
-        assert!(world.end(identity, true).is_err(), "nothing of it is committed");
+        for _ in 0..2 {
+            for commits in [true, false] {
+                assert_eq!(world.end(identity, commits), FENCED, "level {level}, {commits}");
+            }
+            assert_eq!(world.init(Some(identity)), FENCED);
+            world.fail_over(usize::MAX);
+        }
         let (_, epoch) = world.init(None).expect("an id");
         assert!(epoch > identity.1 + 1);
     }

@@ -35,6 +35,8 @@ struct World {
     held: Vec<Ticket>,
     holds: bool,
     refuses: bool,
+    /// Of the appends to come, that one is refused.
+    refuses_nth: Option<usize>,
     now: Now,
 }
 
@@ -43,7 +45,14 @@ impl World {
         let machine = ShareStates::new(CONFIG);
         let (log, held) = (Vec::new(), Vec::new());
         let now = Now::default();
-        Self { machine, log, tokens: 0, held, holds: false, refuses: false, now }
+        let (holds, refuses, refuses_nth) = (false, false, None);
+        Self { machine, log, tokens: 0, held, holds, refuses, refuses_nth, now }
+    }
+
+    fn refuses_next(&mut self) -> bool {
+        let nth = self.refuses_nth;
+        self.refuses_nth = nth.and_then(|nth| nth.checked_sub(1));
+        self.refuses || nth == Some(0)
     }
 
     fn feed(&mut self, event: Event) -> Vec<(Token, StateReply)> {
@@ -51,7 +60,7 @@ impl World {
         let mut replies = Vec::new();
         while let Some(next) = effects.pop_front() {
             for append in next.appends {
-                if self.refuses {
+                if self.refuses_next() {
                     let code = ErrorCode::NOT_COORDINATOR;
                     let outcome = Outcome::Refused(append.ticket, code);
                     effects.push_back(self.machine.on(outcome.into(), self.now));
@@ -194,6 +203,45 @@ fn what_was_written_before_all_is_written_anew_is_not_needed() {
 }
 
 #[test]
+fn unless_every_one_is_written_anew_what_was_written_before_is_needed() {
+    let mut world = World::new();
+    // Three appends of at most ten.
+    for partition in 0..25 {
+        let key = ShareKey { partition, ..key() };
+        let set = Event::Initialize(Token(1000), key, new(1, -1, i64::from(partition), &[]));
+        assert_eq!(world.feed(set).len(), 1);
+    }
+    let before = world.machine.states.clone();
+    for refused in 0..3 {
+        world.refuses_nth = Some(refused);
+        assert_eq!(code(world.ask(Event::SnapshotAll)), ErrorCode::NOT_COORDINATOR, "{refused}");
+        assert!(world.machine.pending.is_empty(), "nothing is left behind");
+        let taken_back = |(key, known): (&ShareKey, &KnownState)| before[key] == *known;
+        let old = world.machine.states.iter().filter(|it| taken_back(*it)).count();
+        assert_eq!(old, if refused < 2 { 10 } else { 5 }, "as if {refused} had never been");
+        world.machine.states.clone_from(&before);
+    }
+    let end = world.log.len();
+    assert_eq!(world.ask(Event::SnapshotAll), Ok(None));
+    world.log.drain(..end);
+    world.crash();
+    assert_eq!(world.machine.count(), 25);
+}
+
+#[test]
+fn large_snapshots_are_appended_one_by_one() {
+    let mut world = World::new();
+    let many: Vec<StateBatch> = (0..14_000).map(|at| batch(at, at, (at % 2) as i8)).collect();
+    for partition in 0..3 {
+        let key = ShareKey { partition, ..key() };
+        world.feed(Event::Initialize(Token(1000), key.clone(), new(1, -1, 0, &[])));
+        world.feed(Event::Write(Token(1001), key, new(1, 1, 0, &many)));
+    }
+    let appends = world.machine.on(Event::SnapshotAll(Token(1)), world.now).appends;
+    assert_eq!(appends.len(), 3);
+}
+
+#[test]
 fn answers_wait_for_what_they_rest_on() {
     let mut world = World::new();
     world.initialize(new(1, -1, 0, &[])).expect("set");
@@ -206,6 +254,26 @@ fn answers_wait_for_what_they_rest_on() {
     assert_eq!(told.iter().map(|(token, _)| token.0).collect::<Vec<_>>(), [100, 101]);
     let known = told[1].1.clone().expect("known").expect("set");
     assert_eq!(known.start_offset, 5);
+}
+
+#[test]
+fn what_the_next_coordinator_loads_is_told_once_it_is_committed() {
+    let mut world = World::new();
+    world.initialize(new(1, -1, 0, &[])).expect("set");
+    world.read(4).expect("the leader");
+    world.holds = true;
+    assert_eq!(world.feed(Event::Write(Token(100), key(), new(1, 4, 5, &[]))), []);
+    // The coordinator dies, and the next one has its record, which may yet be lost.
+    world.crash();
+    let inherited = world.machine.inherit(world.now).expect("it counts as an append");
+    world.held.push(inherited);
+    assert_eq!(world.feed(Event::Read(Token(101), key(), 4)), []);
+    assert_eq!(world.feed(Event::Summary(Token(102), key())), []);
+    let told = world.commit();
+    assert_eq!(told.iter().map(|(token, _)| token.0).collect::<Vec<_>>(), [101, 102]);
+    for (_, reply) in told {
+        assert_eq!(reply.expect("known").expect("set").start_offset, 5);
+    }
 }
 
 #[test]
