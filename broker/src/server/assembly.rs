@@ -132,9 +132,7 @@ async fn live(values: Values) -> Result<(), RunError> {
     // Probes are answered while logs are recovered, however long that takes.
     let registry = Arc::new(RwLock::new(registry));
     if let Some(listener) = admin {
-        let (live, ready) = (observability::live(), observability::ready(&life));
-        let hand_over = Some(observability::hand_over(&life, &config));
-        let admin = Admin { registry: Arc::clone(&registry), live, ready, hand_over };
+        let admin = admin_port(Arc::clone(&registry), &life, &config);
         tokio::spawn(admin.serve(listener, stop.clone()));
     }
     let Some(partitions) = open(setup, signal.as_mut()).await? else { return Ok(()) };
@@ -172,6 +170,12 @@ async fn live(values: Values) -> Result<(), RunError> {
     let outcome = serve(&broker, control, images, gauges, doors, signal).await;
     end(&broker, outcome.is_ok(), stop).await;
     outcome
+}
+
+fn admin_port(registry: Arc<RwLock<Registry>>, life: &Arc<Life>, config: &Arc<Values>) -> Admin {
+    let (live, ready) = (observability::live(), observability::ready(life));
+    let hand_over = Some(observability::hand_over(life, config));
+    Admin { registry, live, ready, hand_over }
 }
 
 /// Opens the logs; `None` if a signal comes meanwhile: what is not recovered yet is next time.
