@@ -74,9 +74,9 @@ impl Controller {
                 false
             }
         };
-        // The registration comes last: its offset is the broker's epoch. What the old process led is
-        // settled by as many batches as it takes, and if some of them are lost with this coordinator,
-        // the next one does not know the new process yet, and settles the rest.
+        // The registration comes last: its offset is the broker's epoch. What the old process led
+        // is settled by as many batches as it takes, and if some of them are lost with this
+        // coordinator, the next one does not know the new process yet, and settles the rest.
         let epoch = BrokerEpoch(moment.next_offset.get() + outcome.records.len() as i64);
         let record =
             RegisterBrokerRecord { broker_epoch: epoch.get(), ..registration_record(request) };

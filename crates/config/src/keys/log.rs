@@ -64,8 +64,8 @@ keys! {
         Broker, ClusterWide, Medium;
     /// After how many records a log is synced to disk. 1 means that a record is on the disks of the
     /// replicas that acknowledge it before the producer hears of it. (Kafka's default is
-    /// 9223372036854775807: never.) Coordinators are told the same: whether a broker that comes back
-    /// without a clean shutdown may lack something hangs on it.
+    /// 9223372036854775807: never.) Coordinators are told the same: whether a broker that comes
+    /// back without a clean shutdown may lack something hangs on it.
     LOG_FLUSH_INTERVAL_MESSAGES: i64 = "log.flush.interval.messages", Some("1"), AtLeast(1),
         Node, ClusterWide, High;
     /// How long a record may wait to be synced to disk, in milliseconds. Where it is not set
