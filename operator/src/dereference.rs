@@ -7,9 +7,10 @@ use k8s_openapi::api::core::v1::{ConfigMap, Node, PersistentVolumeClaim, Pod, Se
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::storage::v1::StorageClass;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::ListParams;
-use kube::{Api, Client};
+use kube::{Api, Client, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -55,7 +56,8 @@ pub async fn dereference(client: &Client, cluster: &KafkaCluster) -> Outcome<Fou
         .collect::<BTreeMap<_, _>>();
     let ours = ListParams::default().labels(&names::text(&instance));
     let namespace = names::namespace(cluster);
-    let sets = list(client, namespace, &ours, "StatefulSets").await?;
+    let mut sets = list(client, namespace, &ours, "StatefulSets").await?;
+    unlabelled(client, cluster, &mut sets).await?;
     let pods: BTreeMap<String, Pod> = list(client, namespace, &ours, "pods").await?;
     let classes = Api::<StorageClass>::all(client.clone()).list(&ListParams::default()).await;
     Ok(Found {
@@ -85,6 +87,30 @@ where
 {
     let api = Api::<K>::namespaced(client.clone(), namespace);
     Ok(by_name(api.list(ours).await.map_err(OperatorError::read(what))?.items))
+}
+
+/// Adds the sets that lost their labels: whose claims would be taken for those of nobody.
+async fn unlabelled(
+    client: &Client,
+    cluster: &KafkaCluster,
+    sets: &mut BTreeMap<String, StatefulSet>,
+) -> Outcome {
+    let api = Api::<StatefulSet>::namespaced(client.clone(), names::namespace(cluster));
+    for component in [Component::Coordinator, Component::Broker] {
+        let name = names::set(cluster, component);
+        if sets.contains_key(&name) {
+            continue;
+        }
+        let what = format!("StatefulSet {name}");
+        let set = api.get_opt(&name).await.map_err(OperatorError::read(what))?;
+        let is_ours = |owner: &OwnerReference| {
+            owner.kind == "KafkaCluster" && owner.name == names::name(cluster)
+        };
+        if let Some(set) = set.filter(|set| set.owner_references().iter().any(is_ours)) {
+            sets.insert(name, set);
+        }
+    }
+    Ok(())
 }
 
 async fn nodes(client: &Client, pods: &BTreeMap<String, Pod>) -> Outcome<BTreeMap<String, Node>> {

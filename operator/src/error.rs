@@ -56,6 +56,22 @@ pub enum OperatorError {
 }
 
 impl OperatorError {
+    /// Whether one object alone is refused, so that there is no reason for others to wait: the API
+    /// server finds it impossible or forbids it, or it is somebody else's.
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            Self::Write { source, .. } => {
+                let code = match &**source {
+                    kube::Error::Api(status) => status.code,
+                    _ => return false,
+                };
+                matches!(code, 400 | 403 | 409 | 413 | 422)
+            }
+            Self::Taken { .. } => true,
+            _ => false,
+        }
+    }
+
     /// A read that failed.
     pub fn read(what: impl Into<String>) -> impl FnOnce(kube::Error) -> Self {
         let what = what.into();

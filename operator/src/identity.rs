@@ -1,6 +1,6 @@
 //! Which cluster this is, and whether it is still to be founded.
 
-use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::ResourceExt;
 use vltava_crd::KafkaCluster;
 use vltava_wire::Uuid;
@@ -51,11 +51,10 @@ pub fn identify(
     if ids.len() > 1 {
         return Identity::Torn { ids };
     }
-    let has_sets = !found.sets.is_empty();
-    let leaving = |claim: &PersistentVolumeClaim| claim.metadata.deletion_timestamp.is_some();
-    if !has_sets && found.claims.values().any(leaving) {
+    if is_leaving(cluster, found) {
         return Identity::Waits;
     }
+    let has_sets = !found.sets.is_empty();
     let of_sets = found.sets.values().find_map(|set| note(set, names::CLUSTER_ID));
     let of_status = cluster.status.as_ref().and_then(|status| status.cluster_id.clone());
     let is_new = !has_sets && found.claims.is_empty();
@@ -78,6 +77,26 @@ pub fn identify(
     Identity::Known { cluster_id, founders, is_founded }
 }
 
+/// Whether what is there is that of an earlier cluster of this name, and on its way out: a set
+/// whose resource is gone, or a claim whose set is. Between the end of one and that of the other
+/// nothing else tells what is deleted from what is retained.
+pub fn is_leaving(cluster: &KafkaCluster, found: &Found) -> bool {
+    let uid = cluster.metadata.uid.as_deref();
+    let is_of_another =
+        |owner: &OwnerReference| owner.kind == "KafkaCluster" && Some(owner.uid.as_str()) != uid;
+    if found.sets.values().any(|set| set.owner_references().iter().any(is_of_another)) {
+        return true;
+    }
+    let sets: Vec<&str> =
+        found.sets.values().filter_map(|set| set.metadata.uid.as_deref()).collect();
+    let is_widowed =
+        |owner: &OwnerReference| owner.kind == "StatefulSet" && !sets.contains(&owner.uid.as_str());
+    found.claims.values().any(|claim| {
+        let is_deleted = sets.is_empty() && claim.metadata.deletion_timestamp.is_some();
+        is_deleted || claim.owner_references().iter().any(is_widowed)
+    })
+}
+
 /// Who founds the quorum, as it was decided before.
 fn founders(cluster: &KafkaCluster, found: &Found) -> Option<Vec<String>> {
     let map = found.founding(cluster).and_then(|map| {
@@ -94,6 +113,23 @@ fn founders(cluster: &KafkaCluster, found: &Found) -> Option<Vec<String>> {
     map.or_else(|| of_claim().or_else(of_template).map(split))
 }
 
+/// The claims by which a cluster is known of which nobody can tell who founds its quorum: those of
+/// its coordinators went before it was founded.
+pub fn orphaned(identity: &Identity, found: &Found) -> Option<String> {
+    let Identity::Known { founders, is_founded: false, .. } = identity else { return None };
+    let claims: Vec<&str> = found.claims.keys().map(String::as_str).collect();
+    (founders.is_empty() && !claims.is_empty()).then(|| {
+        format!(
+            "there are volumes of an earlier cluster ({}), and none says who founds its quorum, as \
+             the coordinators' are gone: put those back, or delete these claims to begin anew",
+            claims.join(", ")
+        )
+    })
+}
+
 fn note(object: &impl ResourceExt, key: &str) -> Option<String> {
     object.annotations().get(key).cloned()
 }
+
+#[cfg(test)]
+mod tests;

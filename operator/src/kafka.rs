@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use k8s_openapi::api::core::v1::Pod;
 use vltava_client::{Cluster, ClusterOptions, ConfigResource, ConnectOptions};
 use vltava_crd::KafkaCluster;
 
@@ -12,10 +13,13 @@ use crate::plan::{
     BrokerView, ClusterView, Component, ConfigValue, PartitionView, QuorumView, TopicView,
 };
 
-/// How long one call may take: what cannot be asked now is asked again soon.
-const CALL: Duration = Duration::from_secs(4);
+/// How long one call may take with its retries: what cannot be asked now is asked again soon.
+const CALL: Duration = Duration::from_secs(5);
+/// How long one attempt may take: a broker whose machine died has a connection that is open still,
+/// and there must be time to ask another one.
+const ATTEMPT: Duration = Duration::from_secs(2);
 /// How long a connection may take.
-const CONNECT: Duration = Duration::from_secs(2);
+const CONNECT: Duration = Duration::from_secs(1);
 /// Where a topic's own setting comes from, as Kafka numbers it.
 const OF_TOPIC: i8 = 1;
 /// Where a broker's own setting at run time comes from.
@@ -31,22 +35,40 @@ const LOOKED_AT: [&str; 5] = [
     "cordoned.log.dirs",
 ];
 
-/// A connection to a cluster's brokers inside.
+/// Where a cluster's brokers are reached inside: at the port that each pod was started with, and at
+/// the one that the manifest says, which may be one that no pod knows of yet.
+pub fn servers(cluster: &KafkaCluster, brokers: i32, pods: &BTreeMap<String, Pod>) -> String {
+    let (_, declared) = crate::build::inside(cluster);
+    let mut addresses = Vec::new();
+    for ordinal in 1..=brokers.max(1) {
+        let host = names::host(cluster, Component::Broker, ordinal);
+        let pod = pods.get(&names::pod(cluster, Component::Broker, ordinal));
+        let started = pod.and_then(port_of).filter(|port| *port != declared);
+        addresses.extend(started.map(|port| format!("{host}:{port}")));
+        addresses.push(format!("{host}:{declared}"));
+    }
+    addresses.join(",")
+}
+
+/// The port that a pod was told to listen on.
+fn port_of(pod: &Pod) -> Option<i32> {
+    let mut told = pod.spec.iter().flat_map(|spec| &spec.containers).flat_map(|it| &it.env);
+    let listeners = told.find_map(|env| env.iter().find(|it| it.name == "KAFKA_LISTENERS"))?;
+    listeners.value.as_ref()?.rsplit(':').next()?.parse().ok()
+}
+
+/// A connection to the brokers at these addresses.
 ///
 /// # Errors
-/// If the name of the cluster makes no address.
-pub fn connect(cluster: &KafkaCluster, brokers: i32) -> Outcome<Cluster> {
-    let (_, port) = crate::build::inside(cluster);
-    let addresses: Vec<String> = (1..=brokers.max(1))
-        .map(|ordinal| format!("{}:{port}", names::host(cluster, Component::Broker, ordinal)))
-        .collect();
+/// If they are none.
+pub fn connect(servers: &str) -> Outcome<Cluster> {
     let connect = ConnectOptions {
         connect_timeout: CONNECT,
-        request_timeout: CALL,
+        request_timeout: ATTEMPT,
         ..ConnectOptions::named(names::MANAGER)
     };
     let options = ClusterOptions { connect, deadline: CALL, ..ClusterOptions::default() };
-    Cluster::new(&addresses.join(","), options).map_err(OperatorError::Ask)
+    Cluster::new(servers, options).map_err(OperatorError::Ask)
 }
 
 /// Asks the cluster for all that the plans decide by.
@@ -134,4 +156,40 @@ async fn topics(kafka: &Cluster, view: &mut ClusterView) -> Outcome {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use k8s_openapi::api::core::v1::Pod;
+    use serde_json::json;
+    use vltava_crd::KafkaCluster;
+
+    use super::servers;
+
+    #[test]
+    fn brokers_are_asked_at_the_port_that_they_listen_on_also_before_a_new_one_has_come() {
+        let cluster: KafkaCluster = serde_json::from_value(json!({
+            "apiVersion": "vltava.dev/v1alpha1", "kind": "KafkaCluster",
+            "metadata": {"name": "a", "namespace": "b"},
+            "spec": {"listeners": [{"name": "internal", "port": 9095, "type": "Internal"}]},
+        }))
+        .expect("a manifest");
+        let pod = |port: i32| -> Pod {
+            let value = format!("INTERNAL://:{port}");
+            let env = json!([{"name": "POD_NAME"}, {"name": "KAFKA_LISTENERS", "value": value}]);
+            serde_json::from_value(json!({"spec": {"containers": [{"name": "a", "env": env}]}}))
+                .expect("a pod")
+        };
+        let pods = BTreeMap::from([
+            ("a-broker-1".to_owned(), pod(9095)),
+            ("a-broker-2".to_owned(), pod(9092)),
+        ]);
+        assert_eq!(
+            servers(&cluster, 3, &pods),
+            "a-broker-1.a-broker.b.svc:9095,a-broker-2.a-broker.b.svc:9092,\
+             a-broker-2.a-broker.b.svc:9095,a-broker-3.a-broker.b.svc:9095"
+        );
+    }
 }

@@ -22,4 +22,5 @@ pub mod status;
 pub mod storage;
 pub mod template;
 pub mod topics;
+pub mod verdict;
 pub mod walk;

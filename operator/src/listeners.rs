@@ -54,14 +54,29 @@ fn host_of_node(cluster: &KafkaCluster, found: &Found, broker: i32) -> Option<St
         .find_map(|kind| addresses.iter().find(|it| it.type_ == *kind).map(|it| it.address.clone()))
 }
 
-/// What a broker is to be told; nothing where its start settings say it all.
-pub fn told(cluster: &KafkaCluster, found: &Found, broker: i32) -> Told {
+/// What a broker is to be told; nothing where its start settings say it all. One whose address is
+/// not known at the moment (a Service that somebody deleted, an address that a cloud took back)
+/// stays as it is on the broker: whoever is connected to it stays so.
+pub fn told(cluster: &KafkaCluster, found: &Found, view: &ClusterView, broker: i32) -> Told {
     let mut parts: [Vec<String>; 3] = Default::default();
     for listener in &cluster.spec.listeners {
-        let Some((host, port)) = address(cluster, found, listener, broker) else { continue };
         let key = listener.key();
-        parts[0].push(format!("{key}://:{}", listener.port));
-        parts[1].push(format!("{key}://{host}:{port}"));
+        let has = |setting: &str| {
+            let value = view.brokers.get(&broker)?.config.get(setting)?.value.as_ref()?;
+            let mut all = value.split(',').map(str::trim);
+            all.find(|it| it.split_once("://").is_some_and(|(name, _)| name == key))
+        };
+        let (bind, advertised) = match address(cluster, found, listener, broker) {
+            Some((host, port)) => {
+                (format!("{key}://:{}", listener.port), format!("{key}://{host}:{port}"))
+            }
+            None => match has("listeners").zip(has("advertised.listeners")) {
+                Some((bind, advertised)) => (bind.to_owned(), advertised.to_owned()),
+                None => continue,
+            },
+        };
+        parts[0].push(bind);
+        parts[1].push(advertised);
         parts[2].push(format!("{key}:PLAINTEXT"));
     }
     parts[2].push(format!("{COORDINATOR_LISTENER}:PLAINTEXT"));
@@ -128,4 +143,73 @@ pub fn status(cluster: &KafkaCluster, found: &Found) -> Vec<ListenerStatus> {
         }
     };
     cluster.spec.listeners.iter().map(of).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+    use vltava_crd::KafkaCluster;
+
+    use super::{changes, told};
+    use crate::dereference::Found;
+    use crate::plan::{BrokerView, ClusterView, ConfigValue};
+
+    fn cluster(names: &[&str]) -> KafkaCluster {
+        let mut listeners = vec![json!({"name": "internal", "port": 9092, "type": "Internal"})];
+        for (name, port) in names.iter().zip(9094..) {
+            listeners.push(json!({"name": name, "port": port, "type": "LoadBalancer"}));
+        }
+        serde_json::from_value(json!({
+            "apiVersion": "vltava.dev/v1alpha1", "kind": "KafkaCluster",
+            "metadata": {"name": "a", "namespace": "b"}, "spec": {"listeners": listeners},
+        }))
+        .expect("a manifest")
+    }
+
+    /// What was found where the cloud has given these addresses.
+    fn found(addresses: &[(&str, &str)]) -> Found {
+        let mut found = Found::default();
+        for (name, ip) in addresses {
+            let status: Value = match *ip {
+                "" => json!({"loadBalancer": {}}),
+                ip => json!({"loadBalancer": {"ingress": [{"ip": ip}]}}),
+            };
+            let service = serde_json::from_value(json!({"status": status})).expect("a Service");
+            found.services.insert(format!("a-{name}-1"), service);
+        }
+        found
+    }
+
+    /// A broker that was told all of what is given.
+    fn knows(told: &super::Told) -> ClusterView {
+        let set = |(key, value): (&&str, &String)| {
+            ((*key).to_owned(), ConfigValue { value: Some(value.clone()), dynamic: true })
+        };
+        let config = told.iter().map(set).collect();
+        let broker = BrokerView { config, ..BrokerView::default() };
+        ClusterView { brokers: [(1, broker)].into(), ..ClusterView::default() }
+    }
+
+    #[test]
+    fn a_listener_whose_address_is_not_known_for_a_while_stays_open() {
+        let two = cluster(&["east", "west"]);
+        let whole = found(&[("east", "192.0.2.1"), ("west", "192.0.2.2")]);
+        let told_first = told(&two, &whole, &ClusterView::default(), 1);
+        assert!(told_first["advertised.listeners"].ends_with("WEST://192.0.2.2:9095"));
+        let view = knows(&told_first);
+        for lacking in [found(&[("east", "192.0.2.1")]), found(&[("east", ""), ("west", "")])] {
+            let now = told(&two, &lacking, &view, 1);
+            assert_eq!(changes(&now, &view, 1), None, "{now:?}");
+        }
+        // What is known is told all the same, and what is declared no longer goes.
+        let moved = told(&two, &found(&[("east", "192.0.2.9")]), &view, 1);
+        let expected = "INTERNAL://a-broker-1.a-broker.b.svc:9092,EAST://192.0.2.9:9094,\
+                        WEST://192.0.2.2:9095";
+        assert_eq!(moved["advertised.listeners"], expected);
+        let one = told(&cluster(&["east"]), &found(&[]), &view, 1);
+        assert_eq!(one["listeners"], "INTERNAL://:9092,EAST://:9094");
+        // One that never had an address is not opened.
+        let none = told(&two, &found(&[]), &ClusterView::default(), 1);
+        assert!(none.is_empty(), "{none:?}");
+    }
 }

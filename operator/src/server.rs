@@ -44,8 +44,8 @@ pub struct Context {
     recorder: Recorder,
     /// How a cluster is connected to.
     connect: Connect,
-    /// Connections to clusters, by uid and number of brokers.
-    clusters: Mutex<HashMap<(String, i32), Cluster>>,
+    /// Connections to clusters, by uid and addresses.
+    clusters: Mutex<HashMap<(String, String), Cluster>>,
     /// The pods of each cluster as they were seen last, by uid.
     seen: Mutex<HashMap<String, Seen>>,
     /// What was seen and told of each cluster's health, by uid.
@@ -53,8 +53,8 @@ pub struct Context {
     walks: Counter,
 }
 
-/// Connects to a cluster with so many brokers.
-pub type Connect = fn(&KafkaCluster, i32) -> Outcome<Cluster>;
+/// Connects to the brokers at these addresses (`host:port`, separated by commas).
+pub type Connect = fn(&str) -> Outcome<Cluster>;
 
 impl Context {
     /// What walks need; nothing is known yet.
@@ -75,19 +75,19 @@ impl Context {
         }
     }
 
-    /// The connection to a cluster.
+    /// The connection to a cluster whose brokers have these addresses.
     ///
     /// # Errors
-    /// If its name makes no address.
-    pub fn kafka(&self, cluster: &KafkaCluster, brokers: i32) -> Outcome<Cluster> {
+    /// If they are none.
+    pub fn kafka(&self, cluster: &KafkaCluster, servers: &str) -> Outcome<Cluster> {
         let uid = cluster.metadata.uid.clone().unwrap_or_default();
         let mut clusters = self.clusters.lock();
-        let key = (uid, brokers);
+        let key = (uid, servers.to_owned());
         if let Some(known) = clusters.get(&key) {
             return Ok(known.clone());
         }
         clusters.retain(|(uid, _), _| *uid != key.0);
-        let new = (self.connect)(cluster, brokers)?;
+        let new = (self.connect)(servers)?;
         clusters.insert(key, new.clone());
         Ok(new)
     }
@@ -99,7 +99,7 @@ impl Context {
     }
 
     /// What is wrong with a cluster by what it says itself.
-    pub fn look(&self, cluster: &KafkaCluster, input: &health::Input<'_>) -> Vec<Finding> {
+    pub fn look(&self, cluster: &KafkaCluster, input: &health::Input<'_>) -> health::Seen {
         let uid = cluster.metadata.uid.clone().unwrap_or_default();
         self.health.lock().entry(uid).or_default().look(input)
     }

@@ -44,6 +44,8 @@ pub struct Report {
     pub degraded: Vec<Finding>,
     /// What is impossible about the manifest.
     pub invalid: Option<String>,
+    /// Whether what the cluster does not answer says nothing yet.
+    pub is_brief: bool,
     /// A row a topic; `None` if they could not be looked at.
     pub topics: Option<Vec<TopicStatus>>,
     /// Volumes that are not as the manifest says.
@@ -51,19 +53,22 @@ pub struct Report {
 }
 
 /// What may need a person, what matters most first.
-const RANKS: [&str; 14] = [
+const RANKS: [&str; 17] = [
     "Invalid",
     "NoQuorum",
     "Offline",
     "TornVolumes",
+    "Unfounded",
     "Failed",
     "RollStopped",
     "ScaleRefused",
     "ConfigRefused",
     "ListenersRefused",
     "Storage",
+    "Topics",
     "Moves",
     "PodInTrouble",
+    "PodMissing",
     "PodUnready",
     "UnderReplicated",
 ];
@@ -183,11 +188,19 @@ fn conditions(
     let [ready, coordinators] =
         sets.map(|set| set.pods.iter().filter(|pod| pod.ready && !pod.deleting).count());
     let asked = cluster.spec.brokers.replicas;
+    let serving = || Finding::new("Serving", format!("{ready} of {asked} brokers are ready"));
+    let mut before = cluster.status.iter().flat_map(|status| &status.conditions);
+    let was_ready = before.any(|it| it.type_ == "Ready" && it.status == "True");
+    let is_silent = view.is_none_or(|view| view.quorum.is_none());
     let is_ready = match (&report.invalid, view) {
         (Some(what), _) if ready == 0 => Err(Finding::new("Invalid", what.clone())),
+        _ if is_silent && report.is_brief && was_ready && ready > 0 => Ok(serving()),
         (_, None) => Err(Finding::new("NotReached", "no broker answers yet; see the pods")),
         (_, Some(view)) if view.quorum.is_none() => {
-            let what = voters::lost(coordinators, cluster.spec.coordinators.replicas);
+            let what = match report.is_brief {
+                true => "the quorum has no leader yet".to_owned(),
+                false => voters::lost(coordinators, cluster.spec.coordinators.replicas),
+            };
             Err(Finding::new("NoQuorum", what))
         }
         (_, Some(view)) if view.offline() > 0 => {
@@ -197,7 +210,7 @@ fn conditions(
         (_, Some(_)) if ready == 0 => {
             Err(Finding::new("NoBroker", format!("none of {asked} brokers is ready")))
         }
-        _ => Ok(Finding::new("Serving", format!("{ready} of {asked} brokers are ready"))),
+        _ => Ok(serving()),
     };
     let progressing = match (&report.invalid, &report.progressing) {
         (None, Some(finding)) => (true, finding.clone()),
@@ -237,7 +250,51 @@ fn conditions(
 
 #[cfg(test)]
 mod tests {
-    use super::{Finding, Report, version};
+    use serde_json::json;
+    use vltava_crd::KafkaCluster;
+
+    use super::{Finding, Report, conditions, version};
+    use crate::plan::fixture::Prague;
+
+    /// Whether a cluster that said so of itself before is ready, and why.
+    fn ready(
+        before: &str,
+        prague: &Prague,
+        is_asked: bool,
+        is_brief: bool,
+    ) -> (bool, &'static str) {
+        let condition = json!({
+            "type": "Ready", "status": before, "reason": "So", "message": "",
+            "lastTransitionTime": "2026-01-01T00:00:00Z",
+        });
+        let cluster: KafkaCluster = serde_json::from_value(json!({
+            "apiVersion": "vltava.dev/v1alpha1", "kind": "KafkaCluster",
+            "metadata": {"name": "a"}, "spec": {}, "status": {"conditions": [condition]},
+        }))
+        .expect("a manifest");
+        let report = Report { is_brief, ..Report::default() };
+        let (sets, view) = ([&prague.brokers, &prague.coordinators], Some(&prague.cluster));
+        let mut all = conditions(&cluster, sets, view.filter(|_| is_asked), &report).into_iter();
+        let (_, holds, finding) = all.find(|it| it.0 == "Ready").expect("it is there");
+        (holds, finding.reason)
+    }
+
+    #[test]
+    fn what_is_not_answered_for_a_moment_makes_no_cluster_unready_that_served() {
+        let (whole, mut leaderless, mut down) =
+            (Prague::rolling(), Prague::rolling(), Prague::rolling());
+        leaderless.cluster.quorum = None;
+        down.brokers.pods.iter_mut().for_each(|pod| pod.ready = false);
+        assert_eq!(ready("False", &whole, true, true), (true, "Serving"));
+        for (prague, is_asked, reason) in
+            [(&leaderless, true, "NoQuorum"), (&whole, false, "NotReached")]
+        {
+            assert_eq!(ready("True", prague, is_asked, true), (true, "Serving"), "{reason}");
+            assert_eq!(ready("True", prague, is_asked, false), (false, reason));
+            assert_eq!(ready("False", prague, is_asked, true), (false, reason));
+        }
+        assert_eq!(ready("True", &down, false, true), (false, "NotReached"), "no pod is ready");
+    }
 
     #[test]
     fn a_version_is_the_tag_or_the_digest() {

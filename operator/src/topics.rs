@@ -7,7 +7,7 @@ use vltava_crd::plan::{PresentTopic, TopicPlan, topics as plan_topics};
 use vltava_crd::status::TopicStatus;
 use vltava_crd::{KafkaCluster, KafkaClusterSpec};
 
-use crate::plan::{ClusterView, TopicView};
+use crate::plan::{ClusterView, PartitionView, TopicView};
 
 /// Carries out what the plan says; returns a row a topic.
 pub async fn follow(
@@ -40,6 +40,21 @@ fn present(topic: &TopicView) -> PresentTopic {
         replication_factor: count(replicas),
         config: topic.config.clone(),
     }
+}
+
+/// How far the partitions of a topic are that get more or fewer replicas, while any does; one that
+/// only goes elsewhere is as it was declared.
+fn changing(topic: &TopicView) -> Option<String> {
+    let changes = |it: &&PartitionView| it.adding.len() != it.removing.len();
+    let moving = topic.partitions.values().filter(changes).count();
+    let all = topic.partitions.len();
+    (moving > 0).then(|| format!("{moving} of {all} partitions get their replicas"))
+}
+
+/// How many replicas of each partition are there; the fewest, where they differ.
+fn has(topic: &TopicView) -> i32 {
+    let there = topic.partitions.values().map(|it| it.replicas.len() - it.adding.len());
+    i32::try_from(there.min().unwrap_or(0)).unwrap_or(i32::MAX)
 }
 
 type Said = BTreeMap<String, (&'static str, String)>;
@@ -116,10 +131,13 @@ fn rows(
         }
     }
     let row = |name: &str| {
-        let found = view.topics.get(name).map(present);
+        let found = view.topics.get(name);
+        let changing = found.and_then(changing);
+        let found = found.map(|it| PresentTopic { replication_factor: has(it), ..present(it) });
         let is_declared = cluster.spec.topics.iter().any(|topic| topic.name == name);
         let (state, message) = match (said.get(name), is_declared) {
             (Some((state, what)), _) => (*state, Some(what.clone())),
+            (None, true) if changing.is_some() => ("Changing", changing),
             (None, true) => ("Ready", None),
             (None, false) => (
                 "Kept",
@@ -135,4 +153,40 @@ fn rows(
         }
     };
     names.into_iter().map(row).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use vltava_crd::KafkaCluster;
+
+    use super::{Said, plan_topics, present, rows};
+    use crate::plan::fixture::Prague;
+
+    #[test]
+    fn a_topic_is_as_declared_once_its_replicas_are_there() {
+        let cluster: KafkaCluster = serde_json::from_value(json!({
+            "apiVersion": "vltava.dev/v1alpha1", "kind": "KafkaCluster",
+            "metadata": {"name": "a", "namespace": "b"},
+            "spec": {"topics": [{"name": "orders", "replicationFactor": 3}]},
+        }))
+        .expect("a manifest");
+        // All replicas, what a move adds and removes of them, the row's state, and its factor.
+        let table = [
+            ([vec![1, 2, 3], vec![], vec![]], "Ready", 3),
+            ([vec![1, 2, 3], vec![2, 3], vec![]], "Changing", 1),
+            ([vec![1, 2, 4, 3], vec![4], vec![3]], "Ready", 3),
+            ([vec![1, 2, 3, 4], vec![], vec![4]], "Changing", 3),
+        ];
+        for ([replicas, adding, removing], state, factor) in table {
+            let mut prague = Prague::rolling();
+            let first = prague.all_partitions().next().expect("there are three");
+            (first.replicas, first.adding, first.removing) = (replicas, adding, removing);
+            let view = &prague.cluster;
+            let topics = view.topics.iter().map(|(name, it)| (name.clone(), present(it))).collect();
+            let plan = plan_topics(&cluster.spec, None, &topics);
+            let row = rows(&cluster, view, &plan, &Said::new()).remove(0);
+            assert_eq!((row.state.as_str(), row.replication_factor), (state, Some(factor)));
+        }
+    }
 }

@@ -16,18 +16,18 @@ use kube::{Api, Client};
 use serde_json::json;
 use vltava_client::Cluster;
 use vltava_crd::status::KafkaClusterStatus;
-use vltava_crd::validate::{Target, validate};
 use vltava_crd::{FIRST_COORDINATOR_ID, KafkaCluster};
 
 use crate::build::{self, Facts};
 use crate::dereference::{Found, dereference};
 use crate::error::{OperatorError, Outcome};
-use crate::identity::{Identity, identify};
+use crate::identity::{Identity, identify, is_leaving, orphaned};
 use crate::plan::disruption::disruption;
 use crate::plan::rollout::Input;
 use crate::plan::{ClusterView, Component, Notice, SetView, health, moves, voters};
 use crate::server::Context;
 use crate::status::{Finding, Report, status};
+use crate::verdict::{Verdict, verdict};
 use crate::{apply, kafka, names};
 
 /// When to look again while something is on its way.
@@ -42,13 +42,18 @@ const WALK_MAX: Duration = Duration::from_secs(120);
 /// A walk for one cluster.
 struct Walk<'a> {
     context: &'a Context,
+    /// What is carried out of the manifest.
     cluster: &'a KafkaCluster,
+    /// The manifest as it is.
+    declared: &'a KafkaCluster,
     found: Found,
     kafka: Option<Cluster>,
     view: Option<ClusterView>,
     sets: [SetView; 2],
     is_founded: bool,
     report: Report,
+    /// What the API server refused first: the rest does not wait for it, and the end tells it.
+    refused: Option<OperatorError>,
 }
 
 /// Brings a cluster closer to its manifest; says when to look again.
@@ -60,33 +65,38 @@ pub async fn walk(context: &Context, cluster: &KafkaCluster) -> Outcome<Duration
     walk.await.unwrap_or(Err(OperatorError::Slow { seconds: WALK_MAX.as_secs() }))
 }
 
-async fn through(context: &Context, cluster: &KafkaCluster) -> Outcome<Duration> {
-    let found = dereference(&context.client, cluster).await?;
+async fn through(context: &Context, declared: &KafkaCluster) -> Outcome<Duration> {
+    let found = dereference(&context.client, declared).await?;
     let sets = [
-        found.set_view(cluster, Component::Broker),
-        found.set_view(cluster, Component::Coordinator),
+        found.set_view(declared, Component::Broker),
+        found.set_view(declared, Component::Coordinator),
     ];
+    let mut report = Report::default();
+    let verdict = verdict(declared, sets[0].replicas);
+    let mut cluster = declared;
+    match &verdict {
+        Verdict::Possible => {}
+        Verdict::Impossible { why } => report.invalid = Some(why.clone()),
+        Verdict::BrokersStay { cluster: instead, why } => {
+            report.degraded.push(Finding::new("ScaleRefused", why.clone()));
+            cluster = instead;
+        }
+    }
     let mut walk = Walk {
         context,
         cluster,
+        declared,
         found,
         kafka: None,
         view: None,
         sets,
         is_founded: false,
-        report: Report::default(),
+        report,
+        refused: None,
     };
     walk.ask().await;
-    let problems = validate(cluster, Target::Kubernetes).problems;
-    if !problems.is_empty() {
-        let all: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        walk.report.invalid = Some(all.join("; "));
-    }
-    // Whatever becomes of the rest.
-    let outcome = match walk.guard().await {
-        Ok(()) if problems.is_empty() => walk.keep().await,
-        outcome => outcome,
-    };
+    let outcome = walk.work().await;
+    let outcome = walk.refused.take().map_or(outcome, Err);
     if let Err(error) = &outcome {
         let what = vltava_net::error_chain(error);
         walk.degrade(Finding::new("Failed", what));
@@ -100,11 +110,11 @@ async fn through(context: &Context, cluster: &KafkaCluster) -> Outcome<Duration>
 impl Walk<'_> {
     /// Asks the cluster, if there is one.
     async fn ask(&mut self) {
-        let brokers = self.sets[0].replicas;
         if self.sets[0].pods.is_empty() {
             return;
         }
-        let Ok(kafka) = self.context.kafka(self.cluster, brokers) else { return };
+        let servers = kafka::servers(self.cluster, self.sets[0].replicas, &self.found.pods);
+        let Ok(kafka) = self.context.kafka(self.cluster, &servers) else { return };
         match kafka::observe(&kafka).await {
             Ok(view) => self.view = Some(view),
             Err(error) => tracing::debug!("{}", vltava_net::error_chain(&error)),
@@ -112,15 +122,44 @@ impl Walk<'_> {
         self.kafka = Some(kafka);
     }
 
-    /// Everything that is done, in its order.
-    async fn keep(&mut self) -> Outcome {
+    /// Does what the manifest says, if that is possible.
+    async fn work(&mut self) -> Outcome {
+        // Whatever becomes of the rest.
+        let guarded = self.guard().await;
+        self.note(guarded)?;
+        match self.report.invalid {
+            None => self.keep().await,
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// Notes what was refused about one object, so that the rest goes on.
+    fn note(&mut self, outcome: Outcome) -> Outcome {
+        match outcome {
+            Err(error) if error.is_refusal() => {
+                self.refused.get_or_insert(error);
+                Ok(())
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Which cluster this is: its id, who founds it, and whether it was founded; `None` if nothing
+    /// can be done about it now.
+    fn identity(&mut self) -> Option<(String, Vec<String>, bool)> {
         let mut random = || rand::random::<u128>();
         let identity = identify(self.cluster, &self.found, self.view.as_ref(), &mut random);
-        let (cluster_id, founders, is_founded) = match identity {
+        if let Some(what) = orphaned(&identity, &self.found) {
+            self.degrade(Finding::new("Unfounded", what));
+            if self.found.sets.is_empty() {
+                return None;
+            }
+        }
+        match identity {
             Identity::Waits => {
                 let what = "volumes of an earlier cluster are being deleted";
                 self.progress("Waiting", what);
-                return Ok(());
+                None
             }
             Identity::Torn { ids } => {
                 let what = format!(
@@ -129,15 +168,22 @@ impl Walk<'_> {
                     ids.join(", ")
                 );
                 self.degrade(Finding::new("TornVolumes", what));
-                return Ok(());
+                None
             }
             Identity::Known { cluster_id, founders, is_founded } => {
-                (cluster_id, founders, is_founded)
+                Some((cluster_id, founders, is_founded))
             }
-        };
+        }
+    }
+
+    /// Everything that is done, in its order. What the API server refuses about one object is told
+    /// at the end, and holds up nothing else.
+    async fn keep(&mut self) -> Outcome {
+        let Some((cluster_id, founders, is_founded)) = self.identity() else { return Ok(()) };
         self.report.cluster_id = Some(cluster_id.clone());
         self.is_founded = is_founded;
-        self.racks().await?;
+        let racks = self.racks().await;
+        self.note(racks)?;
         if is_founded {
             self.founded().await?;
         }
@@ -170,23 +216,27 @@ impl Walk<'_> {
 
     /// Makes the objects what they should be; returns how many were written, and how many deleted.
     async fn objects(&mut self, facts: &Facts) -> Outcome<(usize, usize)> {
-        let (context, cluster, found) = (self.context, self.cluster, &self.found);
+        let (context, cluster) = (self.context, self.cluster);
         let client = &context.client;
         let mut objects = build::objects(cluster, facts);
         // Services hold ports of nodes that others may be about to get.
         let is_service = |kind: &str| kind == "Service";
-        let mut deleted =
-            apply::delete_orphans(client, cluster, found, &objects, is_service).await?;
+        let services =
+            apply::delete_orphans(client, cluster, &self.found, &objects, is_service).await?;
         let others = |kind: &str| !is_service(kind);
         let claims = self.claims(facts, &objects).await?;
         let wanted = objects.clone();
-        if !found.sets.is_empty() {
+        if !self.found.sets.is_empty() {
             // The budgets were written before all else.
             objects.retain(|object| object["kind"] != "PodDisruptionBudget");
         }
-        let written = claims + apply::apply(client, found, &objects).await?;
-        deleted += apply::delete_orphans(client, cluster, found, &wanted, others).await?;
-        Ok((written, deleted))
+        let written = apply::apply(client, &self.found, &objects).await?;
+        let rest = apply::delete_orphans(client, cluster, &self.found, &wanted, others).await?;
+        let counts = (claims + written.count, services.count + rest.count);
+        for refused in [services, written, rest].into_iter().filter_map(|done| done.refused) {
+            self.refused.get_or_insert(refused);
+        }
+        Ok(counts)
     }
 
     /// Something needs a person: it is told in the status, and by an event if it is news.
@@ -197,12 +247,13 @@ impl Walk<'_> {
     /// Keeps the budgets of a running cluster true, whatever comes after it: machines are drained
     /// also while its manifest is impossible, or something cannot be written.
     async fn guard(&mut self) -> Outcome {
-        if self.found.sets.is_empty() {
+        if self.found.sets.is_empty() || is_leaving(self.cluster, &self.found) {
             return Ok(());
         }
         let facts = self.facts(String::new());
         let budgets = build::budgets(self.cluster, &facts);
-        apply::apply(&self.context.client, &self.found, &budgets).await.map(|_| ())
+        let done = apply::apply(&self.context.client, &self.found, &budgets).await?;
+        done.refused.map_or(Ok(()), Err)
     }
 
     fn progress(&mut self, reason: &'static str, what: impl Into<String>) {
@@ -246,7 +297,12 @@ impl Walk<'_> {
     /// anything, or while nobody can say.
     fn brokers(&self) -> i32 {
         let (wanted, now) = (self.cluster.spec.brokers.replicas, self.sets[0].replicas);
-        moves::keep(self.view.as_ref(), wanted, now)
+        // One that ends already takes no replica any more.
+        let runs = |id: i32| {
+            let mut pods = self.sets[0].pods.iter().filter(|pod| pod.ordinal == id);
+            pods.any(|pod| (pod.ready || pod.running) && !pod.deleting)
+        };
+        moves::keep(self.view.as_ref(), wanted, now, runs)
     }
 
     /// How many coordinators there are to be at the moment: one that votes stays.
@@ -306,6 +362,18 @@ impl Walk<'_> {
         }
     }
 
+    /// The pods that a set is to have and does not.
+    fn missing(&self, component: Component) -> Vec<String> {
+        if !self.found.sets.contains_key(&names::set(self.cluster, component)) {
+            return Vec::new();
+        }
+        let set = &self.sets[usize::from(component == Component::Coordinator)];
+        (1..=set.replicas)
+            .filter(|ordinal| !set.pods.iter().any(|pod| pod.ordinal == *ordinal))
+            .map(|ordinal| names::pod(self.cluster, component, ordinal))
+            .collect()
+    }
+
     async fn tell(&self, notice: Notice) {
         self.context.tell(self.cluster, notice).await;
     }
@@ -315,14 +383,17 @@ impl Walk<'_> {
         let now = self.found.at;
         let coordinators = &self.sets[1].pods;
         let up = coordinators.iter().filter(|pod| pod.ready && !pod.deleting).count();
+        let missing = [Component::Broker, Component::Coordinator].map(|it| self.missing(it));
         let input = health::Input {
             cluster: self.view.as_ref(),
             is_founded: self.is_founded,
             coordinators: (up, self.cluster.spec.coordinators.replicas),
+            missing: [&missing[0], &missing[1]],
             now,
         };
         let seen = self.context.look(self.cluster, &input);
-        self.report.degraded.extend(seen);
+        self.report.degraded.extend(seen.findings);
+        self.report.is_brief = seen.is_brief;
         let away = self.found.away().map(|what| Finding::new("PodUnready", what));
         self.report.degraded.extend(away);
         self.report.settle();
@@ -336,7 +407,7 @@ impl Walk<'_> {
         self.health().await;
         let [brokers, coordinators] = &self.sets;
         let new = status(
-            self.cluster,
+            self.declared,
             &self.found,
             [brokers, coordinators],
             self.view.as_ref(),

@@ -184,3 +184,37 @@ fn what_coordinators_alone_are_to_know_is_told_by_a_restart_also_where_brokers_t
         }
     }
 }
+
+#[test]
+fn volumes_go_with_the_cluster_only_where_nothing_is_left_that_needs_them() {
+    // What is said of brokers, and of coordinators; what becomes of each.
+    for (brokers, coordinators, expected) in [
+        ("Retain", "Retain", ["Retain", "Retain"]),
+        ("Delete", "Delete", ["Delete", "Delete"]),
+        ("Retain", "Delete", ["Retain", "Retain"]),
+        ("Delete", "Retain", ["Delete", "Retain"]),
+    ] {
+        let storage = |policy: &str| json!({"storage": {"reclaimPolicy": policy}});
+        let spec = json!({"brokers": storage(brokers), "coordinators": storage(coordinators)});
+        let objects = objects(&cluster(spec), &facts());
+        for (set, expected) in ["prague-broker", "prague-coordinator"].iter().zip(expected) {
+            let is_set =
+                |it: &&Value| it["kind"] == "StatefulSet" && it["metadata"]["name"] == *set;
+            let set = objects.iter().find(is_set).expect("it is built");
+            assert_eq!(
+                set["spec"]["persistentVolumeClaimRetentionPolicy"],
+                json!({"whenDeleted": expected, "whenScaled": "Retain"}),
+                "{brokers} and {coordinators}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_command_in_every_pod_finds_the_cluster_whichever_port_it_listens_on() {
+    let spec = json!({"listeners": [{"name": "inside", "port": 9095, "type": "Internal"}]});
+    let server = |component: &str| told(&spec, component).0.remove("VLTAVA_BOOTSTRAP_SERVER");
+    let all = "prague-bootstrap.lab.svc:9095";
+    assert_eq!(server("coordinator").as_deref(), Some(all));
+    assert_eq!(server("broker"), Some(format!("localhost:9095,{all}")));
+}

@@ -5,10 +5,14 @@
 mod health;
 #[path = "walks/lab.rs"]
 mod lab;
+#[path = "walks/leaving.rs"]
+mod leaving;
 #[path = "api/merge.rs"]
 mod merge;
 #[path = "walks/ports.rs"]
 mod ports;
+#[path = "walks/refused.rs"]
+mod refused;
 #[path = "walks/rights.rs"]
 mod rights;
 #[path = "api/server.rs"]

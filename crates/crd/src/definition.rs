@@ -4,7 +4,7 @@ use kube::CustomResourceExt;
 use serde_json::{Map, Value, json};
 
 use crate::config::MANAGED;
-use crate::resource::KafkaCluster;
+use crate::resource::{KafkaCluster, PULL_POLICIES};
 use crate::rules::{RULES, Rule, Says};
 
 /// Where the definition lies, from the root of the repository.
@@ -21,6 +21,7 @@ pub(crate) const BOUNDS: &[(&str, &str, i64)] = &[
     ("spec.listeners.[].advertisedHost", "maxLength", 253),
     ("spec.listeners.[].annotations", "maxProperties", 64),
     ("spec.listeners.[].loadBalancerSourceRanges", "maxItems", 256),
+    ("spec.listeners.[].loadBalancerSourceRanges.[]", "maxLength", 64),
     ("spec.topics", "maxItems", 1000),
     ("spec.topics.[].name", "maxLength", 256),
     ("spec.topics.[].config", "maxProperties", 64),
@@ -60,6 +61,7 @@ pub fn definition() -> Value {
     }
     let ports = fields(root, "spec.listeners.[].nodePorts");
     ports.insert("x-kubernetes-list-type".to_owned(), json!("set"));
+    fields(root, "spec.imagePullPolicy").insert("enum".to_owned(), json!(PULL_POLICIES));
     // The name of a secret is a key of its list, so it has to be there.
     fields(root, "spec.imagePullSecrets.[]").insert("required".to_owned(), json!(["name"]));
     for role in ["brokers", "coordinators"] {

@@ -77,7 +77,7 @@ pub struct KafkaClusterSpec {
     /// and pinned in the status when that happens for the first time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
-    /// When nodes pull the image: `Always`, `IfNotPresent` or `Never`.
+    /// When nodes pull the image, where that is not left to Kubernetes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image_pull_policy: Option<String>,
     /// Secrets with which the image is pulled.
@@ -240,6 +240,10 @@ pub struct Topic {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub config: BTreeMap<String, String>,
 }
+
+/// When nodes may pull an image. (A text in the type: a resource of before that says something else
+/// can still be read.)
+pub(crate) const PULL_POLICIES: [&str; 3] = ["Always", "IfNotPresent", "Never"];
 
 const fn three() -> i32 {
     3

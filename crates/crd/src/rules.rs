@@ -46,6 +46,18 @@ pub(crate) const RULES: &[Rule] = &[
         ),
     },
     Rule {
+        path: "spec",
+        rule: "!self.listeners.exists(l, l.type == 'Internal') || \
+               !oldSelf.listeners.exists(l, l.type == 'Internal') || \
+               self.listeners.filter(l, l.type == 'Internal')[0].name.lowerAscii() == \
+               oldSelf.listeners.filter(l, l.type == 'Internal')[0].name.lowerAscii()",
+        says: Text(
+            "listeners: the first of type Internal is the one by which brokers reach each other, \
+             and they know it by its name, also while they restart one by one; leave the name as \
+             it was and it before all others of its type, or make a new cluster",
+        ),
+    },
+    Rule {
         path: "spec.listeners",
         rule: "self.all(l, self.exists_one(m, m.port == l.port))",
         says: Text("two listeners have the same port; give each its own"),
@@ -178,6 +190,14 @@ pub(crate) const RULES: &[Rule] = &[
         ),
     },
     Rule {
+        path: "spec.listeners.[].loadBalancerSourceRanges.[]",
+        rule: "self.matches('^(([0-9]{1,3}[.]){3}[0-9]{1,3}/[0-9]{1,2}|\
+               [0-9a-fA-F:.]*:[0-9a-fA-F:.]*/[0-9]{1,3})$')",
+        says: Made("'`' + self + '` is no network; write it as 192.0.2.0/24 or 2001:db8::/32'"),
+    },
+    GRACE.at("spec.brokers.pod.terminationGracePeriodSeconds"),
+    GRACE.at("spec.coordinators.pod.terminationGracePeriodSeconds"),
+    Rule {
         path: "spec.brokers.replicas",
         rule: "self >= 1 && self <= 2000",
         says: Text("so many brokers are impossible; ask for 1 to 2000"),
@@ -248,6 +268,9 @@ const STORAGE: [Rule; 2] = [
         ),
     },
 ];
+
+const GRACE: Rule =
+    Rule { path: "", rule: "self >= 0", says: Text("is no time; take 0 seconds or more") };
 
 const CONFIG: Rule = Rule {
     path: "",

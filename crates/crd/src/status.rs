@@ -55,7 +55,7 @@ pub struct KafkaClusterStatus {
     /// The topics of the manifest, and those that it had before.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub topics: Vec<TopicStatus>,
-    /// Volumes that are not as the manifest says, and why.
+    /// Volumes that are not as the manifest says, or not yet, and why.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub storage: Vec<StorageStatus>,
 }

@@ -14,7 +14,9 @@ pub struct Storage {
     /// The storage class; the cluster's default where it is not named. It cannot change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub storage_class_name: Option<String>,
-    /// What becomes of a volume whose node is scaled away, or whose cluster is deleted.
+    /// What becomes of a volume whose node is scaled away, or whose cluster is deleted. With the
+    /// cluster the coordinators' volumes are deleted only if the brokers' are too: without them
+    /// nobody knows what lies on the brokers'.
     #[serde(default, skip_serializing_if = "is_default")]
     pub reclaim_policy: ReclaimPolicy,
 }

@@ -7,7 +7,7 @@ use vltava_config::{Values, keys, topic};
 
 use crate::FIRST_COORDINATOR_ID;
 use crate::config::{MANAGED, topic_defaults};
-use crate::resource::{KafkaCluster, KafkaClusterSpec, Topic};
+use crate::resource::{KafkaCluster, KafkaClusterSpec, PULL_POLICIES, Topic};
 
 mod bounds;
 mod listeners;
@@ -73,6 +73,7 @@ pub fn validate(cluster: &KafkaCluster, target: Target) -> Findings {
     move_rate(&cluster.spec, &mut findings);
     config(&cluster.spec, &mut findings);
     image(&cluster.spec, &mut findings);
+    grace(&cluster.spec, &mut findings);
     listeners::check(cluster, target, &mut findings);
     topics(&cluster.spec, &mut findings);
     bounds::check(cluster, &mut findings);
@@ -116,7 +117,23 @@ fn replicas(spec: &KafkaClusterSpec, findings: &mut Findings) {
     }
 }
 
+/// How long pods may take to end.
+fn grace(spec: &KafkaClusterSpec, findings: &mut Findings) {
+    for (role, pod) in [("brokers", &spec.brokers.pod), ("coordinators", &spec.coordinators.pod)] {
+        if let Some(seconds) = pod.termination_grace_period_seconds.filter(|it| *it < 0) {
+            let path = format!("spec.{role}.pod.terminationGracePeriodSeconds");
+            findings.problem(path, format!("{seconds} is no time; take 0 seconds or more"));
+        }
+    }
+}
+
 fn image(spec: &KafkaClusterSpec, findings: &mut Findings) {
+    if let Some(policy) = spec.image_pull_policy.as_deref()
+        && !PULL_POLICIES.contains(&policy)
+    {
+        let what = format!("`{policy}` is none; take {}", PULL_POLICIES.join(", "));
+        findings.problem("spec.imagePullPolicy", what);
+    }
     let Some(image) = &spec.image else { return };
     if spec.coordinator_image().is_none() {
         let what = format!(

@@ -234,6 +234,41 @@ fn what_clients_are_told_must_lead_to_each_broker() {
 }
 
 #[test]
+fn what_a_pod_or_a_service_could_never_have_is_refused_before_they_are_made() {
+    let ranges = |ranges: &str| {
+        findings(&format!(
+            "listeners: [{{name: a, port: 1, type: Internal}}, {{name: b, port: 2, type: \
+             LoadBalancer, loadBalancerSourceRanges: [{ranges}]}}]"
+        ))
+        .problems
+    };
+    assert!(ranges("192.0.2.0/24, 10.0.0.1/32, \"2001:db8::/32\", \"::/0\"").is_empty());
+    for bad in ["abc", "192.0.2.0", "192.0.2.0/33", "192.0.2/24", "\"::/129\"", "192.0.2.0/+1"] {
+        let found = ranges(bad);
+        assert_eq!(found.len(), 1, "{bad}");
+        let text = found[0].to_string();
+        let place = "spec.listeners[1].loadBalancerSourceRanges[0]: `";
+        assert!(text.starts_with(place) && text.contains("is no network"), "{text}");
+    }
+    assert_eq!(
+        problem("imagePullPolicy: Sometimes"),
+        "spec.imagePullPolicy: `Sometimes` is none; take Always, IfNotPresent, Never"
+    );
+    for role in ["brokers", "coordinators"] {
+        let with =
+            |seconds: i64| format!("{role}: {{pod: {{terminationGracePeriodSeconds: {seconds}}}}}");
+        assert!(findings(&with(0)).problems.is_empty());
+        assert_eq!(
+            problem(&with(-1)),
+            format!(
+                "spec.{role}.pod.terminationGracePeriodSeconds: -1 is no time; take 0 seconds or \
+                 more"
+            )
+        );
+    }
+}
+
+#[test]
 fn names_and_sizes_are_those_of_kubernetes() {
     let named = |name: &str| {
         let text = with_spec("{}").replace("name: test", &format!("name: \"{name}\""));

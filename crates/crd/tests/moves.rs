@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use vltava_crd::plan::moves::{
-    Cordons, Input, are_leaving, cordons, gone, holds, keep, moves, refused,
+    Cordons, Input, are_leaving, cordons, gone, holds, is_forgotten, keep, moves, refused,
 };
 use vltava_crd::plan::voters::{self, Change};
 use vltava_crd::plan::{
@@ -170,9 +170,9 @@ fn who_holds_a_replica_stays_and_so_do_all_while_nobody_can_say() {
     let mut view = cluster(5, &[], &[("orders", &[&[1, 2, 4]])]);
     (4..=5).for_each(|id| cordon(&mut view, id, true));
     followed(&mut view);
-    assert_eq!(keep(None, 3, 5), 5);
-    assert_eq!(keep(Some(&view), 3, 5), 4);
-    assert_eq!(keep(Some(&view), 6, 5), 6);
+    assert_eq!(keep(None, 3, 5, |_| true), 5);
+    assert_eq!(keep(Some(&view), 3, 5, |_| true), 4);
+    assert_eq!(keep(Some(&view), 6, 5, |_| true), 6);
     let mut fenced = view;
     fenced.brokers.values_mut().for_each(|broker| broker.fenced = true);
     assert_eq!(gone(&fenced, 3, |_| false), [5], "4 holds a replica");
@@ -198,17 +198,47 @@ fn a_broker_goes_only_once_nothing_new_can_be_placed_on_it() {
     let mut view = cluster(4, &[], &[("orders", &[&[1, 2, 3]])]);
     (1..=4).for_each(|id| cordon(&mut view, id, false));
     followed(&mut view);
-    assert_eq!(keep(Some(&view), 3, 4), 4, "a topic may be placed on it at this moment");
+    assert_eq!(keep(Some(&view), 3, 4, |_| true), 4, "a topic may be placed on it at this moment");
     let seen = view.clone();
     let input = Input { cluster: &seen, brokers: 3, replicas: &none };
     assert_eq!(cordons(&input, &BTreeSet::new()), Cordons { set: vec![4], lift: vec![] });
     cordon(&mut view, 4, true);
-    assert_eq!(keep(Some(&view), 3, 4), 3);
+    assert_eq!(keep(Some(&view), 3, 4, |_| true), 3);
     // Whoever was asked about the topics may have known less than the broker that goes.
     view.quorum.as_mut().expect("it is there").observers[0].log_end_offset = 9;
-    assert_eq!(keep(Some(&view), 3, 4), 4);
+    assert_eq!(keep(Some(&view), 3, 4, |_| true), 4);
     view.quorum = None;
-    assert_eq!(keep(Some(&view), 3, 4), 4);
+    assert_eq!(keep(Some(&view), 3, 4, |_| true), 4);
+}
+
+#[test]
+fn who_cannot_say_that_it_is_cordoned_goes_only_if_it_does_not_run() {
+    let mut view = cluster(4, &[], &[("orders", &[&[1, 2, 3]])]);
+    (1..=4).for_each(|id| cordon(&mut view, id, false));
+    followed(&mut view);
+    let keeps = |view: &ClusterView| [true, false].map(|runs| keep(Some(view), 3, 4, |_| runs));
+    // It is fenced for a moment: a topic may be placed on it once it is not.
+    view.brokers.get_mut(&4).expect("it is there").fenced = true;
+    assert_eq!(keeps(&view), [4, 3]);
+    // It has just been started, and is not known yet.
+    view.brokers.remove(&4);
+    assert_eq!(keeps(&view), [4, 3]);
+}
+
+#[test]
+fn a_volume_is_given_up_once_nobody_knows_of_its_broker() {
+    let mut view = cluster(4, &[], &[("orders", &[&[1, 2, 3]])]);
+    followed(&mut view);
+    assert!(!is_forgotten(&view, 4), "it is on the books");
+    view.brokers.remove(&4);
+    assert!(is_forgotten(&view, 4));
+    let topic = view.topics.get_mut("orders").expect("it is there");
+    topic.partitions.get_mut(&0).expect("it is there").replicas = vec![1, 2, 4];
+    assert!(!is_forgotten(&view, 4), "a hand took it away");
+    let topic = view.topics.get_mut("orders").expect("it is there");
+    topic.partitions.get_mut(&0).expect("it is there").replicas = vec![1, 2, 3];
+    view.quorum.as_mut().expect("it is there").observers[0].log_end_offset = 9;
+    assert!(!is_forgotten(&view, 4), "whoever was asked may have known less");
 }
 
 #[test]
@@ -293,7 +323,9 @@ fn whatever_happens_meanwhile_nobody_goes_with_a_replica_and_it_settles() {
                 factor = 1 + usize::try_from(random.below(3)).expect("it is small");
             }
             // Pods follow what is to be kept.
-            let keeps = keep(Some(&seen), wanted, now);
+            // Who is fenced here has died.
+            let runs = |id: i32| seen.brokers.get(&id).is_some_and(|it| !it.fenced);
+            let keeps = keep(Some(&seen), wanted, now, runs);
             for id in keeps + 1..=now {
                 assert!(!holds(&view, id), "seed {seed}: broker {id} goes and holds replicas");
                 ours.remove(&id);

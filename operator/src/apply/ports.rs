@@ -7,7 +7,7 @@ use kube::Client;
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 
-use super::{api_of, check_owner, text};
+use super::{Done, api_of, check_owner, text};
 use crate::dereference::Found;
 use crate::error::{OperatorError, Outcome};
 use crate::names;
@@ -16,11 +16,12 @@ use crate::names;
 /// names. Each of them is applied whole afterwards, in the same walk or, if that ends, in the next.
 ///
 /// # Errors
-/// If the API server does not answer, or forbids it.
+/// If the API server does not answer. What it refuses is told in `done`.
 pub(super) async fn free(
     client: &Client,
     found: &Found,
     objects: &[Value],
+    done: &mut Done,
 ) -> Outcome<BTreeSet<String>> {
     let mut freed = BTreeSet::new();
     for object in objects.iter().filter(|object| object["kind"] == "Service") {
@@ -40,7 +41,8 @@ pub(super) async fn free(
         });
         let params = PatchParams::apply(names::MANAGER).force();
         let written = api_of(client, object).patch(name, &params, &Patch::Apply(&without)).await;
-        written.map_err(OperatorError::write(what))?;
+        // It is counted when it is applied whole.
+        done.note(written.map(|_| false).map_err(OperatorError::write(what)))?;
         freed.insert(name.to_owned());
     }
     Ok(freed)

@@ -25,13 +25,9 @@ const QUICKER: [(&str, &str); 2] =
 /// The StatefulSet of a component.
 pub(super) fn statefulset(cluster: &KafkaCluster, component: Component, facts: &Facts) -> Value {
     let name = names::set(cluster, component);
-    let (replicas, storage) = match component {
-        Component::Broker => (facts.brokers, &cluster.spec.brokers.storage),
-        Component::Coordinator => (facts.coordinators, &cluster.spec.coordinators.storage),
-    };
-    let after = match storage.reclaim_policy {
-        ReclaimPolicy::Retain => "Retain",
-        ReclaimPolicy::Delete => "Delete",
+    let replicas = match component {
+        Component::Broker => facts.brokers,
+        Component::Coordinator => facts.coordinators,
     };
     let mut metadata = metadata(cluster, &name, Some(component));
     metadata["annotations"] = json!({names::CLUSTER_ID: facts.cluster_id});
@@ -48,7 +44,12 @@ pub(super) fn statefulset(cluster: &KafkaCluster, component: Component, facts: &
             "ordinals": {"start": 1},
             "podManagementPolicy": "Parallel",
             "updateStrategy": {"type": "OnDelete"},
-            "persistentVolumeClaimRetentionPolicy": {"whenDeleted": after, "whenScaled": after},
+            "persistentVolumeClaimRetentionPolicy": {
+                "whenDeleted": after_deletion(cluster, component),
+                // A hand that scales the set must take no volume with it. Whose pod the operator
+                // itself took away, it deletes the claim of (`walk/volumes.rs`).
+                "whenScaled": "Retain",
+            },
             "selector": {"matchLabels": names::selector(cluster, component)},
             "template": template(cluster, component, facts),
             "volumeClaimTemplates": [claim(cluster, component, facts)],
@@ -56,6 +57,20 @@ pub(super) fn statefulset(cluster: &KafkaCluster, component: Component, facts: &
     });
     template::note(&mut set, &inputs(cluster, component, facts));
     set
+}
+
+/// What becomes of a component's volumes when the cluster is deleted. The coordinators' stay as
+/// long as the brokers' do: without them nobody knows what lies on the brokers'.
+fn after_deletion(cluster: &KafkaCluster, component: Component) -> &'static str {
+    let spec = &cluster.spec;
+    let own = match component {
+        Component::Broker => spec.brokers.storage.reclaim_policy,
+        Component::Coordinator => spec.coordinators.storage.reclaim_policy,
+    };
+    match (own, spec.brokers.storage.reclaim_policy) {
+        (ReclaimPolicy::Delete, ReclaimPolicy::Delete) => "Delete",
+        _ => "Retain",
+    }
 }
 
 /// What of the manifest a template is made from: if it stays, pods stay.
@@ -267,6 +282,14 @@ fn environment(cluster: &KafkaCluster, component: Component, facts: &Facts) -> V
     environment
         .extend(values.iter().map(|(key, value)| json!({"name": variable(key), "value": value})));
     environment.push(json!({"name": "CLUSTER_ID", "value": facts.cluster_id}));
+    // For the `vltava` command in the pod. A broker asks itself first, also while no pod is ready.
+    let (port, all) = (inside(cluster).1, names::bootstrap(cluster));
+    let all = format!("{all}.{}.svc:{port}", names::namespace(cluster));
+    let servers = match component {
+        Component::Broker => format!("localhost:{port},{all}"),
+        Component::Coordinator => all,
+    };
+    environment.push(json!({"name": "VLTAVA_BOOTSTRAP_SERVER", "value": servers}));
     environment
 }
 

@@ -1,7 +1,7 @@
 //! How many pods may be taken away by others (a drained node, say): the PodDisruptionBudgets.
 
 use super::rollout::{Input, is_settled, named};
-use super::{ClusterView, Component, PartitionId, PartitionView, PodView, QuorumView};
+use super::{ClusterView, Component, PartitionId, PartitionView, PodView, QuorumView, TopicView};
 
 /// What the PodDisruptionBudget of a component says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,14 +63,14 @@ fn bears_a_loss(input: &Input<'_>, component: Component) -> Result<(), String> {
 }
 
 fn partitions_bear_a_loss(cluster: &ClusterView) -> Result<(), String> {
-    let bears = |partition: &PartitionView, least: i32| {
+    let bears = |topic: &TopicView, partition: &PartitionView| {
         let whole = partition.isr.len() >= partition.replicas.len();
-        (whole && partition.can_bear_no_loss(least))
-            || partition.isr.iter().all(|id| partition.bears_loss_of(*id, least))
+        (whole && partition.can_bear_no_loss(topic.min_insync_replicas))
+            || partition.isr.iter().all(|id| cluster.bears_loss_of(topic, partition, *id))
     };
     let short: Vec<PartitionId> = cluster
         .partitions()
-        .filter(|(_, topic, partition)| !bears(partition, topic.min_insync_replicas))
+        .filter(|(_, topic, partition)| !bears(topic, partition))
         .map(|(partition, _, _)| partition)
         .collect();
     match short.is_empty() {

@@ -22,8 +22,23 @@ pub struct Input<'a> {
     pub is_founded: bool,
     /// How many coordinators are ready, of how many that are asked for.
     pub coordinators: (usize, i32),
+    /// The pods that are to be there and are not: of brokers, of coordinators.
+    pub missing: [&'a [String]; 2],
     /// The time.
     pub now: Timestamp,
+}
+
+/// How long a pod may be missing, in seconds: its set makes it at once where that is possible.
+const MISSING_MAX_S: i64 = 60;
+
+/// What is seen of a cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// What needs a person.
+    pub findings: Vec<Finding>,
+    /// Whether it answers all that it is asked, or has not for so short a while only that it says
+    /// nothing: a machine that died may have been asked, or a coordinator is being elected.
+    pub is_brief: bool,
 }
 
 /// What was seen of a cluster before.
@@ -36,9 +51,34 @@ pub struct Health {
 }
 
 impl Health {
-    /// What needs a person, as the cluster itself says.
-    pub fn look(&mut self, input: &Input<'_>) -> Vec<Finding> {
-        let Some(cluster) = input.cluster else { return Vec::new() };
+    /// What needs a person.
+    pub fn look(&mut self, input: &Input<'_>) -> Seen {
+        let is_silent = input.cluster.is_none_or(|cluster| cluster.quorum.is_none());
+        let is_brief = self.lasts("Silent", is_silent, input.now) <= LEADERLESS_MAX_S;
+        let mut findings = self.missing(input);
+        findings.extend(input.cluster.map(|cluster| self.ask(input, cluster)).unwrap_or_default());
+        Seen { findings, is_brief }
+    }
+
+    /// Pods that are not made: whose set the API server lets make none (a service account or a
+    /// priority class that is not there, a quota).
+    fn missing(&mut self, input: &Input<'_>) -> Vec<Finding> {
+        let all = ["NoBroker", "NoCoordinator"].into_iter().zip(input.missing);
+        all.filter_map(|(key, pods)| {
+            let lasts = self.lasts(key, !pods.is_empty(), input.now) > MISSING_MAX_S;
+            let set = pods.first()?.rsplit_once('-')?.0;
+            let what = format!(
+                "{} could not be made for more than {MISSING_MAX_S} s: the events of StatefulSet \
+                 {set} say why (kubectl describe statefulset {set})",
+                pods.join(", ")
+            );
+            lasts.then(|| Finding::new("PodMissing", what))
+        })
+        .collect()
+    }
+
+    /// What the cluster itself says.
+    fn ask(&mut self, input: &Input<'_>, cluster: &ClusterView) -> Vec<Finding> {
         let leaderless = input.is_founded && cluster.quorum.is_none();
         let mut findings = Vec::new();
         if self.lasts("NoQuorum", leaderless, input.now) > LEADERLESS_MAX_S {
@@ -123,7 +163,8 @@ mod tests {
     fn found(health: &mut Health, prague: &Prague, seconds: i64) -> Vec<Finding> {
         let now = Timestamp::from_second(1_000_000 + seconds).expect("a time");
         let (cluster, coordinators) = (Some(&prague.cluster), (1, 3));
-        health.look(&Input { cluster, is_founded: true, coordinators, now })
+        let missing = [&[][..]; 2];
+        health.look(&Input { cluster, is_founded: true, coordinators, missing, now }).findings
     }
 
     fn reasons(findings: &[Finding]) -> Vec<&'static str> {
@@ -152,8 +193,9 @@ mod tests {
         for second in [0, 100] {
             let now = Timestamp::from_second(second).expect("a time");
             let cluster = Some(&prague.cluster);
-            let input = Input { cluster, is_founded: false, coordinators: (0, 3), now };
-            assert_eq!(health.look(&input), []);
+            let (coordinators, missing) = ((0, 3), [&[][..]; 2]);
+            let input = Input { cluster, is_founded: false, coordinators, missing, now };
+            assert_eq!(health.look(&input).findings, []);
         }
     }
 
@@ -164,12 +206,50 @@ mod tests {
         assert_eq!(found(&mut health, &prague, 0), []);
         // Nobody answers for a while: that says nothing.
         let now = Timestamp::from_second(1_000_030).expect("a time");
-        let blind = Input { cluster: None, is_founded: true, coordinators: (3, 3), now };
-        assert_eq!(health.look(&blind), []);
+        let (coordinators, missing) = ((3, 3), [&[][..]; 2]);
+        let blind = Input { cluster: None, is_founded: true, coordinators, missing, now };
+        assert_eq!(health.look(&blind).findings, []);
         assert_eq!(found(&mut health, &prague, 60), []);
         let findings = found(&mut health, &prague, 61);
         assert_eq!(reasons(&findings), ["UnderReplicated"]);
         assert!(findings[0].message.contains("those of broker 2:"), "{}", findings[0].message);
+    }
+
+    #[test]
+    fn pods_that_are_not_made_are_told_after_a_minute_also_while_nobody_answers() {
+        let mut health = Health::default();
+        let gone = ["a-broker-2".to_owned(), "a-broker-3".to_owned()];
+        let mut after = |seconds: i64, gone: &[String]| {
+            let now = Timestamp::from_second(1_000_000 + seconds).expect("a time");
+            let (cluster, coordinators, missing) = (None, (3, 3), [gone, &[]]);
+            let input = Input { cluster, is_founded: true, coordinators, missing, now };
+            health.look(&input).findings
+        };
+        assert_eq!(after(0, &gone), []);
+        assert_eq!(after(60, &gone), []);
+        let findings = after(61, &gone);
+        assert_eq!(reasons(&findings), ["PodMissing"]);
+        let what = "a-broker-2, a-broker-3 could not be made for more than 60 s: the events of \
+                    StatefulSet a-broker say why";
+        assert!(findings[0].message.starts_with(what), "{}", findings[0].message);
+        assert_eq!(after(62, &[]), []);
+        assert_eq!(after(63, &gone), [], "it was there meanwhile");
+    }
+
+    #[test]
+    fn one_answer_that_fails_is_brief_and_many_are_not() {
+        let (mut health, mut prague) = (Health::default(), Prague::rolling());
+        let mut after = |seconds: i64, prague: Option<&Prague>| {
+            let now = Timestamp::from_second(1_000_000 + seconds).expect("a time");
+            let cluster = prague.map(|prague| &prague.cluster);
+            let (coordinators, missing) = ((3, 3), [&[][..]; 2]);
+            health.look(&Input { cluster, is_founded: true, coordinators, missing, now }).is_brief
+        };
+        assert!(after(0, Some(&prague)));
+        prague.cluster.quorum = None;
+        assert!(after(1, Some(&prague)) && after(10, None) && after(16, Some(&prague)));
+        assert!(!after(17, None));
+        assert!(after(18, Some(&Prague::rolling())) && after(19, None));
     }
 
     #[test]

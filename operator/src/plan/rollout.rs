@@ -150,9 +150,9 @@ impl<'a> Input<'a> {
             Component::Broker => match cluster.brokers.get(&id) {
                 None => true,
                 Some(broker) if broker.fenced => true,
-                Some(_) => cluster.partitions().all(|(_, topic, partition)| {
-                    partition.bears_loss_of(id, topic.min_insync_replicas)
-                }),
+                Some(_) => cluster
+                    .partitions()
+                    .all(|(_, topic, partition)| cluster.bears_loss_of(topic, partition, id)),
             },
             Component::Coordinator => cluster.quorum.as_ref().is_some_and(|quorum| {
                 quorum.leader != id && (quorum.voter(id).is_none() || quorum.bears_loss_of(id))
@@ -302,7 +302,7 @@ fn broker_may_go(pod: &PodView, cluster: &ClusterView) -> Result<Vec<Notice>, St
     let (mut short, mut bare) = (Vec::new(), Vec::new());
     for (partition, topic, state) in cluster.partitions() {
         let least = topic.min_insync_replicas;
-        if state.bears_loss_of(id, least) {
+        if cluster.bears_loss_of(topic, state, id) {
             continue;
         }
         if state.can_bear_no_loss(least) && state.isr.len() == state.replicas.len() {

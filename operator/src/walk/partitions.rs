@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use vltava_client::{AlterOp, Cluster, ConfigResource};
 use vltava_config::keys;
+use vltava_crd::KafkaClusterSpec;
 
 use super::Walk;
 use crate::build::Facts;
@@ -17,11 +18,15 @@ use crate::{names, storage};
 impl Walk<'_> {
     /// Partitions that move: off brokers that go, onto new ones, to more or fewer replicas.
     pub(super) async fn partitions(&mut self, kafka: &Cluster, view: &ClusterView) -> Outcome {
-        let replicas = self.replicas();
-        let brokers = self.cluster.spec.brokers.replicas;
+        let spec = &self.cluster.spec;
+        let (brokers, replicas) = (spec.brokers.replicas, replicas(spec, view));
         let input = moves::Input { cluster: view, brokers, replicas: &replicas };
         if let Some(why) = moves::refused(&input) {
             self.degrade(Finding::new("ScaleRefused", why));
+        }
+        if view.quorum.is_none() {
+            // Nobody knows then what moves already, and nobody can change it.
+            return Ok(());
         }
         let next = moves(&input);
         self.cordons(kafka, &input).await?;
@@ -158,23 +163,74 @@ impl Walk<'_> {
             kafka.unregister_broker(id).await.map_err(OperatorError::tell(what.clone()))?;
             self.tell(Notice::normal("BrokerLeft", what)).await;
         }
-        let replicas = self.replicas();
-        let brokers = self.cluster.spec.brokers.replicas;
+        let spec = &self.cluster.spec;
+        let (brokers, replicas) = (spec.brokers.replicas, replicas(spec, view));
         let input = moves::Input { cluster: view, brokers, replicas: &replicas };
         if moves::are_leaving(&input, facts.brokers) {
             self.progress("Leaving", "brokers leave");
         }
         Ok(())
     }
+}
 
-    /// How many replicas each declared topic is to have, where the manifest says.
-    fn replicas(&self) -> BTreeMap<String, usize> {
-        let topics = self.cluster.spec.topics.iter();
-        topics
-            .filter_map(|topic| {
-                let replicas = usize::try_from(topic.replication_factor?).ok()?;
-                Some((topic.name.clone(), replicas))
-            })
-            .collect()
+/// Kafka's own topics, which no manifest declares, with the keys that say how many replicas each is
+/// made with.
+const OF_KAFKA: [(&str, &str); 3] = [
+    ("__consumer_offsets", keys::OFFSETS_TOPIC_REPLICATION_FACTOR.name()),
+    ("__transaction_state", keys::TRANSACTION_STATE_LOG_REPLICATION_FACTOR.name()),
+    ("__share_group_state", keys::SHARE_COORDINATOR_STATE_TOPIC_REPLICATION_FACTOR.name()),
+];
+/// How many replicas those have where nothing is said.
+const OF_KAFKA_REPLICAS: usize = 3;
+
+/// How many replicas each topic is to have: the declared ones, where the manifest says; and Kafka's
+/// own as many as they are made with, or more if they have more, as far as there are brokers.
+fn replicas(spec: &KafkaClusterSpec, view: &ClusterView) -> BTreeMap<String, usize> {
+    let topics = spec.topics.iter();
+    let declared = topics.filter_map(|topic| {
+        let replicas = usize::try_from(topic.replication_factor?).ok()?;
+        Some((topic.name.clone(), replicas))
+    });
+    let brokers = usize::try_from(spec.brokers.replicas).unwrap_or(1);
+    let own = OF_KAFKA.iter().filter_map(|(name, key)| {
+        let partitions = view.topics.get(*name)?.partitions.values();
+        let now = partitions.map(|it| it.target().len()).max()?;
+        let said = spec.brokers.config.get(*key).and_then(|text| text.trim().parse().ok());
+        let wanted = now.max(said.unwrap_or(OF_KAFKA_REPLICAS)).min(brokers);
+        Some(((*name).to_owned(), wanted))
+    });
+    declared.chain(own).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::{OF_KAFKA, replicas};
+    use crate::plan::fixture::Prague;
+
+    #[test]
+    fn topics_of_kafka_have_as_many_replicas_as_they_are_made_with_and_brokers_can_hold() {
+        let said = |key: &str, value: &str| json!({key: value});
+        for (name, key) in OF_KAFKA {
+            // How many brokers, what the manifest says, what it has, what it is to have.
+            let table: [(i32, Value, &[i32], usize); 6] = [
+                (3, json!({}), &[1], 3),
+                (1, json!({}), &[1], 1),
+                (3, json!({}), &[1, 2, 3], 3),
+                (2, json!({}), &[1, 2, 3], 2),
+                (3, said(key, "2"), &[1], 2),
+                (5, said(key, "2"), &[1, 2, 3, 4], 4),
+            ];
+            for (brokers, config, has, expected) in table {
+                let mut prague = Prague::rolling();
+                prague.topic(name, 1, &[has]);
+                let spec = json!({"brokers": {"replicas": brokers, "config": config}});
+                let spec = serde_json::from_value(spec).expect("a spec");
+                let wanted = replicas(&spec, &prague.cluster);
+                assert_eq!(wanted.len(), 1, "the others are not there");
+                assert_eq!(wanted[name], expected, "{name}: {has:?} with {brokers} brokers");
+            }
+        }
     }
 }

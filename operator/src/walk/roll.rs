@@ -89,7 +89,11 @@ impl Walk<'_> {
     }
 
     async fn evict(&self, pod: &Evicted, by_force: bool) -> Outcome<Gone> {
-        self.annotate_set(names::EVICTED, &format!("{}/{}", pod.pod, pod.uid)).await?;
+        let note = format!("{}/{}", pod.pod, pod.uid);
+        // Tried again each second while a budget refuses.
+        if self.note_of_set(names::EVICTED) != note {
+            self.annotate_set(names::EVICTED, &note).await?;
+        }
         let namespace = names::namespace(self.cluster);
         let api = Api::<Pod>::namespaced(self.context.client.clone(), namespace);
         let exact = DeleteParams {

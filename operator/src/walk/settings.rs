@@ -19,6 +19,20 @@ use crate::{listeners, names, topics};
 /// How long the first topics wait for all brokers, in seconds.
 const FIRST_TOPICS_WAIT_S: i64 = 60;
 
+/// How long a note may be, in bytes: all annotations of an object together may have 256 KiB.
+const NOTE_MAX: usize = 192 * 1024;
+
+/// What is noted of topics: what they are called, and which of their settings were declared.
+fn noted(topics: impl Iterator<Item = Topic>) -> String {
+    let short = topics.map(|topic| Topic {
+        partitions: None,
+        replication_factor: None,
+        config: topic.config.into_keys().map(|key| (key, String::new())).collect(),
+        name: topic.name,
+    });
+    serde_json::to_string(&short.collect::<Vec<_>>()).unwrap_or_default()
+}
+
 /// Whether brokers may still come that were never there.
 fn is_new(set: &StatefulSet, now: Timestamp) -> bool {
     let since = set.metadata.creation_timestamp.as_ref();
@@ -63,7 +77,7 @@ impl Walk<'_> {
     /// Listeners that brokers open and close at run time.
     pub(super) async fn listeners(&mut self, kafka: &Cluster, view: &ClusterView) {
         for id in 1..=self.sets[0].replicas {
-            let told = listeners::told(self.cluster, &self.found, id);
+            let told = listeners::told(self.cluster, &self.found, view, id);
             let Some((set, reset)) = listeners::changes(&told, view, id) else { continue };
             let set = set.into_iter().map(|(key, value)| (key, AlterOp::Set(value.to_owned())));
             let changes: Vec<(&str, AlterOp)> =
@@ -114,9 +128,13 @@ impl Walk<'_> {
         let kept = before
             .into_iter()
             .filter(|it| !is_declared(&it.name) && view.topics.contains_key(&it.name));
-        let now: Vec<Topic> = self.cluster.spec.topics.iter().cloned().chain(kept).collect();
-        let now = serde_json::to_string(&now).unwrap_or_default();
-        if has_set && written.as_ref() != Some(&now) {
+        let now = noted(self.cluster.spec.topics.iter().cloned().chain(kept));
+        if now.len() > NOTE_MAX {
+            let what = "so many topics, and settings of them, cannot be noted: settings that are \
+                        taken out of the manifest from now on stay as they are until they are \
+                        taken back by hand";
+            self.degrade(Finding::new("Topics", what));
+        } else if has_set && written.as_ref() != Some(&now) {
             self.annotate_set(names::APPLIED_TOPICS, &now).await?;
         }
         Ok(())
@@ -144,7 +162,28 @@ impl Walk<'_> {
 mod tests {
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
+    use vltava_crd::plan::{PresentTopic, topics as plan_topics};
+
     use super::*;
+
+    #[test]
+    fn what_is_noted_of_topics_is_short_and_says_which_settings_they_had() {
+        let topic = |config: &[(&str, &str)]| Topic {
+            name: "orders".to_owned(),
+            partitions: Some(6),
+            replication_factor: Some(3),
+            config: config.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect(),
+        };
+        let note = noted([topic(&[("retention.ms", "604800000")])].into_iter());
+        assert_eq!(note, r#"[{"name":"orders","config":{"retention.ms":""}}]"#);
+        let declared: Vec<Topic> = serde_json::from_str(&note).expect("it can be read again");
+        let spec = |topics| KafkaClusterSpec { topics, ..serde_json::from_str("{}").expect("all") };
+        let config = [("retention.ms".to_owned(), "604800000".to_owned())].into();
+        let present = PresentTopic { partitions: 6, replication_factor: 3, config };
+        let present = [("orders".to_owned(), present)].into();
+        let plan = plan_topics(&spec(vec![topic(&[])]), Some(&spec(declared)), &present);
+        assert!(plan.alter[0].reset.contains("retention.ms"), "{plan:?}");
+    }
 
     #[test]
     fn the_first_topics_wait_a_minute_for_brokers_and_no_longer() {

@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::Api;
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use serde_json::{Value, json};
 use vltava_crd::ReclaimPolicy;
 use vltava_crd::status::StorageStatus;
@@ -13,8 +13,9 @@ use crate::covers::covers;
 use crate::dereference::ordinal;
 use crate::error::{OperatorError, Outcome};
 use crate::names;
-use crate::plan::Component;
+use crate::plan::{Component, Notice};
 use crate::status::Finding;
+use crate::storage::{Size, compare, is_given_up, resizing};
 
 impl Walk<'_> {
     /// Notes on every volume that the quorum was founded. It is noted before anything else lets go
@@ -84,11 +85,69 @@ impl Walk<'_> {
         Ok(made)
     }
 
-    /// Volumes that grow, and those that go with their node.
-    pub(super) async fn volumes(&mut self, facts: &Facts) -> Outcome {
+    /// Deletes the volumes of nodes that left, where the manifest says so. (A set that did it would
+    /// do it as well where a hand scales it.)
+    async fn give_up(&mut self, facts: &Facts) -> Outcome {
+        let Some(view) = self.view.clone() else { return Ok(()) };
+        let spec = &self.cluster.spec;
+        for (component, count, policy) in [
+            (Component::Broker, facts.brokers, spec.brokers.storage.reclaim_policy),
+            (Component::Coordinator, facts.coordinators, spec.coordinators.storage.reclaim_policy),
+        ] {
+            if policy == ReclaimPolicy::Retain {
+                continue;
+            }
+            let set = &self.sets[usize::from(component == Component::Coordinator)];
+            let is_there = |its: i32| {
+                its <= set.replicas.max(count) || set.pods.iter().any(|pod| pod.ordinal == its)
+            };
+            let prefix = format!("data-{}-", names::set(self.cluster, component));
+            let claims = self.found.claims.iter().filter(|it| it.0.starts_with(&prefix));
+            let left: Vec<(String, bool, Option<String>)> = claims
+                .filter_map(|(name, claim)| {
+                    let its = ordinal(name).filter(|its| !is_there(*its))?;
+                    let is_deleted = claim.metadata.deletion_timestamp.is_some();
+                    let goes = !is_deleted && is_given_up(&view, component, its);
+                    Some((name.clone(), goes, claim.metadata.uid.clone()))
+                })
+                .collect();
+            for (name, goes, uid) in left {
+                self.progress("Leaving", format!("the volume {name} of a node that left goes"));
+                if goes {
+                    self.delete_claim(&name, uid).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn delete_claim(&mut self, name: &str, uid: Option<String>) -> Outcome {
         let namespace = names::namespace(self.cluster);
         let client = self.context.client.clone();
         let api = Api::<PersistentVolumeClaim>::namespaced(client, namespace);
+        let preconditions = Some(Preconditions { uid, resource_version: None });
+        let exact = DeleteParams { preconditions, ..DeleteParams::default() };
+        match refused(api.delete(name, &exact).await.map(|_| ()), name)? {
+            None => {
+                let what = format!("the volume {name} is deleted, as its node left");
+                self.tell(Notice::normal("VolumeDeleted", what)).await;
+            }
+            Some(why) => {
+                let message = format!("it cannot be deleted: {why}");
+                self.degrade(Finding::new("Storage", format!("{name}: {message}")));
+                self.report.storage.push(StorageStatus { name: name.to_owned(), message });
+            }
+        }
+        Ok(())
+    }
+
+    /// Volumes that grow, and those that go with their node.
+    pub(super) async fn volumes(&mut self, facts: &Facts) -> Outcome {
+        self.give_up(facts).await?;
+        let namespace = names::namespace(self.cluster);
+        let client = self.context.client.clone();
+        let api = Api::<PersistentVolumeClaim>::namespaced(client, namespace);
+        let mut rows = Vec::new();
         for component in [Component::Broker, Component::Coordinator] {
             let (storage, count) = match component {
                 Component::Broker => (&self.cluster.spec.brokers.storage, facts.brokers),
@@ -104,30 +163,45 @@ impl Walk<'_> {
                     continue;
                 }
                 let Some(wanted) = storage.size.as_deref() else { continue };
-                match crate::storage::compare(claim, wanted, &self.found.classes) {
-                    crate::storage::Size::Same => {}
-                    crate::storage::Size::Grows => {
+                match compare(claim, wanted, &self.found.classes) {
+                    Size::Same if its > count => {}
+                    Size::Same => rows
+                        .extend(resizing(claim).map(|it| (name.clone(), it.message, it.is_stuck))),
+                    Size::Grows => {
                         let patch =
                             json!({"spec": {"resources": {"requests": {"storage": wanted}}}});
                         let written =
                             api.patch(name, &PatchParams::default(), &Patch::Merge(&patch)).await;
-                        let refused = refused(written.map(|_| ()), name)?;
-                        self.report.storage.extend(refused.map(|why| StorageStatus {
-                            name: name.clone(),
-                            message: format!("it cannot grow to {wanted}: {why}"),
-                        }));
+                        rows.push(match refused(written.map(|_| ()), name)? {
+                            Some(why) => {
+                                let what = format!("it cannot grow to {wanted}: {why}");
+                                (name.clone(), what, true)
+                            }
+                            None => (name.clone(), format!("it is to grow to {wanted}"), false),
+                        });
                     }
-                    crate::storage::Size::Cannot(message) => {
-                        self.report.storage.push(StorageStatus { name: name.clone(), message });
-                    }
+                    Size::Cannot(message) => rows.push((name.clone(), message, true)),
                 }
             }
         }
-        if let Some(first) = self.report.storage.first() {
-            let what = format!("{}: {}", first.name, first.message);
+        self.sizes(rows);
+        Ok(())
+    }
+
+    /// Tells which volumes are not as large as they are to be, why, and if that needs a person.
+    fn sizes(&mut self, rows: Vec<(String, String, bool)>) {
+        let told = |needs: bool| {
+            let mut its = rows.iter().filter(|row| row.2 == needs);
+            its.next().map(|(name, message, _)| format!("{name}: {message}"))
+        };
+        if let Some(what) = told(true) {
             self.degrade(Finding::new("Storage", what));
         }
-        Ok(())
+        if let Some(what) = told(false) {
+            self.progress("Resizing", what);
+        }
+        let rows = rows.into_iter().map(|(name, message, _)| StorageStatus { name, message });
+        self.report.storage.extend(rows);
     }
 }
 

@@ -18,7 +18,7 @@ pub const NAMESPACE: &str = "lab";
 const WALKS_MAX: usize = 40;
 
 /// No broker ever answers here.
-fn nobody(_: &KafkaCluster, _: i32) -> Outcome<Cluster> {
+fn nobody(_: &str) -> Outcome<Cluster> {
     let options = ClusterOptions { deadline: std::time::Duration::ZERO, ..Default::default() };
     Cluster::new("127.0.0.1:1", options).map_err(vltava_operator::error::OperatorError::Ask)
 }

@@ -99,6 +99,8 @@ async fn no_right_is_missing_and_none_is_idle() {
         right("create", "", "pods/eviction"),
         // An event that comes again is counted.
         right("patch", "events.k8s.io", "events"),
+        // The volume of a broker that left, once brokers say so.
+        right("delete", "", "persistentvolumeclaims"),
         // A budget under a name that is wanted no longer.
         right("delete", "policy", "poddisruptionbudgets"),
     ];

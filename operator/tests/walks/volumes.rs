@@ -159,3 +159,44 @@ async fn a_claim_that_cannot_be_changed_is_told_and_nothing_waits_for_it() {
         "it cannot grow to 20Gi: spec: Forbidden: only dynamically provisioned pvc can be resized"
     );
 }
+
+#[tokio::test]
+async fn a_volume_is_on_its_way_until_it_is_as_large_as_its_claim_asks_for() {
+    let server = lab();
+    class(&server, true);
+    declare(&server, "prague", with(3, "10Gi"));
+    rest(&server, "prague").await;
+    apply(&server, with(3, "20Gi"));
+    rest(&server, "prague").await;
+    // What a cloud would write.
+    let status = |capacity: &str, condition: &str| {
+        server.edit("persistentvolumeclaims", NAMESPACE, "data-prague-broker-2", |claim| {
+            claim["status"] = json!({"phase": "Bound", "capacity": {"storage": capacity}});
+            if !condition.is_empty() {
+                claim["status"]["conditions"] =
+                    json!([{"type": condition, "status": "True", "message": "so it says"}]);
+            }
+        });
+    };
+    let context = context(server.client());
+    // Its condition, what is on its way, and what needs a person.
+    for (capacity, condition, progressing, degraded) in [
+        ("10Gi", "FileSystemResizePending", "Resizing", "AsAsked"),
+        ("10Gi", "ControllerResizeError", "Starting", "Storage"),
+        ("20Gi", "", "Starting", "AsAsked"),
+    ] {
+        status(capacity, condition);
+        assert!(step(&server, &context, "prague").await);
+        let told = resource(&server, "prague").status.expect("it is told");
+        let reason = |kind: &str| {
+            let found = told.conditions.iter().find(|it| it.type_ == kind);
+            found.expect("it is there").reason.clone()
+        };
+        assert_eq!(reason("Progressing"), progressing, "{condition}");
+        assert_eq!(reason("Degraded"), degraded, "{condition}");
+        let rows: Vec<&str> = told.storage.iter().map(|it| it.message.as_str()).collect();
+        let what = format!("it is to grow to 20Gi and has 10Gi so far: {condition}: so it says");
+        let expected = if condition.is_empty() { vec![] } else { vec![what.as_str()] };
+        assert_eq!(rows, expected);
+    }
+}

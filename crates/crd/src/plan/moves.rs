@@ -122,13 +122,19 @@ pub fn refused(input: &Input<'_>) -> Option<String> {
 }
 
 /// How many brokers there must be at the moment: one that is to go stays while it holds anything,
-/// while a new topic might still be placed on it, or while nobody can say.
-pub fn keep(cluster: Option<&ClusterView>, wanted: i32, now: i32) -> i32 {
+/// while a new topic might still be placed on it, or while nobody can say. `runs` says whether a
+/// broker's process may be there.
+pub fn keep(
+    cluster: Option<&ClusterView>,
+    wanted: i32,
+    now: i32,
+    runs: impl Fn(i32) -> bool,
+) -> i32 {
     if wanted >= now {
         return wanted;
     }
     let Some(cluster) = cluster else { return now };
-    (wanted + 1..=now).rev().find(|id| !may_leave(cluster, *id)).unwrap_or(wanted)
+    (wanted + 1..=now).rev().find(|id| !may_leave(cluster, *id, runs(*id))).unwrap_or(wanted)
 }
 
 /// Whether brokers are on their way out, where `now` of them are to be there at the moment. Nobody
@@ -139,14 +145,24 @@ pub fn are_leaving(input: &Input<'_>, now: i32) -> bool {
 }
 
 /// Whether a broker holds nothing, and nothing can come to it any more: it says that it is
-/// cordoned, and whoever may have been asked about the topics knew at least as much. (A fenced one
-/// serves nobody: what is placed on it, for want of others, is not lost with it.)
-fn may_leave(cluster: &ClusterView, broker: i32) -> bool {
+/// cordoned, and whoever may have been asked about the topics knew at least as much. One that is
+/// fenced, or not known yet, cannot be asked, and takes replicas as soon as it is unfenced: it may
+/// go if it does not run.
+fn may_leave(cluster: &ClusterView, broker: i32, runs: bool) -> bool {
     if holds(cluster, broker) {
         return false;
     }
-    let unfenced = cluster.brokers.get(&broker).filter(|it| !it.fenced);
-    unfenced.is_none_or(|it| it.is_cordoned() && all_know(cluster))
+    match cluster.brokers.get(&broker).filter(|it| !it.fenced) {
+        Some(it) => it.is_cordoned() && all_know(cluster),
+        None => !runs,
+    }
+}
+
+/// Whether nobody knows of a broker any more: it is off the books, holds nothing, and whoever may
+/// have been asked about that knew at least as much as all others. What is on its volume is then
+/// elsewhere.
+pub fn is_forgotten(cluster: &ClusterView, broker: i32) -> bool {
+    !cluster.brokers.contains_key(&broker) && !holds(cluster, broker) && all_know(cluster)
 }
 
 /// Whether every live broker has seen all that was committed when the quorum was asked, which was

@@ -146,6 +146,14 @@ impl ClusterView {
         })
     }
 
+    /// Whether a partition stays writable without this broker. One without a leader does not miss a
+    /// broker that lives: what that has of it cannot lead it (its directory failed, or is another).
+    /// It may well miss one that is away, and leads it when it returns.
+    pub fn bears_loss_of(&self, topic: &TopicView, of: &PartitionView, broker: i32) -> bool {
+        let lives = || self.brokers.get(&broker).is_some_and(|it| !it.fenced);
+        (of.leader.is_none() && lives()) || of.bears_loss_of(broker, topic.min_insync_replicas)
+    }
+
     /// How many partitions have a replica that is not in sync.
     pub fn under_replicated(&self) -> usize {
         let lacks = |partition: &PartitionView| {

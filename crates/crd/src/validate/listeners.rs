@@ -1,6 +1,8 @@
 //! How brokers are reached: what Kubernetes refuses about it (`rules.rs`), and what only the whole
 //! manifest shows.
 
+use std::net::IpAddr;
+
 use super::{Findings, Target};
 use crate::listener::{ID_MARK, Listener, ListenerType, NODE_PORTS};
 use crate::resource::KafkaCluster;
@@ -47,6 +49,7 @@ pub(super) fn check(cluster: &KafkaCluster, target: Target, findings: &mut Findi
         port(&path, listener, &mut ports, findings);
         ports_of_nodes(&path, listener, &mut node_ports, findings);
         advertised(&path, listener, spec.brokers.replicas, findings);
+        source_ranges(&path, listener, findings);
         service(&path, cluster, listener, findings);
         if target == Target::Local
             && matches!(listener.kind, ListenerType::LoadBalancer | ListenerType::ClusterIP)
@@ -172,6 +175,28 @@ fn advertised(path: &str, listener: &Listener, brokers: i32, findings: &mut Find
         }
         _ => {}
     }
+}
+
+/// Who may connect to a load balancer.
+fn source_ranges(path: &str, listener: &Listener, findings: &mut Findings) {
+    for (index, range) in listener.load_balancer_source_ranges.iter().enumerate() {
+        if !is_network(range) {
+            let what =
+                format!("`{range}` is no network; write it as 192.0.2.0/24 or 2001:db8::/32");
+            findings.problem(format!("{path}.loadBalancerSourceRanges[{index}]"), what);
+        }
+    }
+}
+
+fn is_network(text: &str) -> bool {
+    let Some((address, length)) = text.split_once('/') else { return false };
+    let longest = match address.parse::<IpAddr>() {
+        Ok(IpAddr::V4(_)) => 32,
+        Ok(IpAddr::V6(_)) => 128,
+        Err(_) => return false,
+    };
+    let is_number = length.bytes().all(|it| it.is_ascii_digit());
+    is_number && length.parse::<u8>().is_ok_and(|length| length <= longest)
 }
 
 fn is_host(host: &str) -> bool {

@@ -108,6 +108,19 @@ const BAD: &[(&str, &str)] = &[
         "listener `b`: advertisedHost must hold {id}, the number of the broker, so that clients \
          reach each of them, as broker-{id}.kafka.example.com",
     ),
+    (
+        "spec: {listeners: [{name: a, port: 9092, type: Internal}, {name: b, port: 9094, type: \
+         LoadBalancer, loadBalancerSourceRanges: [abc]}]}",
+        "`abc` is no network; write it as 192.0.2.0/24 or 2001:db8::/32",
+    ),
+    (
+        "spec: {imagePullPolicy: Sometimes}",
+        "supported values: \"Always\", \"IfNotPresent\", \"Never\"",
+    ),
+    (
+        "spec: {brokers: {pod: {terminationGracePeriodSeconds: -1}}}",
+        "is no time; take 0 seconds or more",
+    ),
     ("spec: {brokers: {storage: {size: 10GB}}}", "`10GB` is no size; write it as 10Gi or 500Mi"),
     (
         "spec: {brokers: {config: {node.id: \"7\"}}}",

@@ -211,6 +211,26 @@ fn a_pod_that_ends_on_its_own_is_told_with_its_revision() {
     assert!(seen.watch(&prague.input()).is_empty(), "it was evicted");
 }
 
+#[test]
+fn a_partition_that_nobody_can_lead_any_more_holds_up_nobody_who_lives() {
+    let mut prague = Prague::rolling();
+    prague.topic("broken", 1, &[&[1, 2]]);
+    // The directory of broker 1 failed, which had it alone in the end.
+    let partition = prague.all_partitions().next().expect("it is the first");
+    (partition.isr, partition.leader) = (vec![1], None);
+    assert_eq!(goes(&prague), "broker-1");
+    assert_eq!(budgets(&prague), (1, 1));
+    // While broker 1 is fenced it may come back with it.
+    prague.cluster.brokers.get_mut(&1).expect("it is there").fenced = true;
+    prague.pod("broker-1").ready = true;
+    assert_eq!(goes(&prague), "broker-2", "nobody needs it for that");
+    assert_eq!(budgets(&prague), (0, 1));
+    prague.replace("broker-2");
+    prague.replace("broker-3");
+    let text = waits(&prague);
+    assert!(text.starts_with("without broker-1, broken-0"), "{text}");
+}
+
 /// What the budgets of brokers and of coordinators say.
 fn budgets(prague: &Prague) -> (i32, i32) {
     let of = |component| disruption(&prague.input(), component).max_unavailable;
