@@ -1,6 +1,7 @@
 //! What the broker asks of the active coordinator, apart from its own registration.
 
 use futures::future::BoxFuture;
+use vltava_wire::ErrorCode;
 use vltava_wire::messages::{
     AllocateProducerIdsRequest, AllocateProducerIdsResponse, AlterPartitionRequest,
     AlterPartitionResponse, AssignReplicasToDirsRequest, AssignReplicasToDirsResponse,
@@ -15,6 +16,9 @@ pub enum ControllerError {
     /// The connection broke, or the answer did not come in time.
     #[error("the active coordinator did not answer: {0}")]
     Call(String),
+    /// It took what was forwarded for no request that it could carry out.
+    #[error("the active coordinator refused: {0}")]
+    Refused(ErrorCode),
 }
 
 /// The active coordinator, wherever it is at the moment.

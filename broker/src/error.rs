@@ -19,6 +19,7 @@ impl ToErrorCode for ControllerError {
         match self {
             Self::NoActive => ErrorCode::NOT_CONTROLLER,
             Self::Call(_) => ErrorCode::REQUEST_TIMED_OUT,
+            Self::Refused(code) => *code,
         }
     }
 }
@@ -105,9 +106,12 @@ impl ToErrorCode for vltava_log::AppendError {
 
 impl ToErrorCode for ProducerIdError {
     fn code(&self) -> ErrorCode {
+        // Whatever the reason, clients come again by it to this broker; they would look for a
+        // coordinator that an idempotent producer does not have, or give up for good.
         match self {
-            Self::Controller(_) => ErrorCode::COORDINATOR_NOT_AVAILABLE,
-            Self::Refused(_) => ErrorCode::COORDINATOR_LOAD_IN_PROGRESS,
+            Self::Controller(_) | Self::Refused(_) | Self::TimedOut => {
+                ErrorCode::COORDINATOR_LOAD_IN_PROGRESS
+            }
         }
     }
 }

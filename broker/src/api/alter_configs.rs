@@ -17,7 +17,15 @@ use crate::server::Broker;
 /// Refuses what this broker could not go on with, and forwards the rest.
 pub async fn handle(broker: &Arc<Broker>, mut call: Call<AlterConfigsRequest>) -> Reply {
     let mut refused = Vec::new();
-    call.request.resources.retain(|resource| match check(broker, resource) {
+    let resources = call.request.resources.iter();
+    let twice = own_config::named_twice(resources.map(|it| (it.resource_type, &it.resource_name)));
+    let check = |resource: &AlterConfigsResource| match twice
+        .contains(&(resource.resource_type, resource.resource_name.clone()))
+    {
+        true => Err(own_config::TWICE.to_owned()),
+        false => check(broker, resource),
+    };
+    call.request.resources.retain(|resource| match check(resource) {
         Ok(()) => true,
         Err(message) => {
             refused.push(AlterConfigsResourceResponse {

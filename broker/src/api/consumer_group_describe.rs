@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use vltava_net::Reply;
-use vltava_wire::ErrorCode;
 use vltava_wire::messages::consumer_group_describe::DescribedGroup;
 use vltava_wire::messages::{ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse};
-use vltava_wire::operations;
+use vltava_wire::{ErrorCode, Str, operations};
 
 use crate::api::consumer_group_heartbeat;
 use crate::api::context::Call;
+use crate::api::once::once;
 use crate::server::Broker;
 
 /// Answers at once.
@@ -24,7 +24,8 @@ pub async fn handle(broker: &Arc<Broker>, call: Call<ConsumerGroupDescribeReques
         let groups = refused.collect();
         return call.reply(&ConsumerGroupDescribeResponse { groups, ..Default::default() });
     }
-    let mut groups = broker.groups.describe_consumer_groups(&request.group_ids);
+    let named: Vec<Str> = once(&request.group_ids, |group| group.as_str()).cloned().collect();
+    let mut groups = broker.groups.describe_consumer_groups(&named);
     if request.include_authorized_operations {
         let described = groups.iter_mut().filter(|group| group.error_code.is_ok());
         described.for_each(|group| group.authorized_operations = operations::GROUP);

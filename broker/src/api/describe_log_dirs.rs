@@ -1,6 +1,6 @@
 //! DescribeLogDirs (35): what lies in each log directory, and how much room there is (KIP-113).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -18,16 +18,24 @@ use crate::server::Broker;
 
 /// Answers from what the partitions say of themselves.
 pub async fn handle(broker: &Arc<Broker>, call: Call<DescribeLogDirsRequest>) -> Reply {
-    let wanted = call.request.topics.as_deref();
+    let wanted = call.request.topics.as_deref().map(named);
     let partitions = &broker.partitions;
     let unusable = partitions.unusable_dirs().iter().map(|path| failed(path));
     let results = partitions
         .dirs()
         .iter()
-        .map(|dir| result(partitions, dir, wanted))
+        .map(|dir| result(partitions, dir, wanted.as_ref()))
         .chain(unusable)
         .collect();
     call.reply(&DescribeLogDirsResponse { results, ..DescribeLogDirsResponse::default() })
+}
+
+/// The partitions that are asked for.
+fn named(topics: &[DescribableLogDirTopic]) -> HashSet<(&str, i32)> {
+    let partitions = topics
+        .iter()
+        .flat_map(|topic| topic.partitions.iter().map(|index| (topic.topic.as_str(), *index)));
+    partitions.collect()
 }
 
 fn failed(path: &Path) -> DescribeLogDirsResult {
@@ -41,17 +49,15 @@ fn failed(path: &Path) -> DescribeLogDirsResult {
 fn result(
     partitions: &Partitions,
     dir: &Arc<LogDir>,
-    wanted: Option<&[DescribableLogDirTopic]>,
+    wanted: Option<&HashSet<(&str, i32)>>,
 ) -> DescribeLogDirsResult {
     if dir.failure().is_some() {
         return failed(dir.path());
     }
     let log_dir = Str::from(dir.path().display().to_string());
     let is_wanted = |partition: &Partition| {
-        wanted.is_none_or(|topics| {
-            let named = topics.iter().filter(|topic| topic.topic == partition.name.topic);
-            named.flat_map(|topic| &topic.partitions).any(|index| *index == partition.name.index)
-        })
+        let name = (partition.name.topic.as_str(), partition.name.index);
+        wanted.is_none_or(|wanted| wanted.contains(&name))
     };
     let mut topics: BTreeMap<Str, Vec<DescribeLogDirsPartition>> = BTreeMap::new();
     for partition in partitions.all().iter().filter(|partition| is_wanted(partition)) {

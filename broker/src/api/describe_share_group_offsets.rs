@@ -13,6 +13,7 @@ use vltava_wire::messages::{DescribeShareGroupOffsetsRequest, DescribeShareGroup
 use vltava_wire::{ErrorCode, PartitionId, Str, Uuid};
 
 use crate::api::context::Call;
+use crate::api::once::once;
 use crate::api::share_group_heartbeat;
 use crate::server::Broker;
 use crate::share::coordinator::Ask;
@@ -28,7 +29,8 @@ pub async fn handle(broker: &Arc<Broker>, call: Call<DescribeShareGroupOffsetsRe
     let groups = call.request.groups.clone();
     let broker = Arc::clone(broker);
     call.reply_later(async move {
-        let groups = groups.into_iter().map(|group| describe(&broker, group));
+        let groups = once(groups, |group| group.group_id.clone());
+        let groups = groups.map(|group| describe(&broker, group));
         DescribeShareGroupOffsetsResponse { groups: join_all(groups).await, ..Default::default() }
     })
 }

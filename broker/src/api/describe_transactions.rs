@@ -6,11 +6,12 @@ use vltava_net::Reply;
 use vltava_wire::messages::{DescribeTransactionsRequest, DescribeTransactionsResponse};
 
 use crate::api::context::Call;
+use crate::api::once::once;
 use crate::server::Broker;
 
 /// Describes each transactional id.
 pub async fn handle(broker: &Arc<Broker>, call: Call<DescribeTransactionsRequest>) -> Reply {
-    let ids = call.request.transactional_ids.iter();
+    let ids = once(&call.request.transactional_ids, |id| id.as_str());
     call.reply(&DescribeTransactionsResponse {
         transaction_states: ids.map(|id| broker.transactions.describe(id)).collect(),
         ..Default::default()

@@ -11,6 +11,7 @@ use vltava_wire::messages::{FindCoordinatorRequest, FindCoordinatorResponse};
 use vltava_wire::{ErrorCode, NodeId, Str};
 
 use crate::api::context::Call;
+use crate::api::once::once;
 use crate::metadata::topic;
 use crate::server::Broker;
 use crate::shard::partition_of;
@@ -61,7 +62,8 @@ fn answer(broker: &Arc<Broker>, call: &Call<FindCoordinatorRequest>) -> FindCoor
     let request = &call.request;
     let find = |key: &Str| find(broker, &image, &call.listener, request.key_type, key);
     if call.version() >= 4 {
-        let coordinators = request.coordinator_keys.iter().map(find).collect();
+        let keys = once(&request.coordinator_keys, |key| key.as_str());
+        let coordinators = keys.map(find).collect();
         return FindCoordinatorResponse { node_id: -1, coordinators, ..Default::default() };
     }
     let found = find(&request.key);

@@ -1,12 +1,17 @@
 //! Requests that the active coordinator answers: carried to it in an Envelope (KIP-590), so that
 //! it learns who asked, and its answer carried back as it is.
+//!
+//! Where none answers in time, the client is told so (REQUEST_TIMED_OUT), as by Kafka.
+
+mod refused;
 
 use std::sync::Arc;
 
 use vltava_net::{Answer, Frame, Inbound, Reply};
 use vltava_wire::header::split_response;
-use vltava_wire::{Message, Request, Writer};
+use vltava_wire::{ApiKey, ErrorCode, Message, Request, Str, Writer};
 
+use self::refused::Forwarded;
 use crate::api::context::Call;
 use crate::controller::ControllerError;
 use crate::server::Broker;
@@ -21,11 +26,26 @@ pub async fn handle(broker: Arc<Broker>, inbound: Inbound) -> Reply {
                 writer.shared(&response);
                 Answer::Frame(Frame::new(writer))
             }
-            // Kafka closes here too: no response fits every kind of request, and the client
-            // tries again elsewhere.
-            Err(error) => Answer::close(format!("{} cannot be forwarded: {error}", inbound.key)),
+            Err(error) => {
+                let told = why(&error);
+                let answer = told.and_then(|(code, why)| refused::answer(&inbound, code, &why));
+                answer.unwrap_or_else(|| Answer::close(closing(inbound.key, &error)))
+            }
         }
     })
+}
+
+/// What a client is told; nothing of a request that makes no sense to the coordinator, which
+/// closes the connection as such requests do.
+fn why(error: &ControllerError) -> Option<(ErrorCode, Str)> {
+    match error {
+        ControllerError::Refused(_) => None,
+        error => Some((ErrorCode::REQUEST_TIMED_OUT, error.to_string().into())),
+    }
+}
+
+fn closing(key: ApiKey, error: &ControllerError) -> String {
+    format!("{key} cannot be forwarded: {error}")
 }
 
 /// Forwards what is left of a request once this broker has looked at it, and completes the answer.
@@ -35,17 +55,24 @@ pub fn rest<R>(
     complete: impl FnOnce(&mut R::Response) + Send + 'static,
 ) -> Reply
 where
-    R: Request + Send + Sync + 'static,
+    R: Forwarded + Send + Sync + 'static,
     R::Response: Send,
 {
     let broker = Arc::clone(broker);
     Reply::later(async move {
-        match ask(&broker, &call).await {
+        let answered = match ask(&broker, &call).await {
+            Ok(response) => Ok(response),
+            Err(error) => {
+                let told = why(&error).map(|(code, why)| call.request.refused(code, &why));
+                told.ok_or_else(|| closing(R::KEY, &error))
+            }
+        };
+        match answered {
             Ok(mut response) => {
                 complete(&mut response);
                 Answer::to::<R>(&call.header, &response)
             }
-            Err(error) => Answer::close(format!("{} cannot be forwarded: {error}", R::KEY)),
+            Err(reason) => Answer::close(reason),
         }
     })
 }

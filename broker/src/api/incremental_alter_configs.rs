@@ -21,21 +21,27 @@ pub async fn handle(broker: &Arc<Broker>, mut call: Call<IncrementalAlterConfigs
     // Kafka answers both in the order of the request; nobody reads it so.
     let mut here = Vec::new();
     let validate_only = call.request.validate_only;
-    call.request.resources.retain(|resource| match check(broker, resource) {
-        _ if resource.resource_type == loggers::BROKER_LOGGER => {
-            here.push(loggers::alter(broker.id, resource, validate_only));
-            false
-        }
-        Ok(()) => true,
-        Err(message) => {
-            here.push(AlterConfigsResourceResponse {
-                error_code: ErrorCode::INVALID_REQUEST,
-                error_message: Some(message.into()),
-                resource_type: resource.resource_type,
-                resource_name: resource.resource_name.clone(),
-            });
-            false
-        }
+    let resources = call.request.resources.iter();
+    let twice = own_config::named_twice(resources.map(|it| (it.resource_type, &it.resource_name)));
+    call.request.resources.retain(|resource| {
+        let message = match check(broker, resource) {
+            _ if twice.contains(&(resource.resource_type, resource.resource_name.clone())) => {
+                own_config::TWICE.to_owned()
+            }
+            _ if resource.resource_type == loggers::BROKER_LOGGER => {
+                here.push(loggers::alter(broker.id, resource, validate_only));
+                return false;
+            }
+            Ok(()) => return true,
+            Err(message) => message,
+        };
+        here.push(AlterConfigsResourceResponse {
+            error_code: ErrorCode::INVALID_REQUEST,
+            error_message: Some(message.into()),
+            resource_type: resource.resource_type,
+            resource_name: resource.resource_name.clone(),
+        });
+        false
     });
     if call.request.resources.is_empty() {
         let response = IncrementalAlterConfigsResponse { responses: here, ..Default::default() };

@@ -13,12 +13,19 @@ use vltava_wire::messages::{MetadataRequest, MetadataResponse};
 use vltava_wire::{ErrorCode, NodeId, PartitionId, Str, Uuid, operations};
 
 use crate::api::context::Call;
+use crate::api::once::once;
 use crate::metadata::topic;
 use crate::server::Broker;
+
+/// From this version on topics are named by their ids; others have fields for it.
+const IDS_SINCE: i16 = 12;
 
 /// Answers from the image; topics that are missing and may be made are asked of the coordinator.
 /// A leader that has most likely just died is not named: the answer waits for what becomes of it.
 pub async fn handle(broker: &Arc<Broker>, call: Call<MetadataRequest>) -> Reply {
+    if let Some(refused) = refused(&call.request, call.version()) {
+        return call.reply(&refused);
+    }
     let leaders = leaders(&broker.cluster.image(), &call);
     if !broker.cluster.is_in_doubt(&leaders) {
         return call.reply(&answer(broker, &call));
@@ -31,6 +38,23 @@ pub async fn handle(broker: &Arc<Broker>, call: Call<MetadataRequest>) -> Reply 
     })
 }
 
+/// The answer to a request that names topics in a way that its version does not have.
+fn refused(request: &MetadataRequest, version: i16) -> Option<MetadataResponse> {
+    let topics = request.topics.as_deref().filter(|_| version < IDS_SINCE)?;
+    let is_amiss = |topic: &MetadataRequestTopic| topic.name.is_none() || !topic.topic_id.is_zero();
+    topics.iter().any(is_amiss).then(|| {
+        let refuse = |topic: &MetadataRequestTopic| MetadataResponseTopic {
+            error_code: ErrorCode::INVALID_REQUEST,
+            // These versions have no answer without a name.
+            name: Some(topic.name.clone().unwrap_or_default()),
+            topic_id: topic.topic_id,
+            ..Default::default()
+        };
+        let topics = topics.iter().map(refuse).collect();
+        MetadataResponse { topics, ..Default::default() }
+    })
+}
+
 /// The brokers that the answer would name as leaders.
 fn leaders(image: &Image, call: &Call<MetadataRequest>) -> Vec<NodeId> {
     let of = |topic: &TopicImage| -> Vec<NodeId> {
@@ -39,7 +63,7 @@ fn leaders(image: &Image, call: &Call<MetadataRequest>) -> Vec<NodeId> {
     let mut leaders: Vec<NodeId> = match wanted(&call.request, call.version()) {
         None => image.topics().flat_map(of).collect(),
         Some(topics) => topics
-            .iter()
+            .into_iter()
             .filter_map(|topic| match &topic.name {
                 Some(name) => image.topic(name),
                 None => image.topic_by_id(topic.topic_id),
@@ -87,12 +111,17 @@ fn answer(broker: &Arc<Broker>, call: &Call<MetadataRequest>) -> MetadataRespons
     response
 }
 
-/// The topics that are asked for; `None` for all of them.
-fn wanted(request: &MetadataRequest, version: i16) -> Option<&[MetadataRequestTopic]> {
-    match request.topics.as_deref() {
+/// The topics that are asked for, each once; `None` for all of them. A name counts more than an id.
+fn wanted(request: &MetadataRequest, version: i16) -> Option<Vec<&MetadataRequestTopic>> {
+    let topics = match request.topics.as_deref() {
         Some([]) if version == 0 => None,
         topics => topics,
-    }
+    };
+    let key = |topic: &&MetadataRequestTopic| match &topic.name {
+        Some(name) => (Some(name.clone()), Uuid::ZERO),
+        None => (None, topic.topic_id),
+    };
+    topics.map(|topics| once(topics, key).collect())
 }
 
 /// The live brokers that have that listener, and those that departed just now.
@@ -193,5 +222,43 @@ impl View<'_> {
             isr_nodes: numbers(&partition.isr),
             offline_replicas: numbers(&offline),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asking(topics: &[(Option<&'static str>, u128)]) -> MetadataRequest {
+        let topic = |&(name, id): &(Option<&'static str>, u128)| MetadataRequestTopic {
+            topic_id: Uuid(id),
+            name: name.map(Str::from_static),
+        };
+        let topics = Some(topics.iter().map(topic).collect());
+        MetadataRequest { topics, ..Default::default() }
+    }
+
+    #[test]
+    fn a_topic_that_is_named_twice_is_told_once() {
+        let (a, b) = (Some("a"), Some("b"));
+        let request = asking(&[(a, 0), (b, 0), (a, 5), (None, 7), (None, 8), (None, 7)]);
+        let told: Vec<_> = wanted(&request, 13).expect("some").into_iter().cloned().collect();
+        let expected = asking(&[(a, 0), (b, 0), (None, 7), (None, 8)]);
+        assert_eq!(Some(told), expected.topics);
+    }
+
+    #[test]
+    fn ids_are_for_versions_that_have_them() {
+        let codes = |request: &MetadataRequest, version| {
+            let told = refused(request, version)?.topics.into_iter();
+            Some(told.map(|it| (it.error_code, it.name)).collect::<Vec<_>>())
+        };
+        let refusal = |name| (ErrorCode::INVALID_REQUEST, Some(Str::from_static(name)));
+        let by_id = asking(&[(Some("a"), 0), (None, 7)]);
+        assert_eq!(codes(&by_id, 11), Some(vec![refusal("a"), refusal("")]));
+        assert_eq!(codes(&by_id, 12), None);
+        assert_eq!(codes(&asking(&[(Some("a"), 7)]), 10), Some(vec![refusal("a")]));
+        assert_eq!(codes(&asking(&[(Some("a"), 0)]), 10), None);
+        assert_eq!(codes(&MetadataRequest { topics: None, ..Default::default() }, 10), None);
     }
 }

@@ -1,5 +1,6 @@
 //! OffsetFetch (9): how far groups have read.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use vltava_metadata::Image;
@@ -13,6 +14,7 @@ use vltava_wire::messages::{OffsetFetchRequest, OffsetFetchResponse};
 use vltava_wire::{ErrorCode, Str};
 
 use crate::api::context::Call;
+use crate::api::once::once;
 use crate::group::calls::FetchCall;
 use crate::server::Broker;
 use crate::shard::Answer;
@@ -33,7 +35,8 @@ pub async fn handle(broker: &Arc<Broker>, call: Call<OffsetFetchRequest>) -> Rep
     let version = call.version();
     if version >= GROUPS_SINCE {
         let fetch = |group| fetch(broker, group, request.require_stable, version);
-        let groups = Answer::all(request.groups.iter().map(fetch).collect());
+        let groups = once(&request.groups, |group| group.group_id.as_str());
+        let groups = Answer::all(groups.map(fetch).collect());
         let response = |groups| OffsetFetchResponse { groups, ..Default::default() };
         return groups.map(response).reply(&call);
     }
@@ -62,16 +65,16 @@ fn fetch(
     let image = broker.cluster.image();
     let by_id = version >= TOPIC_IDS_SINCE;
     let mut unknown = Vec::new();
-    let topics = group.topics.as_ref().map(|topics| {
+    let topics = group.topics.as_deref().map(|topics| {
         let mut known = Vec::with_capacity(topics.len());
-        for topic in topics {
+        for topic in once_each(topics) {
             let name = match by_id {
                 true => image.topic_by_id(topic.topic_id).map(|found| found.name.clone()),
                 false => Some(topic.name.clone()),
             };
             match name {
-                Some(name) => known.push(OffsetFetchRequestTopics { name, ..topic.clone() }),
-                None => unknown.push(unknown_id(topic)),
+                Some(name) => known.push(OffsetFetchRequestTopics { name, ..topic }),
+                None => unknown.push(unknown_id(&topic)),
             }
         }
         known
@@ -92,6 +95,19 @@ fn fetch(
             group.topics.extend(unknown);
         }
         group
+    })
+}
+
+/// The topics that are asked about, each partition once: what was committed for it may be long.
+fn once_each(
+    topics: &[OffsetFetchRequestTopics],
+) -> impl Iterator<Item = OffsetFetchRequestTopics> {
+    let mut seen = HashSet::new();
+    topics.iter().map(move |topic| {
+        let is_new = |index: &i32| seen.insert((topic.name.as_str(), topic.topic_id, *index));
+        let partition_indexes = topic.partition_indexes.iter().copied().filter(is_new).collect();
+        let (name, topic_id) = (topic.name.clone(), topic.topic_id);
+        OffsetFetchRequestTopics { name, topic_id, partition_indexes }
     })
 }
 
@@ -155,4 +171,28 @@ fn of_one_group(
     });
     let (error_code, topics) = (group.error_code, topics.collect());
     OffsetFetchResponse { error_code, topics, ..Default::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use vltava_wire::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn a_partition_that_is_named_twice_is_fetched_once() {
+        let topic = |name: &'static str, id, indexes: &[i32]| OffsetFetchRequestTopics {
+            name: name.into(),
+            topic_id: Uuid(id),
+            partition_indexes: indexes.to_vec(),
+        };
+        let topics = [
+            topic("a", 0, &[0, 0, 1]),
+            topic("a", 0, &[1, 2]),
+            topic("", 7, &[0]),
+            topic("", 8, &[0]),
+        ];
+        let asked: Vec<_> = once_each(&topics).map(|topic| topic.partition_indexes).collect();
+        assert_eq!(asked, [vec![0, 1], vec![2], vec![0], vec![0]]);
+    }
 }

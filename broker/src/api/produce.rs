@@ -4,13 +4,14 @@
 mod records;
 mod transaction;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use vltava_log::{AppendOrigin, Verification};
+use tokio::sync::Semaphore;
+use vltava_log::{AppendError, AppendOrigin, Verification};
 use vltava_net::{Answer, Reply};
 use vltava_wire::batch::Batch;
 use vltava_wire::compression::Compression;
@@ -21,12 +22,16 @@ use vltava_wire::messages::produce::{
 use vltava_wire::messages::{ProduceRequest, ProduceResponse};
 use vltava_wire::{ErrorCode, LeaderEpoch, NodeId, Str, Uuid};
 
+use self::records::Demands;
 use self::transaction::Admissions;
 use crate::api::context::Call;
 use crate::api::leaders;
 use crate::error::ToErrorCode;
 use crate::metadata::topic::is_internal;
-use crate::partition::recompress::recompress;
+use crate::partition::append::LARGE_APPEND_BYTES;
+use crate::partition::recompress::{DECOMPRESSED_MAX, recompress};
+use crate::partition::settings::Settings;
+use crate::partition::surroundings::wall_clock_ms;
 use crate::partition::{Acks, Appended, LeaderAppend, Partition, PartitionError, Unavailable};
 use crate::server::Broker;
 
@@ -35,6 +40,23 @@ const ZSTD_SINCE: i16 = 7;
 
 /// The client that may write to internal topics, as in Kafka.
 const ADMIN_CLIENT: &str = "__admin_client";
+
+/// Records that are looked at by the thread that serves the socket, decompressed, in bytes: half a
+/// millisecond.
+const INLINE_RECORDS_MAX: usize = 512 << 10;
+
+/// Compressed bytes up to which it is tried whether they are no more records than that.
+const INLINE_PACKED_MAX: usize = 64 << 10;
+
+/// Places for large compressed batches that are read at a time, each of which can take what
+/// [`DECOMPRESSED_MAX`] says: as many as there are cores to do it.
+static INFLATING: LazyLock<Semaphore> = LazyLock::new(|| {
+    Semaphore::new(std::thread::available_parallelism().map_or(1, std::num::NonZero::get))
+});
+
+/// How long a producer that waits for this broker's disk alone waits for it, whatever it says: its
+/// own timeout is for the replicas, as in Kafka.
+const OWN_DISK_WAIT: Duration = Duration::from_secs(30);
 
 /// Why a batch was not appended, as its producer is told.
 #[derive(Clone, Debug)]
@@ -56,6 +78,13 @@ impl From<ErrorCode> for Refusal {
 impl Refusal {
     fn because(code: ErrorCode, message: impl Into<String>) -> Self {
         Self { message: Some(message.into()), ..code.into() }
+    }
+
+    /// Names no more records than are left to name in the answer.
+    fn name_at_most(&mut self, left: &mut usize) {
+        self.record_errors.truncate(*left);
+        self.record_errors.shrink_to_fit();
+        *left -= self.record_errors.len();
     }
 
     /// Adds where the log starts, as Kafka does unless it is the partition itself that is amiss.
@@ -98,9 +127,10 @@ pub async fn handle(broker: &Arc<Broker>, mut call: Call<ProduceRequest>) -> Rep
     };
     let mut names = Vec::with_capacity(topics.len());
     let mut entries = Vec::new();
+    let mut nameable = records::NAMED_MAX;
     for topic in topics {
         for partition in topic.partition_data {
-            let result = match admissions.of((names.len(), partition.index)) {
+            let mut result = match admissions.of((names.len(), partition.index)) {
                 Ok(verification) => {
                     let (name, id, index) = (&topic.name, topic.topic_id, partition.index);
                     request.append((name, id, index), partition.records, verification).await
@@ -108,12 +138,15 @@ pub async fn handle(broker: &Arc<Broker>, mut call: Call<ProduceRequest>) -> Rep
                 Err(refusal) => Err(refusal),
             };
             let metrics = broker.partitions.metrics();
-            match &result {
+            match &mut result {
                 Ok((_, appended)) => {
                     metrics.batches_in.inc();
                     metrics.bytes_in.inc_by(appended.info.bytes as u64);
                 }
-                Err(_) => drop(metrics.failed_appends.inc()),
+                Err(refusal) => {
+                    metrics.failed_appends.inc();
+                    refusal.name_at_most(&mut nameable);
+                }
             }
             entries.push(Entry { topic: names.len(), index: partition.index, result });
         }
@@ -123,12 +156,18 @@ pub async fn handle(broker: &Arc<Broker>, mut call: Call<ProduceRequest>) -> Rep
     if acks == Some(Acks::None) {
         return Reply::Ready(silent(&entries));
     }
-    let timeout = Duration::from_millis(call.request.timeout_ms.max(0) as u64);
+    let timeout = patience(acks, call.request.timeout_ms);
     let (broker, listener) = (Arc::clone(broker), Arc::clone(&call.listener));
     call.reply_later(async move {
         let results = settle(entries, acks, timeout).await;
         response(&broker, &listener, names, results)
     })
+}
+
+/// How long records are waited for.
+fn patience(acks: Option<Acks>, timeout_ms: i32) -> Duration {
+    let timeout = Duration::from_millis(timeout_ms.max(0) as u64);
+    if acks == Some(Acks::All) { timeout } else { timeout.max(OWN_DISK_WAIT) }
 }
 
 /// A producer that wants no answer learns of an error by its connection's end, as in Kafka.
@@ -166,6 +205,8 @@ impl Produce<'_> {
         let codec = self.check(&records)?;
         match append_to(&partition, records, codec, (acks, verification)).await {
             Ok(appended) => Ok((partition, appended)),
+            // Kafka asks who leads before it looks at records.
+            Err(_) if !partition.is_led_here() => Err(ErrorCode::NOT_LEADER_OR_FOLLOWER.into()),
             Err(refusal) => Err(refusal.of(&partition)),
         }
     }
@@ -204,6 +245,51 @@ impl Produce<'_> {
     }
 }
 
+/// One batch on its way into the log of a partition that is led here.
+#[derive(Clone)]
+struct Batched {
+    partition: Arc<Partition>,
+    settings: Settings,
+    codec: Compression,
+    how: LeaderAppend,
+}
+
+impl Batched {
+    /// Whether the batch is looked at away from the thread that serves the socket: it is large, or
+    /// packs much.
+    fn is_large(&self, records: &[u8]) -> bool {
+        let packed = self.codec != Compression::None && records.len() > INLINE_PACKED_MAX;
+        packed || records.len() >= LARGE_APPEND_BYTES
+    }
+
+    /// The batch as it is to be appended; `None` if its records take more than `max` bytes, and
+    /// that is less than they may take.
+    fn checked(&self, records: Bytes, max: usize) -> Result<Option<Bytes>, Refusal> {
+        let demands = Demands::of(&self.settings.log, wall_clock_ms());
+        let name = &self.partition.name;
+        let Some(records) = records::check(records, &demands, max, name)? else { return Ok(None) };
+        let wanted = self.settings.compression.filter(|wanted| wanted.codec != self.codec);
+        let Some(wanted) = wanted else { return Ok(Some(records)) };
+        let changed = recompress(&records, wanted)
+            .map_err(|error| Refusal::because(ErrorCode::CORRUPT_MESSAGE, error.to_string()))?;
+        Ok(Some(changed.map_or(records, BytesMut::freeze)))
+    }
+
+    fn append(&self, batch: &[u8]) -> Result<Appended, Refusal> {
+        self.partition.append_copy(batch, self.how).map_err(|error| refusal(&error))
+    }
+
+    /// Checks what was not checked before, and appends it; takes as long as the disk does.
+    fn append_slowly(&self, records: Bytes, is_checked: bool) -> Result<Appended, Refusal> {
+        let batch = match is_checked {
+            true => Some(records),
+            false => self.checked(records, DECOMPRESSED_MAX)?,
+        };
+        // Without a limit below theirs, records are checked or refused.
+        self.append(&batch.ok_or(ErrorCode::INVALID_RECORD)?)
+    }
+}
+
 /// Appends one batch to a partition that is led here.
 async fn append_to(
     partition: &Arc<Partition>,
@@ -212,29 +298,34 @@ async fn append_to(
     (acks, verification): (Acks, Verification),
 ) -> Result<Appended, Refusal> {
     let settings = partition.settings();
-    let records = records::check(records, settings.log.compact, &partition.name)?;
-    let batch = match settings.compression {
-        Some(wanted) if wanted.codec != codec => recompress(&records, wanted)
-            .map_err(|error| Refusal::because(ErrorCode::CORRUPT_MESSAGE, error.to_string()))?
-            .map_or(records, BytesMut::freeze),
-        _ => records,
+    let (size, max) = (records.len(), settings.log.max_message_bytes as usize);
+    if size > max {
+        // Nothing that is too large is decoded; the log measures what recompression makes of it.
+        let error = AppendError::BatchTooLarge { size, max };
+        return Err(Refusal::because(error.code(), error.to_string()));
+    }
+    let leader_epoch = LeaderEpoch::UNKNOWN;
+    let how = LeaderAppend { acks, origin: AppendOrigin::Client, verification, leader_epoch };
+    let batched = Batched { partition: Arc::clone(partition), settings, codec, how };
+    let checked = match batched.is_large(&records) {
+        true => None,
+        false => batched.checked(records.clone(), INLINE_RECORDS_MAX)?,
     };
-    let how = LeaderAppend {
-        acks,
-        origin: AppendOrigin::Client,
-        verification,
-        leader_epoch: LeaderEpoch::UNKNOWN,
+    let is_checked = checked.is_some();
+    let batch = checked.unwrap_or(records);
+    if is_checked && !partition.may_stall(batch.len()) {
+        return batched.append(&batch);
+    }
+    let place = match codec {
+        Compression::None => None,
+        _ => INFLATING.acquire().await.ok(),
     };
-    let appended = if partition.may_stall(batch.len()) {
-        let appending = Arc::clone(partition);
-        // The request's frame goes with the batch: its memory is wanted for the next one.
-        tokio::task::spawn_blocking(move || appending.append_copy(&batch, how))
-            .await
-            .map_err(|_| Refusal::from(ErrorCode::UNKNOWN_SERVER_ERROR))?
-    } else {
-        partition.append_copy(&batch, how)
-    };
-    appended.map_err(|error| refusal(&error))
+    // The request's frame goes with the batch: its memory is wanted for the next one.
+    let appended = tokio::task::spawn_blocking(move || {
+        let _place = place;
+        batched.append_slowly(batch, is_checked)
+    });
+    appended.await.map_err(|_| Refusal::from(ErrorCode::UNKNOWN_SERVER_ERROR))?
 }
 
 fn refusal(error: &PartitionError) -> Refusal {
@@ -307,14 +398,16 @@ fn response(
     let mut hinted = Vec::new();
     for outcome in outcomes {
         let topic = &mut responses[outcome.topic];
-        let mut answer = partition_response(&outcome);
+        let index = outcome.index;
+        let partition_id = outcome.partition.as_ref().map(|partition| partition.name.topic_id);
+        let mut answer = partition_response(outcome);
         if answer.error_code == ErrorCode::NOT_LEADER_OR_FOLLOWER {
-            let id = match &outcome.partition {
-                Some(partition) => Some(partition.name.topic_id),
+            let id = match partition_id {
+                Some(id) => Some(id),
                 None if !topic.topic_id.is_zero() => Some(topic.topic_id),
                 None => image.topic_id(&topic.name),
             };
-            let leader = id.and_then(|id| leaders::leader_of(&image, id, outcome.index));
+            let leader = id.and_then(|id| leaders::leader_of(&image, id, index));
             if let Some((NodeId(leader_id), LeaderEpoch(leader_epoch))) = leader {
                 answer.current_leader = LeaderIdAndEpoch { leader_id, leader_epoch };
                 hinted.push(NodeId(leader_id));
@@ -332,17 +425,17 @@ fn response(
     ProduceResponse { responses, throttle_time_ms: 0, node_endpoints: node_endpoints.collect() }
 }
 
-fn partition_response(outcome: &Outcome) -> PartitionProduceResponse {
+fn partition_response(outcome: Outcome) -> PartitionProduceResponse {
     let refused = PartitionProduceResponse {
         index: outcome.index,
         base_offset: -1,
         ..PartitionProduceResponse::default()
     };
-    match (&outcome.refusal, &outcome.appended) {
+    match (outcome.refusal, outcome.appended) {
         (Some(refusal), _) => PartitionProduceResponse {
             error_code: refusal.code,
-            error_message: refusal.message.as_deref().map(Str::from),
-            record_errors: refusal.record_errors.clone(),
+            error_message: refusal.message.map(Str::from),
+            record_errors: refusal.record_errors,
             log_start_offset: refusal.log_start_offset,
             ..refused
         },
@@ -381,11 +474,35 @@ mod tests {
         let answer = |info| {
             let appended = Some(Appended { info, leader_epoch: LeaderEpoch(1) });
             let outcome = Outcome { topic: 0, index: 3, partition: None, appended, refusal: None };
-            let answer = partition_response(&outcome);
+            let answer = partition_response(outcome);
             (answer.error_code, answer.base_offset)
         };
         assert_eq!(answer(info), (ErrorCode::DUPLICATE_SEQUENCE_NUMBER, -1));
         let known = AppendInfo { base_offset: Offset(6), is_old: false, ..info };
         assert_eq!(answer(known), (ErrorCode::NONE, 6));
+    }
+
+    #[test]
+    fn only_who_waits_for_replicas_names_the_time() {
+        let patience = |acks, timeout_ms| patience(Some(acks), timeout_ms).as_millis();
+        assert_eq!(patience(Acks::All, 0), 0);
+        assert_eq!(patience(Acks::All, 1_500), 1_500);
+        assert_eq!(patience(Acks::Leader, 0), 30_000);
+        assert_eq!(patience(Acks::Leader, 60_000), 60_000);
+    }
+
+    #[test]
+    fn a_request_s_batches_share_the_records_that_can_be_named() {
+        let named = |count: usize| {
+            let record_errors = vec![BatchIndexAndErrorMessage::default(); count];
+            Refusal { record_errors, ..ErrorCode::INVALID_RECORD.into() }
+        };
+        let mut left = 10;
+        let counts = [7, 5, 2].map(|count| {
+            let mut refusal = named(count);
+            refusal.name_at_most(&mut left);
+            refusal.record_errors.len()
+        });
+        assert_eq!((counts, left), ([7, 3, 0], 0));
     }
 }

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use vltava_net::Reply;
-use vltava_wire::ErrorCode;
 use vltava_wire::messages::share_group_describe::DescribedGroup;
 use vltava_wire::messages::{ShareGroupDescribeRequest, ShareGroupDescribeResponse};
-use vltava_wire::operations;
+use vltava_wire::{ErrorCode, Str, operations};
 
 use crate::api::context::Call;
+use crate::api::once::once;
 use crate::api::share_group_heartbeat;
 use crate::server::Broker;
 
@@ -24,7 +24,8 @@ pub async fn handle(broker: &Arc<Broker>, call: Call<ShareGroupDescribeRequest>)
         let groups = refused.collect();
         return call.reply(&ShareGroupDescribeResponse { groups, ..Default::default() });
     }
-    let mut groups = broker.groups.describe_share_groups(&request.group_ids);
+    let named: Vec<Str> = once(&request.group_ids, |group| group.as_str()).cloned().collect();
+    let mut groups = broker.groups.describe_share_groups(&named);
     if request.include_authorized_operations {
         let described = groups.iter_mut().filter(|group| group.error_code.is_ok());
         described.for_each(|group| group.authorized_operations = operations::GROUP);

@@ -2,11 +2,12 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use tokio::sync::{Mutex, watch};
+use tokio::time::Instant;
 use vltava_client::{ClientError, ConnectOptions, Connection};
 use vltava_net::CancellationToken;
 use vltava_wire::header::RequestHeader;
@@ -73,18 +74,43 @@ impl Coordinators {
         }
     }
 
-    /// Calls the active coordinator once.
+    /// Calls the active coordinator once. Waits for it no longer than until another one is active:
+    /// one that stands still, or that nobody reaches, does not say that it is not active any more.
     ///
     /// # Errors
-    /// If none is known, or it does not answer.
+    /// If none is known, or it does not answer; it may have carried the request out then.
     pub async fn call<R: Request>(&self, request: &R) -> Result<R::Response, ControllerError> {
-        let connection = self.connection().await?;
+        let mut active = self.active.clone();
+        let asked = active.borrow_and_update().clone().ok_or(ControllerError::NoActive)?;
+        let superseded = async {
+            let is_other = |now: &Option<Active>| now.as_ref().is_some_and(|now| *now != asked);
+            if active.wait_for(is_other).await.is_err() {
+                // The broker ends, and nobody will say who is active.
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            answer = self.ask(&asked, request) => answer,
+            () = superseded => {
+                let Active { id, address } = &asked;
+                let reason = format!("coordinator {id} at {address} is not active any more");
+                Err(ControllerError::Call(reason))
+            }
+        }
+    }
+
+    async fn ask<R: Request>(
+        &self,
+        active: &Active,
+        request: &R,
+    ) -> Result<R::Response, ControllerError> {
+        let connection = self.connection(active).await?;
         let version = connection.version_of::<R>(i16::MAX).map_err(failed)?;
         connection.call_within(version, request, CALL_TIMEOUT).await.map_err(failed)
     }
 
-    async fn connection(&self) -> Result<Connection, ControllerError> {
-        let active = self.active().ok_or(ControllerError::NoActive)?;
+    async fn connection(&self, active: &Active) -> Result<Connection, ControllerError> {
         let mut held = self.connection.lock().await;
         match &*held {
             Some(open) if !open.is_closed() && open.address() == active.address => Ok(open.clone()),
@@ -101,31 +127,43 @@ impl Coordinators {
     }
 
     /// Carries a request to the active coordinator in an envelope (KIP-590) and brings back the
-    /// response, header and all. Waits for a new active coordinator while there is none.
+    /// response, header and all. Waits for a new active coordinator while there is none, and asks
+    /// that one too where another was asked before and did not answer.
     ///
     /// # Errors
-    /// If no coordinator took it within 20 s, or one broke off in the middle: whether the request
-    /// was carried out is not known then.
+    /// If no coordinator answered within 20 s: whether the request was carried out is not known
+    /// then.
     pub async fn forward(
         &self,
         header: &RequestHeader,
         body: &Bytes,
         peer: SocketAddr,
     ) -> Result<Bytes, ControllerError> {
-        let envelope = envelope(header, body, peer);
-        let start = Instant::now();
+        self.forward_within(FORWARD_LIMIT, &envelope(header, body, peer)).await
+    }
+
+    async fn forward_within(
+        &self,
+        limit: Duration,
+        envelope: &EnvelopeRequest,
+    ) -> Result<Bytes, ControllerError> {
+        let deadline = Instant::now() + limit;
         loop {
-            let error = match self.call(&envelope).await {
+            let Ok(answer) = tokio::time::timeout_at(deadline, self.call(envelope)).await else {
+                let reason = format!("no answer within {limit:?}");
+                return Err(ControllerError::Call(reason));
+            };
+            let error = match answer {
                 Ok(response) if response.error_code == ErrorCode::NOT_CONTROLLER => {
                     ControllerError::NoActive
                 }
                 Ok(response) if response.error_code.is_err() => {
-                    return Err(ControllerError::Call(response.error_code.to_string()));
+                    return Err(ControllerError::Refused(response.error_code));
                 }
                 Ok(response) => return Ok(response.response_data.unwrap_or_default()),
                 Err(error) => error,
             };
-            if start.elapsed() > FORWARD_LIMIT || self.shutdown.is_cancelled() {
+            if Instant::now() >= deadline || self.shutdown.is_cancelled() {
                 return Err(error);
             }
             self.changed(FORWARD_PAUSE).await;
@@ -185,5 +223,106 @@ fn envelope(header: &RequestHeader, body: &Bytes, peer: SocketAddr) -> EnvelopeR
         request_data: data.into_bytes(),
         request_principal: Some(principal_bytes.into_bytes()),
         client_host_address: host,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::sync::mpsc;
+    use vltava_net::Answer;
+    use vltava_wire::ApiKey;
+    use vltava_wire::messages::api_versions::ApiVersion;
+    use vltava_wire::messages::{ApiVersionsRequest, ApiVersionsResponse, EnvelopeResponse};
+
+    use super::*;
+
+    /// Long enough for whatever is to happen at once.
+    const LONG: Duration = Duration::from_secs(10);
+
+    /// A coordinator that opens envelopes, or stands still once it has got one.
+    async fn coordinator(stands_still: bool, asked: mpsc::UnboundedSender<()>) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("it is bound").to_string();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(serve(stream, stands_still, asked.clone()));
+            }
+        });
+        address
+    }
+
+    async fn serve(mut stream: TcpStream, stands_still: bool, asked: mpsc::UnboundedSender<()>) {
+        while let Ok(length) = stream.read_u32().await {
+            let mut frame = vec![0; length as usize];
+            stream.read_exact(&mut frame).await.expect("a whole request");
+            let (header, _) = RequestHeader::split(frame.into()).expect("a header");
+            let answer = match header.key() {
+                Some(ApiKey::ApiVersions) => Answer::to::<ApiVersionsRequest>(&header, &served()),
+                _ => {
+                    asked.send(()).expect("the test goes on");
+                    if stands_still {
+                        return std::future::pending().await;
+                    }
+                    let response_data = Some(Bytes::from_static(b"done"));
+                    let response = EnvelopeResponse { response_data, ..Default::default() };
+                    Answer::to::<EnvelopeRequest>(&header, &response)
+                }
+            };
+            let Answer::Frame(frame) = answer else { panic!("{answer:?}") };
+            stream.write_u32(frame.len() as u32).await.expect("the broker reads");
+            stream.write_all(&frame.to_bytes()).await.expect("the broker reads");
+        }
+    }
+
+    fn served() -> ApiVersionsResponse {
+        let range = |key: ApiKey, max_version| ApiVersion {
+            api_key: key.code(),
+            min_version: 0,
+            max_version,
+        };
+        let api_keys = vec![range(ApiKey::ApiVersions, 3), range(ApiKey::Envelope, 0)];
+        ApiVersionsResponse { api_keys, ..Default::default() }
+    }
+
+    fn coordinators(active: watch::Receiver<Option<Active>>) -> Coordinators {
+        Coordinators::new(NodeId(1), active, CancellationToken::new())
+    }
+
+    #[tokio::test]
+    async fn a_coordinator_that_stands_still_is_left_for_the_one_that_is_active_now() {
+        let (told, mut asked) = mpsc::unbounded_channel();
+        let paused = Active { id: NodeId(11), address: coordinator(true, told.clone()).await };
+        let other = Active { id: NodeId(12), address: coordinator(false, told).await };
+        let (news, active) = watch::channel(Some(paused.clone()));
+        let coordinators = coordinators(active);
+        let envelope = EnvelopeRequest::default();
+        let forwarding = coordinators.forward_within(2 * LONG, &envelope);
+        let electing = async {
+            asked.recv().await.expect("the first one is asked");
+            // While nobody knows who is active, the one that is asked may still answer.
+            for active in [None, Some(paused), Some(other)] {
+                news.send_replace(active);
+                tokio::task::yield_now().await;
+            }
+        };
+        let both = async { tokio::join!(forwarding, electing).0 };
+        let answer = tokio::time::timeout(LONG, both).await.expect("it is not waited for");
+        assert_eq!(answer.expect("an answer"), "done");
+    }
+
+    #[tokio::test]
+    async fn a_forwarded_request_has_an_end() {
+        let (told, _asked) = mpsc::unbounded_channel();
+        let paused = Active { id: NodeId(11), address: coordinator(true, told).await };
+        let (_news, active) = watch::channel(Some(paused));
+        let coordinators = coordinators(active);
+        let envelope = EnvelopeRequest::default();
+        let limit = Duration::from_millis(100);
+        let forwarding = coordinators.forward_within(limit, &envelope);
+        let error = tokio::time::timeout(LONG, forwarding).await.expect("it ends");
+        let error = error.expect_err("nobody answers").to_string();
+        assert!(error.contains("no answer within 100ms"), "{error}");
     }
 }

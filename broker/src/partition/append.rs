@@ -18,7 +18,7 @@ use super::waiter::{Mark, Wake};
 
 /// An append of so many bytes takes long enough to be done away from the threads that serve
 /// sockets: about 100 µs of checking and copying.
-const LARGE_APPEND_BYTES: usize = 512 << 10;
+pub const LARGE_APPEND_BYTES: usize = 512 << 10;
 
 /// What a thread keeps of the memory that it patches batches in: a producer's usual largest batch
 /// fits. New memory for each batch costs more than the copy.

@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use vltava_log::checkpoint::{
     self, CheckpointError, HIGH_WATERMARKS, LOG_STARTS, MetaProperties, Offsets, RECOVERY_POINTS,
 };
+use vltava_log::disk::FolderError;
 use vltava_log::{Disk, DiskError, SyncKind};
 use vltava_wire::{NodeId, Offset, PartitionId, Uuid};
 
@@ -346,9 +347,11 @@ impl LogDir {
         let stem: String = name.chars().take(255 - 33 - ending.len()).collect();
         let to = self.path.join(format!("{stem}.{random:032x}{ending}"));
         self.disk.rename(folder, &to).map_err(io_error("rename", folder))?;
-        self.disk
-            .sync_folder(&self.path, SyncKind::AsideFolder)
-            .map_err(io_error("sync", &self.path))?;
+        let synced = self.disk.sync_folder(&self.path, SyncKind::AsideFolder);
+        synced.map_err(|error| match error {
+            FolderError::Open(source) => io_error("open", &self.path)(source),
+            FolderError::Sync(source) => io_error("sync", &self.path)(source),
+        })?;
         Ok(to)
     }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout_at};
 use vltava_wire::messages::AllocateProducerIdsRequest;
 use vltava_wire::{ErrorCode, NodeId, ProducerId};
 
@@ -25,6 +26,9 @@ pub enum ProducerIdError {
     /// The coordinator refused.
     #[error("the coordinator refuses a block of producer ids: {0}")]
     Refused(ErrorCode),
+    /// It did not answer, or others wait for that still.
+    #[error("no block of producer ids within {WAIT_MAX:?}")]
+    TimedOut,
 }
 
 #[derive(Debug, Default, Clone, Copy)]
@@ -49,9 +53,12 @@ impl ProducerIds {
         cluster: &ClusterView,
         controller: &Arc<dyn Controller>,
     ) -> Result<ProducerId, ProducerIdError> {
-        let mut block = self.0.lock().await;
+        let deadline = Instant::now() + WAIT_MAX;
+        let late = |_| ProducerIdError::TimedOut;
+        let mut block = timeout_at(deadline, self.0.lock()).await.map_err(late)?;
         if block.next >= block.end {
-            *block = allocate(me, cluster, controller).await?;
+            let allocated = allocate(me, cluster, controller, deadline);
+            *block = timeout_at(deadline, allocated).await.map_err(late)??;
         }
         let id = block.next;
         block.next += 1;
@@ -63,8 +70,8 @@ async fn allocate(
     me: NodeId,
     cluster: &ClusterView,
     controller: &Arc<dyn Controller>,
+    deadline: Instant,
 ) -> Result<Block, ProducerIdError> {
-    let deadline = tokio::time::Instant::now() + WAIT_MAX;
     loop {
         let request = AllocateProducerIdsRequest {
             broker_id: me.get(),
@@ -78,7 +85,7 @@ async fn allocate(
             Ok(response) => ProducerIdError::Refused(response.error_code),
             Err(error) => error.into(),
         };
-        if tokio::time::Instant::now() + PAUSE >= deadline {
+        if Instant::now() + PAUSE >= deadline {
             return Err(error);
         }
         tokio::time::sleep(PAUSE).await;

@@ -279,8 +279,8 @@ impl Partition {
         }
     }
 
-    /// Looks an offset up. Searching by time reads the log: call it where that does not stall
-    /// others.
+    /// Looks an offset up. Searching by time reads the log, most of it without the partition's
+    /// lock: call it where that does not stall others.
     ///
     /// # Errors
     /// As [`read`](Self::read); `OffsetNotAvailable` while a new leader does not know yet how far
@@ -301,23 +301,53 @@ impl Partition {
             Reader::CommittedConsumer => log.last_stable_offset(high_watermark),
             Reader::Follower { .. } => log.log_end_offset(),
         };
-        let lags = || reader.is_consumer() && high_watermark < epoch_start;
+        let lags = reader.is_consumer() && high_watermark < epoch_start;
         let plain = |offset, leader_epoch| TimestampOffset { timestamp: -1, offset, leader_epoch };
-        let found = match query {
-            OffsetQuery::Latest if lags() => return Err(PartitionError::OffsetNotAvailable),
+        let timestamp = match query {
+            OffsetQuery::Latest if lags => return Err(PartitionError::OffsetNotAvailable),
             OffsetQuery::Latest => return Ok(Some(plain(last, epoch))),
             OffsetQuery::Earliest => {
                 let start = log.log_start_offset();
                 let at = log.epoch_at(start).unwrap_or(LeaderEpoch::UNKNOWN);
                 return Ok(Some(plain(start, at)));
             }
-            OffsetQuery::MaxTimestamp => log.max_timestamp(),
-            OffsetQuery::At(timestamp) => log.offset_for_timestamp(timestamp),
+            OffsetQuery::MaxTimestamp => log.largest_timestamp(),
+            OffsetQuery::At(timestamp) => Ok(Some(timestamp)),
         };
-        let found = self.noting(&mut state, found)?;
+        let timestamp = self.noting(&mut state, timestamp)?;
+        drop(state);
+        let found = match timestamp {
+            Some(timestamp) => self.first_at_or_after(timestamp, leader_epoch)?,
+            None => None,
+        };
         match found.filter(|found| found.offset < last) {
-            None if lags() => Err(PartitionError::OffsetNotAvailable),
+            None if lags => Err(PartitionError::OffsetNotAvailable),
             found => Ok(found),
+        }
+    }
+
+    /// The first record of a time or later. Batches are read and decompressed without the lock.
+    fn first_at_or_after(
+        &self,
+        timestamp: i64,
+        leader_epoch: LeaderEpoch,
+    ) -> Result<Option<TimestampOffset>, PartitionError> {
+        let mut from = Offset::ZERO;
+        loop {
+            let batch = {
+                let mut state = self.state();
+                state.check_epoch(leader_epoch)?;
+                let (_, log) = state.leading()?;
+                let batch = log.batch_at_or_after(timestamp, from);
+                self.noting(&mut state, batch)?
+            };
+            let Some(batch) = batch else { return Ok(None) };
+            match batch.first() {
+                // A batch's header may promise a timestamp that none of its records has.
+                Ok(None) => from = batch.next_offset(),
+                Ok(found) => return Ok(found),
+                Err(error) => return self.noting(&mut self.state(), Err(error)),
+            }
         }
     }
 

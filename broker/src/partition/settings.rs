@@ -36,7 +36,8 @@ pub struct Settings {
     pub compression: Option<Wanted>,
     /// `segment.jitter.ms`.
     pub segment_jitter_ms: i64,
-    /// `cleanup.policy` has `delete`: else nobody may delete records that stand for their keys.
+    /// Whether people may delete records: not where they stand for their keys alone, as
+    /// `cleanup.policy` has `compact` without `delete`.
     pub deletes: bool,
 }
 
@@ -81,7 +82,7 @@ impl Settings {
             min_insync_replicas: config.min_insync_replicas,
             compression: compression(config),
             segment_jitter_ms: config.segment_jitter_ms,
-            deletes: config.cleanup_policy.delete,
+            deletes: config.cleanup_policy.delete || !config.cleanup_policy.compact,
         }
     }
 }
@@ -113,6 +114,17 @@ fn compression(config: &TopicConfig) -> Option<Wanted> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn records_that_stand_for_their_keys_alone_are_kept_from_people() {
+        let deletes = |policy| {
+            let values = Values::default();
+            let config = TopicConfig::resolve(&values, [("cleanup.policy", policy)]);
+            Settings::of("orders", &config, &values).deletes
+        };
+        let policies = ["compact", "delete", "compact,delete", ""];
+        assert_eq!(policies.map(deletes), [false, true, true, true]);
+    }
 
     #[test]
     fn segments_roll_earlier_by_the_jitter_at_most() {

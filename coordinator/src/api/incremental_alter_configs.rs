@@ -19,8 +19,7 @@ pub(super) fn handle(context: &Arc<Context>, call: Call) -> Reply {
     // Levels are this node's own. Those of others come to them, not by way of brokers.
     let is_level = |resource: &AlterConfigsResource| resource.resource_type == BROKER_LOGGER;
     if !request.resources.is_empty() && request.resources.iter().all(is_level) {
-        let alter = |it| loggers::alter(context.node, it, request.validate_only);
-        let responses = request.resources.iter().map(alter).collect();
+        let responses = loggers::alter_all(context.node, &request.resources, request.validate_only);
         let response = IncrementalAlterConfigsResponse { responses, ..Default::default() };
         return call.answer::<IncrementalAlterConfigsRequest>(&response);
     }

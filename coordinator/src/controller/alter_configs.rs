@@ -12,7 +12,6 @@ use vltava_wire::messages::{
 use vltava_wire::records::metadata::ConfigRecord;
 use vltava_wire::{ErrorCode, NodeId, Str};
 
-use super::create_topics::check_topic_configs;
 use super::{Active, Controller, Decision, Failure, doubled};
 
 /// How a key is changed.
@@ -216,7 +215,8 @@ impl Active {
         Ok(wanted)
     }
 
-    /// A list with elements added or taken away. What is not set starts from what holds without it.
+    /// A list with elements added or taken away. What is not set starts from the key's default,
+    /// whatever nodes say, as in Kafka.
     fn edited_list(
         &self,
         resource: &ConfigResource,
@@ -236,7 +236,11 @@ impl Active {
             let message = format!("Can't {verb} to key {name} because its type is not LIST.");
             return Err(Failure::new(ErrorCode::INVALID_CONFIG, message));
         };
-        let inherited = spec.default_value().to_text().unwrap_or_default();
+        let inherited = match resource.kind {
+            ResourceType::TOPIC => vltava_config::topic::default_of(spec),
+            _ => spec.default_value(),
+        };
+        let inherited = inherited.to_text().unwrap_or_default();
         let base = wanted.get(name.as_str()).map_or(inherited.as_str(), |text| text.as_str());
         Ok(Str::from(vltava_config::edit_list(base, operation == Change::Append, value)))
     }
@@ -250,7 +254,7 @@ impl Active {
     ) -> Result<(), Failure> {
         let refused = |code, message: String| Failure::new(code, message);
         match resource.kind {
-            ResourceType::TOPIC => check_topic_configs(wanted),
+            ResourceType::TOPIC => self.check_topic_configs(wanted),
             ResourceType::GROUP => group::validate(pairs(wanted), &self.values)
                 .map_err(|message| refused(ErrorCode::INVALID_CONFIG, message)),
             ResourceType::CLIENT_METRICS => {

@@ -139,7 +139,7 @@ impl Active {
         topic: &CreatableTopic,
         random: &mut Random,
     ) -> Result<NewTopic, Failure> {
-        let configs = new_configs(topic)?;
+        let configs = self.new_configs(topic)?;
         let assignments = if topic.assignments.is_empty() {
             self.place_topic(topic, random)?
         } else {
@@ -341,22 +341,25 @@ fn positive(number: i32) -> Option<usize> {
     usize::try_from(number).ok().filter(|number| *number > 0)
 }
 
-fn new_configs(topic: &CreatableTopic) -> Result<ConfigMap, Failure> {
-    let mut configs = ConfigMap::new();
-    for config in &topic.configs {
-        let Some(value) = &config.value else {
-            let message = format!("Null value not supported for topic configs: {}", config.name);
-            return Err(Failure::new(ErrorCode::INVALID_CONFIG, message));
-        };
-        configs.insert(config.name.detach(), value.detach());
+impl Active {
+    fn new_configs(&self, topic: &CreatableTopic) -> Result<ConfigMap, Failure> {
+        let mut configs = ConfigMap::new();
+        for config in &topic.configs {
+            let Some(value) = &config.value else {
+                let name = &config.name;
+                let message = format!("Null value not supported for topic configs: {name}");
+                return Err(Failure::new(ErrorCode::INVALID_CONFIG, message));
+            };
+            configs.insert(config.name.detach(), value.detach());
+        }
+        self.check_topic_configs(&configs)?;
+        Ok(configs)
     }
-    check_topic_configs(&configs)?;
-    Ok(configs)
-}
 
-/// Checks all that is set for a topic.
-pub(super) fn check_topic_configs(configs: &ConfigMap) -> Result<(), Failure> {
-    let pairs = configs.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-    vltava_config::topic::validate(pairs)
-        .map_err(|error| Failure::new(ErrorCode::INVALID_CONFIG, error.to_string()))
+    /// Checks all that is set for a topic, beside what nodes say of the rest.
+    pub(super) fn check_topic_configs(&self, configs: &ConfigMap) -> Result<(), Failure> {
+        let pairs = configs.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        vltava_config::topic::validate_on(&self.values, pairs)
+            .map_err(|error| Failure::new(ErrorCode::INVALID_CONFIG, error.to_string()))
+    }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
-use vltava_log::disk::{FolderEntry, OpenMode, is_full};
+use vltava_log::disk::{FolderEntry, FolderError, OpenMode, is_full};
 use vltava_log::{Disk, DiskFile, SyncKind};
 
 /// How long a full disk is left alone before the next try.
@@ -149,7 +149,7 @@ impl Disk for WaitingDisk {
         self.disk.remove_folder(folder)
     }
 
-    fn sync_folder(&self, folder: &Path, kind: SyncKind) -> io::Result<()> {
+    fn sync_folder(&self, folder: &Path, kind: SyncKind) -> Result<(), FolderError> {
         self.disk.sync_folder(folder, kind)
     }
 }

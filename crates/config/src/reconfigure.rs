@@ -5,15 +5,17 @@ use crate::error::Problem;
 use crate::role::{self, Role};
 use crate::values::Values;
 
-/// A list, elements separated by commas, with elements added at its end, or taken away.
+/// A list, elements separated by commas, with elements added at its end, or taken away. Those that
+/// are in it stay where they are.
 pub fn edit_list(present: &str, append: bool, elements: &str) -> String {
     fn split(text: &str) -> impl Iterator<Item = &str> {
         text.split(',').map(str::trim).filter(|part| !part.is_empty())
     }
     let mut edited: Vec<&str> = split(present).collect();
     for element in split(elements) {
-        edited.retain(|other| *other != element);
-        if append {
+        if !append {
+            edited.retain(|other| *other != element);
+        } else if !edited.contains(&element) {
             edited.push(element);
         }
     }
@@ -99,7 +101,7 @@ mod tests {
 
     #[test]
     fn lists_grow_at_their_end_and_shrink_anywhere() {
-        assert_eq!(edit_list("a,b", true, "c, a"), "b,c,a");
+        assert_eq!(edit_list("a,b", true, "c, a"), "a,b,c");
         assert_eq!(edit_list("a,b,c", false, "b,x"), "a,c");
         assert_eq!(edit_list("", true, "a"), "a");
     }

@@ -193,6 +193,14 @@ impl Values {
     }
 }
 
+/// The default of a topic's key, whatever brokers say: its own, or that of the brokers' key that
+/// stands in for it.
+pub fn default_of(spec: &Spec) -> Value {
+    let broker = spec.fallbacks.first().filter(|_| spec.default.is_none());
+    let broker = broker.and_then(|from| crate::keys::find(from.key));
+    broker.unwrap_or(spec).default_value()
+}
+
 fn cleanup_policy(names: &[String]) -> CleanupPolicy {
     let has = |name: &str| names.iter().any(|other| other == name);
     CleanupPolicy { delete: has("delete"), compact: has("compact") }
@@ -233,7 +241,20 @@ pub struct TopicConfigError {
 pub fn validate<K: AsRef<str>, V: AsRef<str>>(
     overrides: impl IntoIterator<Item = (K, V)>,
 ) -> Result<(), TopicConfigError> {
-    let mut lags = (0, i64::MAX);
+    validate_on(&Values::default(), overrides)
+}
+
+/// As [`validate`], where nodes with these values say what the topic does not.
+///
+/// # Errors
+/// As [`validate`].
+pub fn validate_on<K: AsRef<str>, V: AsRef<str>>(
+    values: &Values,
+    overrides: impl IntoIterator<Item = (K, V)>,
+) -> Result<(), TopicConfigError> {
+    let inherited = |spec, otherwise| values.inherited(spec).as_integer().unwrap_or(otherwise);
+    let (min, max) = (keys::MIN_COMPACTION_LAG_MS, keys::MAX_COMPACTION_LAG_MS);
+    let mut lags = (inherited(min.spec(), 0), inherited(max.spec(), i64::MAX));
     for (name, text) in overrides {
         let (name, text) = (name.as_ref(), text.as_ref());
         let refused = |what: String| TopicConfigError { key: name.to_owned(), what };
@@ -252,8 +273,8 @@ pub fn validate<K: AsRef<str>, V: AsRef<str>>(
         }
     }
     if lags.0 > lags.1 {
-        let what = format!("{} must not exceed max.compaction.lag.ms, {}", lags.0, lags.1);
-        return Err(TopicConfigError { key: "min.compaction.lag.ms".to_owned(), what });
+        let what = format!("{} must not exceed {}, {}", lags.0, max.name(), lags.1);
+        return Err(TopicConfigError { key: min.name().to_owned(), what });
     }
     Ok(())
 }

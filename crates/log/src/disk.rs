@@ -131,8 +131,26 @@ pub trait Disk: fmt::Debug + Send + Sync {
     /// Returns once all names of a folder are on the platter (fsync of the folder).
     ///
     /// # Errors
-    /// What the operating system says.
-    fn sync_folder(&self, folder: &Path, kind: SyncKind) -> io::Result<()>;
+    /// What the operating system says, and to which of the two steps.
+    fn sync_folder(&self, folder: &Path, kind: SyncKind) -> Result<(), FolderError>;
+}
+
+/// Why it is not known that the names of a folder are on the platter.
+#[derive(Debug, thiserror::Error)]
+pub enum FolderError {
+    /// The folder cannot be opened, as when descriptors have run out: nothing is lost, and it can
+    /// be tried again.
+    #[error("cannot open the folder")]
+    Open(#[source] io::Error),
+    /// The fsync failed: names may be lost.
+    #[error("cannot sync the folder")]
+    Sync(#[source] io::Error),
+}
+
+impl From<io::Error> for FolderError {
+    fn from(error: io::Error) -> Self {
+        Self::Sync(error)
+    }
 }
 
 /// What was tried on a disk, where, and what the operating system said.
@@ -347,7 +365,10 @@ impl Volume {
     }
 
     pub(crate) fn sync_folder(&self, folder: &Path, kind: SyncKind) -> Result<(), DiskError> {
-        self.disk.sync_folder(folder, kind).map_err(at(SYNC_FOLDER, folder))
+        self.disk.sync_folder(folder, kind).map_err(|error| match error {
+            FolderError::Open(source) => at("open", folder)(source),
+            FolderError::Sync(source) => at(SYNC_FOLDER, folder)(source),
+        })
     }
 }
 

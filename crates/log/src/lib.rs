@@ -41,7 +41,7 @@ pub use epochs::EpochEntry;
 pub use error::{AppendError, CleanError, LogError, ReadError};
 pub use log::{
     AppendInfo, AppendOptions, AppendOrigin, FlushResult, FlushTicket, Log, LowerRecoveryPoint,
-    OpenOptions, RecoveryReport, Retention, Slice, TimestampOffset,
+    OpenOptions, RecoveryReport, Retention, Slice, TimedBatch, TimestampOffset,
 };
 pub use producers::{
     AbortedTransaction, ProducerBatch, ProducerEntry, ToVerify, Verification, VerificationGuard,

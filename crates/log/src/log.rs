@@ -25,7 +25,7 @@ use crate::segment::Segment;
 pub use append::{AppendInfo, AppendOptions, AppendOrigin};
 pub use flush::{FlushResult, FlushTicket};
 pub use open::{OpenOptions, RecoveryReport};
-pub use read::{Slice, TimestampOffset};
+pub use read::{Slice, TimedBatch, TimestampOffset};
 pub use retention::Retention;
 pub use truncate::LowerRecoveryPoint;
 

@@ -1,7 +1,7 @@
 //! Configuration as an image has it: what is set at run time, and the answer to DescribeConfigs
 //! (KIP-226), which brokers and coordinators give alike.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use vltava_config::describe::{self, Described};
 use vltava_config::{Notice, Role, Values, topic};
@@ -44,17 +44,43 @@ pub struct Describer<'a> {
 /// The number of the source of log levels: DYNAMIC_BROKER_LOGGER_CONFIG.
 const LOGGER_SOURCE: i8 = 6;
 
+/// What the descriptions of one answer may take, in bytes: those of ten thousand topics fit, and
+/// whoever asks for groups that nobody knows is stopped.
+const ANSWER_MAX: usize = 128 << 20;
+
+/// What an entry of an answer takes beside its texts, in bytes.
+const ENTRY_BYTES: usize = 64;
+
 /// What is told of one resource: its keys, or why not.
 type Outcome = Result<Vec<Described>, (ErrorCode, String)>;
 
 impl Describer<'_> {
-    /// Answers from the table of keys, the node's own configuration, and the image.
+    /// Answers from the table of keys, the node's own configuration, and the image. A resource that
+    /// is named more than once is described once, with all the keys that are asked for.
     pub fn answer(&self, request: &DescribeConfigsRequest) -> DescribeConfigsResponse {
-        let describe = |resource: &DescribeConfigsResource| match resource.resource_type {
-            kind if ResourceType(kind) == ResourceType::BROKER_LOGGER => self.log_levels(resource),
-            _ => answer(request, resource, self.describe(resource)),
+        self.answer_within(request, ANSWER_MAX)
+    }
+
+    /// As [`answer`](Self::answer), describing resources until that takes so many bytes.
+    fn answer_within(
+        &self,
+        request: &DescribeConfigsRequest,
+        mut left: usize,
+    ) -> DescribeConfigsResponse {
+        let describe = |asked: Asked<'_>| {
+            let resource = asked.resource;
+            if left == 0 {
+                let message = "too many configurations are asked for at once".to_owned();
+                return answer(request, &asked, Err((ErrorCode::INVALID_REQUEST, message)));
+            }
+            let result = match ResourceType(resource.resource_type) {
+                ResourceType::BROKER_LOGGER => self.log_levels(&asked),
+                _ => answer(request, &asked, self.describe(resource)),
+            };
+            left = left.saturating_sub(size(&result));
+            result
         };
-        let results = request.resources.iter().map(describe).collect();
+        let results = asked(request).into_iter().map(describe).collect();
         DescribeConfigsResponse { throttle_time_ms: 0, results }
     }
 
@@ -90,7 +116,8 @@ impl Describer<'_> {
         }
     }
 
-    fn log_levels(&self, resource: &DescribeConfigsResource) -> DescribeConfigsResult {
+    fn log_levels(&self, asked: &Asked<'_>) -> DescribeConfigsResult {
+        let resource = asked.resource;
         let name = &resource.resource_name;
         let base = DescribeConfigsResult {
             resource_type: resource.resource_type,
@@ -117,7 +144,7 @@ impl Describer<'_> {
         };
         let configs = (self.loggers)()
             .into_iter()
-            .filter(|(logger, _)| is_asked(resource, logger))
+            .filter(|(logger, _)| asked.has(logger))
             .map(level)
             .collect();
         DescribeConfigsResult { configs, ..base }
@@ -134,17 +161,61 @@ impl Describer<'_> {
     }
 }
 
-/// Whether a key is asked for: no list and an empty one both mean all of them.
-fn is_asked(resource: &DescribeConfigsResource, key: &str) -> bool {
-    let keys = resource.configuration_keys.as_deref().unwrap_or_default();
-    keys.is_empty() || keys.iter().any(|asked| *asked == key)
+/// What is asked of one resource.
+struct Asked<'a> {
+    resource: &'a DescribeConfigsResource,
+    /// The keys; `None` for all of them.
+    keys: Option<HashSet<&'a str>>,
+}
+
+impl<'a> Asked<'a> {
+    /// Asks for more keys: no list and an empty one both mean all of them.
+    fn add(&mut self, keys: Option<&'a [Str]>) {
+        let keys = keys.unwrap_or_default();
+        match &mut self.keys {
+            Some(_) if keys.is_empty() => self.keys = None,
+            Some(all) => all.extend(keys.iter().map(Str::as_str)),
+            None => {}
+        }
+    }
+
+    fn has(&self, key: &str) -> bool {
+        self.keys.as_ref().is_none_or(|keys| keys.contains(key))
+    }
+}
+
+/// What is asked, by resource.
+fn asked(request: &DescribeConfigsRequest) -> Vec<Asked<'_>> {
+    let mut all: Vec<Asked<'_>> = Vec::new();
+    let mut places = HashMap::new();
+    for resource in &request.resources {
+        let name = (resource.resource_type, resource.resource_name.as_str());
+        let place = *places.entry(name).or_insert(all.len());
+        if place == all.len() {
+            all.push(Asked { resource, keys: Some(HashSet::new()) });
+        }
+        all[place].add(resource.configuration_keys.as_deref());
+    }
+    all
+}
+
+/// About how many bytes a result takes, in memory and on its way out.
+fn size(result: &DescribeConfigsResult) -> usize {
+    let text = |text: &Option<Str>| text.as_ref().map_or(0, |text| text.as_bytes().len());
+    let synonym = |it: &DescribeConfigsSynonym| ENTRY_BYTES + text(&it.value);
+    let config = |it: &DescribeConfigsResourceResult| {
+        let synonyms: usize = it.synonyms.iter().map(synonym).sum();
+        2 * ENTRY_BYTES + text(&it.value) + text(&it.documentation) + synonyms
+    };
+    2 * ENTRY_BYTES + result.configs.iter().map(config).sum::<usize>()
 }
 
 fn answer(
     request: &DescribeConfigsRequest,
-    resource: &DescribeConfigsResource,
+    asked: &Asked<'_>,
     outcome: Outcome,
 ) -> DescribeConfigsResult {
+    let resource = asked.resource;
     let base = DescribeConfigsResult {
         resource_type: resource.resource_type,
         resource_name: resource.resource_name.clone(),
@@ -155,7 +226,7 @@ fn answer(
             DescribeConfigsResult { error_code, error_message: Some(message.into()), ..base }
         }
         Ok(described) => {
-            let is_wanted = |described: &&Described| is_asked(resource, described.spec.name);
+            let is_wanted = |described: &&Described| asked.has(described.spec.name);
             let configs = described
                 .iter()
                 .filter(is_wanted)
@@ -218,23 +289,30 @@ mod tests {
         image
     }
 
-    fn ask(kind: ResourceType, name: &str, key: &str) -> (ErrorCode, Vec<(Option<Str>, i8)>) {
+    fn answered(
+        resources: Vec<DescribeConfigsResource>,
+        most: usize,
+    ) -> Vec<DescribeConfigsResult> {
         let (image, values) = (image(), Values::from_pairs([("node.id", "1")]).expect("values"));
         let (values, _) = dynamic_values(&values, NodeId(1), &image);
         let (node, role) = (NodeId(1), Role::Broker);
         let loggers = || vec![("root".to_owned(), "INFO")];
         let describer = Describer { image: &image, node, role, values: &values, loggers };
-        let request = DescribeConfigsRequest {
-            resources: vec![DescribeConfigsResource {
-                resource_type: kind.0,
-                resource_name: name.into(),
-                configuration_keys: Some(
-                    Some(key).filter(|key| !key.is_empty()).map(Str::from).into_iter().collect(),
-                ),
-            }],
-            ..Default::default()
-        };
-        let result = describer.answer(&request).results.remove(0);
+        let request = DescribeConfigsRequest { resources, ..Default::default() };
+        describer.answer_within(&request, most).results
+    }
+
+    fn resource(kind: ResourceType, name: &str, keys: &[&str]) -> DescribeConfigsResource {
+        DescribeConfigsResource {
+            resource_type: kind.0,
+            resource_name: name.into(),
+            configuration_keys: Some(keys.iter().copied().map(Str::from).collect()),
+        }
+    }
+
+    fn ask(kind: ResourceType, name: &str, key: &str) -> (ErrorCode, Vec<(Option<Str>, i8)>) {
+        let keys: Vec<&str> = Some(key).filter(|key| !key.is_empty()).into_iter().collect();
+        let result = answered(vec![resource(kind, name, &keys)], ANSWER_MAX).remove(0);
         let told = |it: DescribeConfigsResourceResult| (it.value, it.config_source);
         (result.error_code, result.configs.into_iter().map(told).collect())
     }
@@ -267,5 +345,30 @@ mod tests {
         assert_eq!(code(ResourceType::BROKER, "2"), ErrorCode::INVALID_REQUEST);
         assert_eq!(code(ResourceType(99), "x"), ErrorCode::INVALID_REQUEST);
         assert_eq!(code(ResourceType::GROUP, "g"), ErrorCode::NONE);
+    }
+
+    #[test]
+    fn what_is_named_twice_is_described_once_with_all_keys() {
+        let broker = |keys: &[&str]| resource(ResourceType::BROKER, "1", keys);
+        let topic = resource(ResourceType::TOPIC, "orders", &["retention.ms"]);
+        let some = vec![broker(&["num.partitions"]), topic, broker(&["log.dirs", "log.dirs"])];
+        let results = answered(some.clone(), ANSWER_MAX);
+        let counts: Vec<_> = results.iter().map(|result| result.configs.len()).collect();
+        assert_eq!(counts, [2, 1]);
+        let all = [some, vec![broker(&[])], vec![broker(&["num.partitions"])]].concat();
+        let results = answered(all, ANSWER_MAX);
+        assert_eq!(results.len(), 2);
+        assert!(results[0].configs.len() > 50, "no list asks for all of them");
+    }
+
+    #[test]
+    fn an_answer_ends_where_it_takes_too_much() {
+        let group = |number: i32| resource(ResourceType::GROUP, &number.to_string(), &[]);
+        let results = answered((0..10).map(group).collect(), 4_000);
+        let is_described: Vec<_> = results.iter().map(|it| it.error_code.is_ok()).collect();
+        assert_eq!(is_described.len(), 10);
+        assert!(is_described[0] && !is_described[9], "{is_described:?}");
+        assert!(is_described.is_sorted_by(|before, after| before >= after), "{is_described:?}");
+        assert_eq!(results[9].error_code, ErrorCode::INVALID_REQUEST);
     }
 }

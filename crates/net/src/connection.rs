@@ -21,7 +21,7 @@ use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, Sleep};
 use vltava_wire::header::RequestHeader;
-use vltava_wire::{DecodeError, Str};
+use vltava_wire::{ApiKey, DecodeError, Str};
 
 use crate::answer::{Answer, Reply};
 use crate::frame::{FrameError, FrameReader};
@@ -52,6 +52,9 @@ enum End {
     /// The handler found a request that cannot be answered.
     #[error("{0}")]
     Handler(Cow<'static, str>),
+    /// An answer is longer than a frame can be.
+    #[error("an answer to {key} would take {bytes} bytes")]
+    Answer { key: ApiKey, bytes: usize },
     #[error("writing failed: {0}")]
     Write(std::io::Error),
     #[error("nothing came for {0:?}")]
@@ -153,7 +156,7 @@ impl<H: Handler> Session<H> {
             let (asked, reply) = handling.await;
             self.in_flight.push(asked, reply);
         }
-        if matches!(end, End::Handler(_)) {
+        if matches!(end, End::Handler(_) | End::Answer { .. }) {
             self.in_flight.clear();
         }
         // Takes what is answered, without waiting, and drops the other answers.
@@ -231,7 +234,10 @@ impl<H: Handler> Session<H> {
     fn release(&mut self) -> Result<(), End> {
         while let Some((asked, answer)) = self.in_flight.pop() {
             match answer {
-                Answer::Frame(frame) => self.outgoing.push(asked, frame),
+                Answer::Frame(frame) => {
+                    let too_long = |bytes| End::Answer { key: asked.key, bytes };
+                    self.outgoing.push(asked, frame).map_err(too_long)?;
+                }
                 Answer::Silent => {
                     self.shared.metrics.answered(asked.key, asked.received.elapsed());
                 }
@@ -303,10 +309,11 @@ impl<H: Handler> Session<H> {
         let kind = match end {
             End::Frame(FrameError::TooLarge { .. } | FrameError::Negative { .. }) => "length",
             End::Frame(FrameError::CutOff { .. }) => "cut off",
-            End::Frame(FrameError::Stalled(..)) => "stalled",
+            End::Frame(FrameError::Stalled(..) | FrameError::Slow(..)) => "stalled",
             End::Header(_) => "header",
             End::Key { .. } => "unknown key",
             End::Handler(_) => "request",
+            End::Answer { .. } => "answer",
             End::Idle(_) if !self.spoke => "silent",
             End::Frame(FrameError::Closed | FrameError::Read(_))
             | End::Write(_)

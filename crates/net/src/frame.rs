@@ -33,6 +33,10 @@ const PREFIX: usize = 4;
 const FIRST_STEP: usize = 64 * 1024;
 const GROWTH: usize = 16;
 
+/// How fast a large frame comes at least, in bytes a second, the time aside that it may stand
+/// still: who sends a byte now and then would keep the memory from all others.
+const PACE_MIN: usize = 64 * 1024;
+
 /// Why no frame could be read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FrameError {
@@ -48,6 +52,8 @@ pub(crate) enum FrameError {
     Negative { declared: i32, guess: &'static str },
     #[error("a frame stood still for {0:?}, {got} of {length} bytes in", got = .1, length = .2)]
     Stalled(Duration, usize, usize),
+    #[error("a frame was waited for {0:?}, {got} of {length} bytes in", got = .1, length = .2)]
+    Slow(Duration, usize, usize),
 }
 
 /// Reads the frames of one connection. Its futures may be dropped at any point and made anew.
@@ -61,6 +67,8 @@ pub(crate) struct FrameReader {
     buffer: BytesMut,
     large: Option<Large>,
     progress: Instant,
+    /// Since when there is nothing to read of a frame that has begun.
+    pending_since: Option<Instant>,
     stalled: Option<Pin<Box<Sleep>>>,
     received: Counter,
 }
@@ -71,6 +79,9 @@ struct Large {
     bytes: BytesMut,
     length: usize,
     charge: Charge,
+    /// How long its bytes were waited for so far. What we wait for ourselves, such as memory, does
+    /// not count.
+    waited: Duration,
 }
 
 /// A frame's bytes and what they are charged; both go when the last view of them goes.
@@ -101,6 +112,7 @@ impl FrameReader {
             buffer: BytesMut::new(),
             large: None,
             progress: Instant::now(),
+            pending_since: None,
             stalled: None,
             received,
         }
@@ -132,13 +144,18 @@ impl FrameReader {
         &mut self,
         socket: &mut R,
     ) -> Result<Bytes, FrameError> {
+        // Nobody may have read since the last call.
+        self.pending_since = None;
         loop {
             if let Some(large) = &mut self.large {
                 if large.bytes.len() == large.length {
                     return Ok(self.finish_large());
                 }
                 let always = self.always && !is_produce(&large.bytes);
-                large.make_room(always).await;
+                if large.make_room(always).await {
+                    // What we waited for is not the client's to answer for.
+                    self.progress = Instant::now();
+                }
             } else if let Some(length) = self.declared()? {
                 if PREFIX + length > BUFFER {
                     self.begin_large(length);
@@ -182,7 +199,8 @@ impl FrameReader {
         self.buffer.advance(PREFIX);
         // At most the buffer's few KiB; they are charged with the first step.
         let bytes = std::mem::take(&mut self.buffer);
-        self.large = Some(Large { bytes, length, charge: self.budget.nothing() });
+        let (charge, waited) = (self.budget.nothing(), Duration::ZERO);
+        self.large = Some(Large { bytes, length, charge, waited });
     }
 
     fn finish_large(&mut self) -> Bytes {
@@ -225,6 +243,9 @@ impl FrameReader {
         if polled.is_pending() {
             return self.poll_stalled(context);
         }
+        if let (Some(since), Some(large)) = (self.pending_since.take(), &mut self.large) {
+            large.waited += since.elapsed();
+        }
         polled.map_err(FrameError::Read)
     }
 
@@ -235,12 +256,23 @@ impl FrameReader {
             return Poll::Pending;
         };
         let stall_max = self.stall_max;
-        let deadline = self.progress + stall_max;
+        let stalled = self.progress + stall_max;
+        let since = *self.pending_since.get_or_insert_with(Instant::now);
+        let slow = self.large.as_ref().map(|large| since + large.patience(stall_max));
+        let deadline = slow.map_or(stalled, |slow| slow.min(stalled));
         let timer =
             self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+        if timer.deadline() > deadline {
+            timer.as_mut().reset(deadline);
+        }
         while timer.as_mut().poll(context).is_ready() {
             if deadline <= Instant::now() {
-                return Poll::Ready(Err(FrameError::Stalled(stall_max, got, length)));
+                return Poll::Ready(Err(match &self.large {
+                    Some(large) if deadline < stalled => {
+                        FrameError::Slow(large.waited + since.elapsed(), got, length)
+                    }
+                    _ => FrameError::Stalled(stall_max, got, length),
+                }));
             }
             timer.as_mut().reset(deadline);
         }
@@ -261,17 +293,24 @@ impl FrameReader {
 }
 
 impl Large {
-    /// Makes sure that there is room for more, and that it is charged.
-    async fn make_room(&mut self, always: bool) {
+    /// How much longer its next bytes may be waited for.
+    fn patience(&self, stall_max: Duration) -> Duration {
+        let paced = Duration::from_secs_f64(self.bytes.len() as f64 / PACE_MIN as f64);
+        (stall_max + paced).saturating_sub(self.waited)
+    }
+
+    /// Makes sure that there is room for more, and that it is charged; says whether that was to do.
+    async fn make_room(&mut self, always: bool) -> bool {
         let charged = self.charge.bytes();
         if self.bytes.len() < charged {
-            return;
+            return false;
         }
         let size = (charged * GROWTH).clamp(FIRST_STEP, FIRST_STEP.max(self.length));
         let size = size.min(self.length);
         let small = self.length <= SMALL_MAX;
         charge_step(&mut self.charge, size - charged, small, always).await;
         self.bytes.reserve(size - self.bytes.len());
+        true
     }
 }
 

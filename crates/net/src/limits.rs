@@ -21,7 +21,8 @@ pub struct Limits {
     /// (`connections.max.idle.ms`).
     pub idle_max: Duration,
     /// How long a frame that has begun may stand still while it is read for. A client that
-    /// declares much and sends nothing does not hold memory for longer.
+    /// declares much and sends nothing does not hold memory for longer. A large frame comes at
+    /// 64 KiB a second besides, that time aside.
     pub frame_stall_max: Duration,
 }
 

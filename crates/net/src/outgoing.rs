@@ -2,7 +2,7 @@
 //! files straight from there.
 
 use std::collections::VecDeque;
-use std::io::{Error, ErrorKind, IoSlice, Result};
+use std::io::{self, Error, ErrorKind, IoSlice};
 
 use bytes::Buf;
 use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
@@ -55,9 +55,13 @@ impl Outgoing {
         self.bytes
     }
 
-    pub(crate) fn push(&mut self, asked: Asked, frame: Frame) {
+    /// Puts an answer behind the others.
+    ///
+    /// # Errors
+    /// It is so long that no length can be said of it: how long, in bytes.
+    pub(crate) fn push(&mut self, asked: Asked, frame: Frame) -> Result<(), usize> {
         let (pieces, length, charge) = frame.into_parts();
-        let prefix = i32::try_from(length).expect("answers are bounded far below 2 GiB");
+        let prefix = i32::try_from(length).map_err(|_| length)?;
         self.bytes += 4 + length;
         self.frames.push_back(OutFrame {
             asked,
@@ -66,10 +70,15 @@ impl Outgoing {
             pieces: pieces.into_iter().filter(|piece| piece.len() > 0).collect(),
             _charge: charge,
         });
+        Ok(())
     }
 
     /// Writes once, as much as the socket takes; may be dropped and called again.
-    pub(crate) async fn write(&mut self, socket: &TcpStream, metrics: &NetMetrics) -> Result<()> {
+    pub(crate) async fn write(
+        &mut self,
+        socket: &TcpStream,
+        metrics: &NetMetrics,
+    ) -> io::Result<()> {
         let written = socket.async_io(Interest::WRITABLE, || self.send(socket)).await?;
         if written == 0 {
             // A file that was cut is shorter than what its answer promised.
@@ -81,7 +90,7 @@ impl Outgoing {
     }
 
     /// One system call: pieces in memory up to the first that lies in a file, or a part of that.
-    fn send(&self, socket: &TcpStream) -> Result<usize> {
+    fn send(&self, socket: &TcpStream) -> io::Result<usize> {
         let mut slices = [IoSlice::new(&[]); SLICES_MAX];
         let mut count = 0;
         let mut is_followed_by_file = false;
@@ -122,7 +131,7 @@ impl Outgoing {
     }
 }
 
-fn send_file(socket: &TcpStream, region: &Region) -> Result<usize> {
+fn send_file(socket: &TcpStream, region: &Region) -> io::Result<usize> {
     let mut position = region.position();
     let count = region.len().min(SENDFILE_MAX);
     Ok(rustix::fs::sendfile(socket, region.file(), Some(&mut position), count)?)

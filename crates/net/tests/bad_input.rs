@@ -74,6 +74,20 @@ async fn over_budget_sockets_are_not_read_until_memory_is_given_back() {
 }
 
 #[tokio::test]
+async fn an_answer_beyond_what_a_frame_can_be_closes_its_connection_alone() {
+    let fixture = start(Limits::default()).await;
+    let mut honest = fixture.client().await;
+    let mut greedy = fixture.client().await;
+    greedy.send(1, b"echo").await;
+    assert_eq!(greedy.answer().await.0, 1);
+    greedy.send(2, b"boundless").await;
+    greedy.closed().await;
+    honest.send(3, b"echo").await;
+    assert_eq!(honest.answer().await.0, 3);
+    fixture.wait(|events| events.closed.len() == 1).await;
+}
+
+#[tokio::test]
 async fn connections_beyond_the_limits_are_closed_at_once() {
     let limits = Limits { connections_per_ip_max: 3, ..Limits::default() };
     let fixture = start(limits.clone()).await;

@@ -1,6 +1,8 @@
 //! The resource BROKER_LOGGER: log levels that are described and altered on the node itself, and
 //! known to no other (KIP-412).
 
+use std::collections::HashSet;
+
 use vltava_net::loggers;
 use vltava_wire::messages::incremental_alter_configs::{
     AlterConfigsResource, AlterConfigsResourceResponse, AlterableConfig,
@@ -39,6 +41,29 @@ pub fn alter(
         resource_type: resource.resource_type,
         resource_name: resource.resource_name.clone(),
     }
+}
+
+/// As [`alter`], for all resources of a request; one that is named twice is not altered.
+pub fn alter_all(
+    node: NodeId,
+    resources: &[AlterConfigsResource],
+    validate_only: bool,
+) -> Vec<AlterConfigsResourceResponse> {
+    let mut seen = HashSet::new();
+    let names = resources.iter().map(|resource| resource.resource_name.as_str());
+    let twice: HashSet<_> = names.filter(|name| !seen.insert(*name)).collect();
+    let answer = |resource: &AlterConfigsResource| {
+        if !twice.contains(resource.resource_name.as_str()) {
+            return alter(node, resource, validate_only);
+        }
+        AlterConfigsResourceResponse {
+            error_code: ErrorCode::INVALID_REQUEST,
+            error_message: Some("Each resource must appear at most once.".into()),
+            resource_type: resource.resource_type,
+            resource_name: resource.resource_name.clone(),
+        }
+    };
+    resources.iter().map(answer).collect()
 }
 
 type Changes<'a> = Vec<(&'a str, Option<&'a str>)>;
@@ -123,5 +148,25 @@ mod tests {
         for (node, logger, operation, level, expected) in table {
             assert_eq!(code(node, logger, operation, level), expected, "{node} {logger} {level}");
         }
+    }
+
+    #[test]
+    fn a_node_that_is_named_twice_is_not_altered() {
+        let config = AlterableConfig {
+            name: "vltava_broker".into(),
+            config_operation: 0,
+            value: Some("DEBUG".into()),
+        };
+        let resource = AlterConfigsResource {
+            resource_type: BROKER_LOGGER,
+            resource_name: "1".into(),
+            configs: vec![config],
+        };
+        let codes = |resources: &[AlterConfigsResource]| -> Vec<_> {
+            let answers = alter_all(NodeId(1), resources, true).into_iter();
+            answers.map(|answer| answer.error_code).collect()
+        };
+        assert_eq!(codes(std::slice::from_ref(&resource)), [ErrorCode::NONE]);
+        assert_eq!(codes(&[resource.clone(), resource]), [ErrorCode::INVALID_REQUEST; 2]);
     }
 }

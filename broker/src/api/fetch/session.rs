@@ -1,9 +1,9 @@
 //! Fetch sessions: what a client follows is remembered, so that a fetch names only what changed
 //! (KIP-227). A pure machine.
 //!
-//! A session is bound in two ways: there are at most as many as the cache has slots, and one that
-//! would hold more than [`SESSION_PARTITIONS_MAX`] partitions is not made; its client then sends
-//! full fetches.
+//! Sessions are bound in three ways: there are at most as many as the cache has slots, one that
+//! would hold more than [`SESSION_PARTITIONS_MAX`] partitions is not made, and all of them hold
+//! [`PARTITIONS_MAX`] at most. A client without a session sends full fetches.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
@@ -12,9 +12,11 @@ use vltava_net::Region;
 use vltava_wire::messages::fetch::{FetchPartition, FetchRequest, PartitionData};
 use vltava_wire::{ErrorCode, Str, Uuid};
 
-/// Partitions that one session holds at most: with all slots taken, sessions of this size stay
-/// within a few hundred MiB, and a broker rarely has as many.
+/// Partitions that one session holds at most: a broker rarely has as many.
 pub const SESSION_PARTITIONS_MAX: usize = 10_000;
+
+/// Partitions that all sessions hold at most: of some 400 bytes each, 200 MB.
+pub const PARTITIONS_MAX: usize = 500_000;
 
 /// How long a session is safe from being replaced by another one of its kind: Kafka's two minutes.
 const EVICTION_AGE: Duration = Duration::from_secs(120);
@@ -211,13 +213,17 @@ impl Session {
 #[derive(Debug)]
 pub struct SessionCache {
     slots: usize,
+    partitions_max: usize,
     sessions: HashMap<i32, Session>,
+    /// Partitions of all sessions.
+    partitions: usize,
 }
 
 impl SessionCache {
     /// A cache of so many slots (`max.incremental.fetch.session.cache.slots`).
     pub fn new(slots: usize) -> Self {
-        Self { slots, sessions: HashMap::new() }
+        let partitions_max = PARTITIONS_MAX;
+        Self { slots, partitions_max, sessions: HashMap::new(), partitions: 0 }
     }
 
     /// How many sessions there are.
@@ -238,7 +244,7 @@ impl SessionCache {
     pub fn open(&mut self, opening: Opening, now: Instant) -> Result<Context, ErrorCode> {
         let Opening { session_id, session_epoch, is_follower, uses_topic_ids, .. } = opening;
         if session_epoch == INITIAL_EPOCH || session_epoch == FINAL_EPOCH {
-            self.sessions.remove(&session_id);
+            self.remove(session_id);
             let full = session_epoch == INITIAL_EPOCH;
             let kind = if full { Kind::Full } else { Kind::Sessionless };
             let wanted = opening.wanted.into_iter();
@@ -253,10 +259,14 @@ impl SessionCache {
         if session.uses_topic_ids != uses_topic_ids {
             return Err(ErrorCode::FETCH_SESSION_TOPIC_ID_ERROR);
         }
+        let before = session.turns.len();
         session.update(opening.wanted, &opening.forgotten);
-        if session.turns.is_empty() || session.turns.len() > SESSION_PARTITIONS_MAX {
+        let size = session.turns.len();
+        self.partitions = self.partitions - before + size;
+        let is_too_much = size > SESSION_PARTITIONS_MAX || self.partitions > self.partitions_max;
+        if size == 0 || size > before && is_too_much {
             let wanted = session.wanted();
-            self.sessions.remove(&session_id);
+            self.remove(session_id);
             let kind = Kind::Sessionless;
             return Ok(Context { kind, is_follower, uses_topic_ids, wanted });
         }
@@ -327,16 +337,32 @@ impl SessionCache {
         for fetched in fetched {
             session.note(fetched);
         }
+        self.partitions += session.turns.len();
         self.sessions.insert(id, session);
         Some(id)
     }
 
-    /// Makes room for one session if need be; `false` if all others are worth more. Worth more
-    /// are, in this order: sessions in use, followers', young ones, large ones.
+    fn remove(&mut self, id: i32) -> bool {
+        let removed = self.sessions.remove(&id);
+        self.partitions -= removed.as_ref().map_or(0, |session| session.turns.len());
+        removed.is_some()
+    }
+
+    /// Makes room for one session if need be; `false` if all others are worth more.
     fn make_room(&mut self, is_follower: bool, size: usize, now: Instant) -> bool {
-        if self.sessions.len() < self.slots {
-            return true;
+        let has_room =
+            |it: &Self| it.sessions.len() < it.slots && it.partitions + size <= it.partitions_max;
+        while !has_room(self) {
+            if !self.give_up_one(is_follower, size, now) {
+                return false;
+            }
         }
+        true
+    }
+
+    /// Gives up the session that is worth least, if it is worth less than a new one. Worth more
+    /// are, in this order: sessions in use, followers', young ones, large ones.
+    fn give_up_one(&mut self, is_follower: bool, size: usize, now: Instant) -> bool {
         let age = |since: Instant| now.saturating_duration_since(since);
         let stalest = self.sessions.iter().min_by_key(|(id, session)| (session.used, **id));
         let victim = match stalest {
@@ -351,7 +377,7 @@ impl SessionCache {
                 least.filter(|(_, it)| worth(it) < (is_follower, size)).map(|(&id, _)| id)
             }
         };
-        victim.is_some_and(|id| self.sessions.remove(&id).is_some())
+        victim.is_some_and(|id| self.remove(id))
     }
 }
 

@@ -237,29 +237,66 @@ fn a_resource_or_a_key_that_is_named_twice_is_not_altered() {
     }
 }
 
+/// Changes one key of one resource.
+fn alter(
+    world: &mut World,
+    kind: i8,
+    name: &str,
+    key: &str,
+    operation: i8,
+    value: Option<&str>,
+) -> ErrorCode {
+    let config = AlterableConfig {
+        name: key.into(),
+        config_operation: operation,
+        value: value.map(Into::into),
+    };
+    let resource = AlterConfigsResource {
+        resource_type: kind,
+        resource_name: name.into(),
+        configs: vec![config],
+    };
+    let request =
+        IncrementalAlterConfigsRequest { resources: vec![resource], ..Default::default() };
+    let answer = world.operate(|controller, _| controller.incremental_alter_configs(&request));
+    answer.expect("an answer").responses[0].error_code
+}
+
+#[test]
+fn a_list_of_a_topic_begins_with_its_default() {
+    let (append, subtract) = (2, 3);
+    let policy = |operations: &[(i8, &str)]| {
+        let mut world = World::new();
+        world.broker(1);
+        world.topic("t", &[1], &[]);
+        for (operation, value) in operations {
+            let code = alter(&mut world, 2, "t", "cleanup.policy", *operation, Some(value));
+            assert_eq!(code, ErrorCode::NONE, "{operations:?}");
+        }
+        let config = world.image.topic_config("t");
+        config.get("cleanup.policy").map(|it| it.as_str().to_owned()).expect("it is set")
+    };
+    assert_eq!(policy(&[(append, "compact")]), "delete,compact");
+    assert_eq!(policy(&[(append, "delete")]), "delete");
+    assert_eq!(policy(&[(append, "compact"), (subtract, "delete")]), "compact");
+    assert_eq!(policy(&[(append, "compact"), (append, "delete")]), "delete,compact");
+}
+
+#[test]
+fn a_topic_s_lag_agrees_with_that_of_the_nodes() {
+    let mut world = World::with(&[("log.cleaner.max.compaction.lag.ms", "1000")]);
+    world.broker(1);
+    world.topic("t", &[1], &[]);
+    let lag = |world: &mut World, ms| alter(world, 2, "t", "min.compaction.lag.ms", 0, Some(ms));
+    assert_eq!(lag(&mut world, "1001"), ErrorCode::INVALID_CONFIG);
+    assert_eq!(lag(&mut world, "1000"), ErrorCode::NONE);
+}
+
 #[test]
 fn single_keys_are_set_and_removed() {
     let mut world = World::new();
     world.broker(1);
     world.topic("t", &[1], &[]);
-    let alter = |world: &mut World, kind, name: &str, key: &str, operation, value: Option<&str>| {
-        let config = AlterableConfig {
-            name: key.into(),
-            config_operation: operation,
-            value: value.map(Into::into),
-        };
-        let resource = AlterConfigsResource {
-            resource_type: kind,
-            resource_name: name.into(),
-            configs: vec![config],
-        };
-        let request = IncrementalAlterConfigsRequest {
-            resources: vec![resource],
-            ..IncrementalAlterConfigsRequest::default()
-        };
-        let answer = world.operate(|controller, _| controller.incremental_alter_configs(&request));
-        answer.expect("an answer").responses[0].error_code
-    };
     let (topic, broker, group) = (2, 4, 32);
     let (set, delete, append) = (0, 1, 2);
     let table = [

@@ -1,6 +1,9 @@
 //! What a topic gets from its brokers, and what it may not set.
 
-use super::{CleanupPolicy, CompressionType, TopicConfig, check_name, validate};
+use super::{
+    CleanupPolicy, CompressionType, TopicConfig, check_name, default_of, keys, validate,
+    validate_on,
+};
 use crate::values::Values;
 
 fn refused(overrides: &[(&str, &str)]) -> String {
@@ -88,6 +91,30 @@ fn bad_values_are_refused_with_what_is_allowed() {
     assert!(refused(&[("leader.replication.throttled.replicas", "1-2")]).contains("`1-2`"));
     let lags = [("min.compaction.lag.ms", "5"), ("max.compaction.lag.ms", "4")];
     assert!(refused(&lags).contains("must not exceed"));
+}
+
+#[test]
+fn lags_agree_with_what_brokers_say() {
+    let values = Values::from_pairs([("log.cleaner.max.compaction.lag.ms", "1000")]);
+    let values = values.expect("the settings are right");
+    let check = |pairs: &[(&str, &str)]| validate_on(&values, pairs.iter().copied());
+    let min = |ms| ("min.compaction.lag.ms", ms);
+    assert!(check(&[min("1000")]).is_ok());
+    let refused = check(&[min("1001")]).expect_err("the broker's maximum is less");
+    assert_eq!(
+        refused.to_string(),
+        "min.compaction.lag.ms: 1001 must not exceed max.compaction.lag.ms, 1000"
+    );
+    assert!(check(&[min("1001"), ("max.compaction.lag.ms", "2000")]).is_ok());
+    assert!(validate([min("1001")]).is_ok(), "where nobody says otherwise there is no maximum");
+}
+
+#[test]
+fn a_key_without_a_default_has_that_of_the_brokers() {
+    let default = |name| default_of(keys::find(name).expect("a key")).to_text();
+    assert_eq!(default("cleanup.policy").as_deref(), Some("delete"));
+    assert_eq!(default("retention.bytes").as_deref(), Some("-1"));
+    assert_eq!(default("leader.replication.throttled.replicas").unwrap_or_default(), "");
 }
 
 #[test]

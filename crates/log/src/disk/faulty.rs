@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::{Disk, DiskFile, FolderEntry, OpenMode, SyncKind};
+use super::{Disk, DiskFile, FolderEntry, FolderError, OpenMode, SyncKind};
 
 /// A disk in memory that forgets what was not synced. Clones are the same disk.
 #[derive(Clone, Debug)]
@@ -37,6 +37,7 @@ struct State {
     short_writes: bool,
     skipped: Option<SyncKind>,
     failing: Option<(SyncKind, u64)>,
+    folders_stay_closed: bool,
     /// How many changes there were.
     changes: u64,
     /// How many changes more there are before the power goes.
@@ -207,6 +208,7 @@ impl FaultyDisk {
             short_writes: false,
             skipped: None,
             failing: None,
+            folders_stay_closed: false,
             changes: 0,
             fuse: None,
             is_off: false,
@@ -268,6 +270,11 @@ impl FaultyDisk {
     /// what it should have brought to the platter is lost, and is still read until the crash.
     pub fn fail_sync(&self, kind: SyncKind, after: u64) {
         self.state.lock().failing = Some((kind, after));
+    }
+
+    /// Lets no folder be opened, as when descriptors have run out, or lets them be opened again.
+    pub fn keep_folders_closed(&self, closed: bool) {
+        self.state.lock().folders_stay_closed = closed;
     }
 
     /// How many fsyncs of that kind there were.
@@ -555,8 +562,11 @@ impl Disk for FaultyDisk {
         Ok(())
     }
 
-    fn sync_folder(&self, folder: &Path, kind: SyncKind) -> io::Result<()> {
+    fn sync_folder(&self, folder: &Path, kind: SyncKind) -> Result<(), FolderError> {
         let state = &mut *self.state.lock();
+        if state.folders_stay_closed {
+            return Err(FolderError::Open(io_error()));
+        }
         state.begin_change()?;
         let folder = state.folder(folder)?;
         let done = state.sync(kind);
@@ -567,6 +577,6 @@ impl Disk for FaultyDisk {
             Done::Lost => {}
         }
         names.unsynced.clear();
-        if matches!(done, Done::Lost) { Err(io_error()) } else { Ok(()) }
+        if matches!(done, Done::Lost) { Err(io_error().into()) } else { Ok(()) }
     }
 }

@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Disk, DiskFile, FolderEntry, OpenMode, SyncKind};
+use super::{Disk, DiskFile, FolderEntry, FolderError, OpenMode, SyncKind};
 
 /// The operating system's files.
 #[derive(Clone, Copy, Debug, Default)]
@@ -150,10 +150,11 @@ impl Disk for RealDisk {
         fs::remove_dir(folder)
     }
 
-    fn sync_folder(&self, folder: &Path, kind: SyncKind) -> io::Result<()> {
+    fn sync_folder(&self, folder: &Path, kind: SyncKind) -> Result<(), FolderError> {
         if told::takes_folder_sync(folder, kind)? {
             return Ok(());
         }
-        File::open(folder)?.sync_all()
+        let opened = File::open(folder).map_err(FolderError::Open)?;
+        opened.sync_all().map_err(FolderError::Sync)
     }
 }

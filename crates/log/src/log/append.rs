@@ -215,12 +215,10 @@ impl Log {
         }
         let from = options.now_ms.saturating_sub(self.config.timestamp_before_max_ms);
         let to = options.now_ms.saturating_add(self.config.timestamp_after_max_ms);
-        let BatchHeader { base_timestamp, max_timestamp, .. } = batch.header;
-        for timestamp in [base_timestamp, max_timestamp] {
-            // −1 is the timestamp of records that have none.
-            if timestamp != -1 && !(from..=to).contains(&timestamp) {
-                return Err(AppendError::InvalidTimestamp { timestamp, from, to });
-            }
+        // Who reads the records has checked all of them; −1 is the timestamp of those without one.
+        let timestamp = batch.header.max_timestamp;
+        if timestamp != -1 && !(from..=to).contains(&timestamp) {
+            return Err(AppendError::InvalidTimestamp { timestamp, from, to });
         }
         Ok(())
     }

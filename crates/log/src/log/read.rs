@@ -131,8 +131,14 @@ impl Log {
         &self,
         timestamp: i64,
     ) -> Result<Option<TimestampOffset>, LogError> {
-        self.check()?;
-        self.first_at_or_after(timestamp)
+        let mut from = self.log_start_offset;
+        while let Some(batch) = self.batch_at_or_after(timestamp, from)? {
+            if let Some(found) = batch.first()? {
+                return Ok(Some(found));
+            }
+            from = batch.next_offset();
+        }
+        Ok(None)
     }
 
     /// The first record with the log's largest timestamp (KIP-734).
@@ -140,35 +146,77 @@ impl Log {
     /// # Errors
     /// The log has failed, or is corrupt there.
     pub fn max_timestamp(&self) -> Result<Option<TimestampOffset>, LogError> {
-        self.check()?;
-        let largest = self
-            .segments
-            .iter()
-            .filter(|s| s.max_timestamp_offset().is_some_and(|o| o >= self.log_start_offset))
-            .filter_map(Segment::max_timestamp)
-            .max();
-        largest.map_or(Ok(None), |largest| self.first_at_or_after(largest))
+        let largest = self.largest_timestamp()?;
+        largest.map_or(Ok(None), |largest| self.offset_for_timestamp(largest))
     }
 
-    fn first_at_or_after(&self, timestamp: i64) -> Result<Option<TimestampOffset>, LogError> {
-        let mut from = self.log_start_offset;
+    /// The largest timestamp of a record, in ms since 1970.
+    ///
+    /// # Errors
+    /// The log has failed.
+    pub fn largest_timestamp(&self) -> Result<Option<i64>, LogError> {
+        self.check()?;
+        let left = self
+            .segments
+            .iter()
+            .filter(|s| s.max_timestamp_offset().is_some_and(|o| o >= self.log_start_offset));
+        Ok(left.filter_map(Segment::max_timestamp).max())
+    }
+
+    /// The first batch that has a record of a time or later, at or after an offset, if its header
+    /// is right.
+    ///
+    /// # Errors
+    /// The log has failed, or is corrupt there.
+    pub fn batch_at_or_after(
+        &self,
+        timestamp: i64,
+        from: Offset,
+    ) -> Result<Option<TimedBatch>, LogError> {
+        self.check()?;
+        let from = from.max(self.log_start_offset);
         let reaches = |segment: &&Segment| {
             segment.max_timestamp().is_some_and(|largest| largest >= timestamp)
         };
         for segment in self.segments.iter().filter(reaches) {
+            if segment.next_offset() <= from {
+                continue;
+            }
             let file = segment.file(&self.folder)?;
-            // A batch's header may promise a timestamp that none of its records has.
-            while let Some(placed) = segment
+            let placed = segment
                 .find_timestamp(&self.folder, &file, timestamp, from)
-                .map_err(|error| corrupt(&self.folder, segment.base_offset(), error))?
-            {
-                if let Some(found) = first_in_batch(&file, &placed, timestamp, from)? {
-                    return Ok(Some(found));
-                }
-                from = placed.header.next_offset();
+                .map_err(|error| corrupt(&self.folder, segment.base_offset(), error))?;
+            if let Some(placed) = placed {
+                return Ok(Some(TimedBatch { file, placed, timestamp, from }));
             }
         }
         Ok(None)
+    }
+}
+
+/// A batch in its file, in which a record of some time is looked for. Reading it needs no lock, and
+/// works also if the segment is deleted meanwhile.
+#[derive(Clone, Debug)]
+pub struct TimedBatch {
+    file: OpenFile,
+    placed: Placed,
+    timestamp: i64,
+    from: Offset,
+}
+
+impl TimedBatch {
+    /// The first of its records at or after both the time and the offset; `None` if its header
+    /// promised one that it does not have. Takes as long as it takes to decompress the batch.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn first(&self) -> Result<Option<TimestampOffset>, LogError> {
+        first_in_batch(&self.file, &self.placed, self.timestamp, self.from)
+    }
+
+    /// The offset after its last record.
+    pub fn next_offset(&self) -> Offset {
+        self.placed.header.next_offset()
     }
 }
 

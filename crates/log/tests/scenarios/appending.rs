@@ -101,6 +101,25 @@ fn timestamps_are_the_producers_within_bounds_or_the_brokers() {
 }
 
 #[test]
+fn a_segment_that_cannot_begin_for_want_of_descriptors_begins_later() {
+    let disk = FaultyDisk::new(1);
+    let config = LogConfig { segment_bytes: 150, ..Default::default() };
+    let mut log = open_with(&disk, config, options()).unwrap();
+    append(&mut log, plain(1, NOW_MS)).unwrap();
+    disk.keep_folders_closed(true);
+    for _ in 0..2 {
+        let error = append(&mut log, plain(1, NOW_MS)).unwrap_err();
+        let nothing_is_lost = matches!(&error, AppendError::Write(it) if !it.is_sync_failure());
+        assert!(nothing_is_lost, "{error:?}");
+    }
+    disk.keep_folders_closed(false);
+    assert_eq!(append(&mut log, plain(1, NOW_MS)).unwrap().base_offset, Offset(1));
+    drop(log);
+    let log = open_with(&disk, config, options()).unwrap();
+    assert_eq!(log.log_end_offset(), Offset(2));
+}
+
+#[test]
 fn a_retry_gets_the_offsets_that_it_has() {
     let mut log = log(LogConfig::default());
     for sequence in 0..6 {

@@ -126,6 +126,56 @@ async fn a_frame_that_trickles_in_is_not_given_up() {
     writing.await.expect("the writer ends");
 }
 
+/// Reads a frame of a MiB that comes in such steps, one each so many seconds.
+async fn paced(step: usize, seconds: u64) -> Result<Bytes, FrameError> {
+    let budget = Budget::new(512 * MIB, 100 * MIB);
+    let (mut near, mut far) = duplex(64 * 1024);
+    let writing = tokio::spawn(async move {
+        for piece in framed(&vec![1; MIB]).chunks(step) {
+            if near.write_all(piece).await.is_err() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_secs(seconds)).await;
+        }
+    });
+    let read = reader(&budget).next(&mut far).await;
+    drop(far);
+    writing.await.expect("the writer ends");
+    read
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_large_frame_that_trickles_in_is_given_up() {
+    let begun = Instant::now();
+    let error = paced(1024, 20).await.expect_err("it would take six hours");
+    assert!(matches!(error, FrameError::Slow(..)), "{error}");
+    assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_large_frame_over_a_slow_line_comes_through() {
+    assert_eq!(paced(64 * 1024, 1).await.expect("16 s").len(), MIB);
+    assert_eq!(paced(MIB / 2, 20).await.expect("it stands still once").len(), MIB);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_frame_that_waits_for_memory_is_not_slow() {
+    let budget = Budget::new(512 * MIB, 100 * MIB);
+    let mut held = Vec::new();
+    while let Some(charge) = budget.try_charge(MIB) {
+        held.push(charge);
+    }
+    let lane = budget.charge(MIB).await;
+    let (mut near, mut far) = duplex(64 * 1024);
+    let reading = tokio::spawn(async move { reader(&budget).next(&mut far).await });
+    let frame = framed(&vec![1; MIB]);
+    near.write_all(&frame[..64 * 1024]).await.expect("the pipe has room");
+    tokio::time::sleep(Duration::from_secs(100)).await;
+    drop((held, lane));
+    near.write_all(&frame[64 * 1024..]).await.expect("the other end reads");
+    assert_eq!(reading.await.expect("no panic").expect("a frame").len(), MIB);
+}
+
 #[tokio::test]
 async fn what_is_no_frame_is_named() {
     let refusals = [

@@ -25,7 +25,7 @@ pub struct Events {
 }
 
 /// Obeys the first byte of a body: `e`cho, `l`ater echo, `h`old the body until later, `s`ilence,
-/// `c`lose, `p`anic.
+/// `b`oundless, `c`lose, `p`anic.
 #[derive(Debug)]
 pub struct Obedient {
     events: watch::Sender<Events>,
@@ -67,6 +67,15 @@ fn echo(correlation: i32, body: &Bytes) -> Answer {
     Answer::Frame(Frame::new(writer))
 }
 
+/// An answer of more than 2 GiB, which shares its bytes with itself.
+fn boundless(correlation: i32) -> Answer {
+    let bytes = Bytes::from(vec![0; 1 << 20]);
+    let mut writer = Writer::new();
+    writer.i32(correlation);
+    (0..2048).for_each(|_| writer.shared(&bytes));
+    Answer::Frame(Frame::new(writer))
+}
+
 impl Handler for Obedient {
     async fn handle(&self, request: Inbound) -> Reply {
         let correlation = request.header.correlation_id;
@@ -87,6 +96,7 @@ impl Handler for Obedient {
                 Answer::Silent.into()
             }
             Some(b's') => Answer::Silent.into(),
+            Some(b'b') => boundless(correlation).into(),
             Some(b'c') => Answer::close("the request told so").into(),
             Some(b'p') => panic!("the request told so"),
             _ => echo(correlation, &body).into(),

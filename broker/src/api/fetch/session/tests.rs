@@ -227,3 +227,20 @@ fn epochs_begin_again_at_one() {
     assert_eq!(next_epoch(0), 1);
     assert_eq!(next_epoch(i32::MAX), 1);
 }
+
+#[test]
+fn all_sessions_together_are_bound() {
+    let mut scene = Scene::new(10);
+    scene.cache.partitions_max = 10;
+    assert_eq!(scene.session(0, 6, false), 1);
+    assert_eq!(scene.session(1, 4, false), 2);
+    assert_eq!(scene.session(2, 1, false), 0, "the others are young");
+    assert_eq!(scene.session(3, 5, true), 3, "a follower's is worth more");
+    assert_eq!(scene.cache.len(), 1, "both had to go");
+
+    let more: Vec<_> = (5..11).map(|partition| (partition, 0)).collect();
+    let context = scene.open(&request(3, 1, &more)).expect("incremental");
+    assert_eq!(context.wanted.len(), 11, "it is answered");
+    assert!(scene.cache.is_empty(), "and does not stay");
+    assert_eq!(scene.session(4, 10, false), 4, "what went counts no more");
+}
