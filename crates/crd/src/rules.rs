@@ -47,10 +47,14 @@ pub(crate) const RULES: &[Rule] = &[
     },
     Rule {
         path: "spec",
-        rule: "!self.listeners.exists(l, l.type == 'Internal') || \
-               !oldSelf.listeners.exists(l, l.type == 'Internal') || \
-               self.listeners.filter(l, l.type == 'Internal')[0].name.lowerAscii() == \
-               oldSelf.listeners.filter(l, l.type == 'Internal')[0].name.lowerAscii()",
+        // Listeners are compared whole: of the name of one that a filter found the API server does
+        // not know how long it may be, and takes the rule for too costly.
+        rule: "!oldSelf.listeners.exists(o, o.type == 'Internal') || \
+               (self.listeners.exists(l, l.type == 'Internal' && \
+               l.name == oldSelf.listeners.filter(o, o.type == 'Internal')[0].name) && \
+               self.listeners.filter(l, l.type == 'Internal')[0] == \
+               self.listeners.filter(l, l.type == 'Internal' && \
+               l.name == oldSelf.listeners.filter(o, o.type == 'Internal')[0].name)[0])",
         says: Text(
             "listeners: the first of type Internal is the one by which brokers reach each other, \
              and they know it by its name, also while they restart one by one; leave the name as \
