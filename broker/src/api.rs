@@ -47,7 +47,6 @@ pub mod offset_commit;
 pub mod offset_delete;
 pub mod offset_fetch;
 pub mod offset_for_leader_epoch;
-pub mod once;
 pub mod own_config;
 pub mod produce;
 pub mod push_telemetry;

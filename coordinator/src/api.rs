@@ -32,6 +32,6 @@ mod update_features;
 mod update_raft_voter;
 mod vote;
 
-pub(crate) use context::{Call, Context};
+pub(crate) use context::{Call, Context, refuse};
 pub(crate) use dispatch::Service;
 pub use dispatch::served;

@@ -35,7 +35,6 @@ mod settings;
 mod unregister_broker;
 mod update_features;
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use vltava_config::{Values, keys};
@@ -254,12 +253,6 @@ impl Active {
             None => self.values.get(keys::LOG_FLUSH_INTERVAL_MESSAGES) == 1,
         }
     }
-}
-
-/// What a request names more than once.
-fn doubled<T: Ord + Clone>(named: impl Iterator<Item = T>) -> BTreeSet<T> {
-    let mut seen = BTreeSet::new();
-    named.filter(|it| !seen.insert(it.clone())).collect()
 }
 
 #[cfg(test)]

@@ -73,9 +73,9 @@ mod tests {
             assert_eq!(instead.spec.brokers.replicas, 3);
             assert!(why.contains("set brokers.replicas to 3"), "{why}");
             // Where they never were, and where they would not do either.
-            for now in [0, 2] {
-                let verdict = verdict(&cluster(spec), now);
-                assert!(matches!(verdict, Verdict::Impossible { .. }), "{now} of {spec}");
+            for present in [0, 2] {
+                let verdict = verdict(&cluster(spec), present);
+                assert!(matches!(verdict, Verdict::Impossible { .. }), "{present} of {spec}");
             }
         }
     }

@@ -342,7 +342,7 @@ impl Walk<'_> {
         for (component, wanted) in
             [(Component::Coordinator, facts.coordinators), (Component::Broker, facts.brokers)]
         {
-            let set = &self.sets[usize::from(component == Component::Coordinator)];
+            let set = self.set(component);
             let up = set.pods.iter().filter(|pod| pod.ready && !pod.deleting).count();
             let wanted = usize::try_from(wanted).unwrap_or(0);
             let trouble = set.pods.iter().find_map(|pod| {
@@ -362,12 +362,20 @@ impl Walk<'_> {
         }
     }
 
+    fn set(&self, component: Component) -> &SetView {
+        let [brokers, coordinators] = &self.sets;
+        match component {
+            Component::Broker => brokers,
+            Component::Coordinator => coordinators,
+        }
+    }
+
     /// The pods that a set is to have and does not.
     fn missing(&self, component: Component) -> Vec<String> {
         if !self.found.sets.contains_key(&names::set(self.cluster, component)) {
             return Vec::new();
         }
-        let set = &self.sets[usize::from(component == Component::Coordinator)];
+        let set = self.set(component);
         (1..=set.replicas)
             .filter(|ordinal| !set.pods.iter().any(|pod| pod.ordinal == *ordinal))
             .map(|ordinal| names::pod(self.cluster, component, ordinal))

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use vltava_metadata::ConfigMap;
 use vltava_net::Reply;
+use vltava_node::named::{RESOURCE_DOUBLED, doubled};
 use vltava_wire::ErrorCode;
 use vltava_wire::messages::alter_configs::{AlterConfigsResource, AlterConfigsResourceResponse};
 use vltava_wire::messages::{AlterConfigsRequest, AlterConfigsResponse};
@@ -18,11 +19,11 @@ use crate::server::Broker;
 pub async fn handle(broker: &Arc<Broker>, mut call: Call<AlterConfigsRequest>) -> Reply {
     let mut refused = Vec::new();
     let resources = call.request.resources.iter();
-    let twice = own_config::named_twice(resources.map(|it| (it.resource_type, &it.resource_name)));
+    let twice = doubled(resources.map(|it| (it.resource_type, it.resource_name.clone())));
     let check = |resource: &AlterConfigsResource| match twice
         .contains(&(resource.resource_type, resource.resource_name.clone()))
     {
-        true => Err(own_config::TWICE.to_owned()),
+        true => Err(RESOURCE_DOUBLED.to_owned()),
         false => check(broker, resource),
     };
     call.request.resources.retain(|resource| match check(resource) {

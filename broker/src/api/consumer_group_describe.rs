@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use vltava_net::Reply;
+use vltava_node::named::once;
 use vltava_wire::messages::consumer_group_describe::DescribedGroup;
 use vltava_wire::messages::{ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse};
 use vltava_wire::{ErrorCode, Str, operations};
 
 use crate::api::consumer_group_heartbeat;
 use crate::api::context::Call;
-use crate::api::once::once;
 use crate::server::Broker;
 
 /// Answers at once.

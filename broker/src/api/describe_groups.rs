@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use vltava_net::Reply;
+use vltava_node::named::once;
 use vltava_wire::messages::{DescribeGroupsRequest, DescribeGroupsResponse};
 use vltava_wire::{Str, operations};
 
 use crate::api::context::Call;
-use crate::api::once::once;
 use crate::server::Broker;
 
 /// Answers at once.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use futures::future::join_all;
 use vltava_metadata::Image;
 use vltava_net::Reply;
+use vltava_node::named::once;
 use vltava_wire::messages::describe_share_group_offsets::{
     DescribeShareGroupOffsetsRequestGroup, DescribeShareGroupOffsetsResponseGroup,
     DescribeShareGroupOffsetsResponsePartition, DescribeShareGroupOffsetsResponseTopic,
@@ -13,7 +14,6 @@ use vltava_wire::messages::{DescribeShareGroupOffsetsRequest, DescribeShareGroup
 use vltava_wire::{ErrorCode, PartitionId, Str, Uuid};
 
 use crate::api::context::Call;
-use crate::api::once::once;
 use crate::api::share_group_heartbeat;
 use crate::server::Broker;
 use crate::share::coordinator::Ask;

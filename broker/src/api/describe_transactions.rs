@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use vltava_net::Reply;
+use vltava_node::named::once;
 use vltava_wire::messages::{DescribeTransactionsRequest, DescribeTransactionsResponse};
 
 use crate::api::context::Call;
-use crate::api::once::once;
 use crate::server::Broker;
 
 /// Describes each transactional id.

@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use vltava_metadata::Image;
 use vltava_net::Reply;
+use vltava_node::named::once;
 use vltava_wire::messages::find_coordinator::Coordinator;
 use vltava_wire::messages::{FindCoordinatorRequest, FindCoordinatorResponse};
 use vltava_wire::{ErrorCode, NodeId, Str};
 
 use crate::api::context::Call;
-use crate::api::once::once;
 use crate::metadata::topic;
 use crate::server::Broker;
 use crate::shard::partition_of;

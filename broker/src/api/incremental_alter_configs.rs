@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use vltava_net::Reply;
 use vltava_node::loggers;
+use vltava_node::named::{RESOURCE_DOUBLED, doubled};
 use vltava_wire::messages::incremental_alter_configs::{
     AlterConfigsResource, AlterConfigsResourceResponse,
 };
@@ -22,11 +23,11 @@ pub async fn handle(broker: &Arc<Broker>, mut call: Call<IncrementalAlterConfigs
     let mut here = Vec::new();
     let validate_only = call.request.validate_only;
     let resources = call.request.resources.iter();
-    let twice = own_config::named_twice(resources.map(|it| (it.resource_type, &it.resource_name)));
+    let twice = doubled(resources.map(|it| (it.resource_type, it.resource_name.clone())));
     call.request.resources.retain(|resource| {
         let message = match check(broker, resource) {
             _ if twice.contains(&(resource.resource_type, resource.resource_name.clone())) => {
-                own_config::TWICE.to_owned()
+                RESOURCE_DOUBLED.to_owned()
             }
             _ if resource.resource_type == loggers::BROKER_LOGGER => {
                 here.push(loggers::alter(broker.id, resource, validate_only));

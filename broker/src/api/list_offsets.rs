@@ -1,9 +1,10 @@
 //! ListOffsets (2): the first and last offsets of partitions, and offsets by time.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use vltava_net::Reply;
+use vltava_node::named::doubled;
 use vltava_wire::messages::list_offsets::{
     ListOffsetsPartition, ListOffsetsPartitionResponse, ListOffsetsTopic, ListOffsetsTopicResponse,
 };
@@ -84,12 +85,11 @@ pub async fn handle(broker: &Arc<Broker>, mut call: Call<ListOffsetsRequest>) ->
 }
 
 /// Partitions that a request names more than once: nobody could say which answer is which.
-fn named_twice(topics: &[ListOffsetsTopic]) -> HashSet<(Str, i32)> {
-    let mut seen = HashSet::new();
+fn named_twice(topics: &[ListOffsetsTopic]) -> BTreeSet<(Str, i32)> {
     let named = topics.iter().flat_map(|topic| {
         topic.partitions.iter().map(|it| (topic.name.clone(), it.partition_index))
     });
-    named.filter(|partition| !seen.insert(partition.clone())).collect()
+    doubled(named)
 }
 
 fn find(
@@ -155,7 +155,7 @@ mod tests {
         };
         let topics =
             [topic("a", &[0, 1, 0]), topic("b", &[0, 2]), topic("a", &[2]), topic("b", &[2])];
-        let expected = HashSet::from([("a".into(), 0), ("b".into(), 2)]);
+        let expected = BTreeSet::from([("a".into(), 0), ("b".into(), 2)]);
         assert_eq!(named_twice(&topics), expected);
     }
 

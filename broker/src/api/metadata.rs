@@ -6,6 +6,7 @@ use std::sync::Arc;
 use vltava_config::keys;
 use vltava_metadata::{Image, TopicImage};
 use vltava_net::Reply;
+use vltava_node::named::once;
 use vltava_wire::messages::metadata::{
     MetadataRequestTopic, MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
 };
@@ -13,7 +14,6 @@ use vltava_wire::messages::{MetadataRequest, MetadataResponse};
 use vltava_wire::{ErrorCode, NodeId, PartitionId, Str, Uuid, operations};
 
 use crate::api::context::Call;
-use crate::api::once::once;
 use crate::metadata::topic;
 use crate::server::Broker;
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use vltava_metadata::Image;
 use vltava_net::Reply;
+use vltava_node::named::once;
 use vltava_wire::messages::offset_fetch::{
     OffsetFetchRequestGroup, OffsetFetchRequestTopic, OffsetFetchRequestTopics,
     OffsetFetchResponseGroup, OffsetFetchResponsePartition, OffsetFetchResponsePartitions,
@@ -14,7 +15,6 @@ use vltava_wire::messages::{OffsetFetchRequest, OffsetFetchResponse};
 use vltava_wire::{ErrorCode, Str};
 
 use crate::api::context::Call;
-use crate::api::once::once;
 use crate::group::calls::FetchCall;
 use crate::server::Broker;
 use crate::shard::Answer;

@@ -2,7 +2,6 @@
 //! them: only the broker knows what it was started with, and so whether its listeners would still
 //! agree with that.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use vltava_config::{Values, edit_list, keys};
@@ -33,16 +32,6 @@ fn is_about_listeners(key: &str) -> bool {
         keys::LISTENER_SECURITY_PROTOCOL_MAP.name(),
     ]
     .contains(&key)
-}
-
-/// What is said of a resource that a request names more than once.
-pub const TWICE: &str = "Each resource must appear at most once.";
-
-/// Resources that a request names more than once: nobody could say what is to become of them.
-pub fn named_twice<'a>(named: impl Iterator<Item = (i8, &'a Str)>) -> HashSet<(i8, Str)> {
-    let mut seen = HashSet::new();
-    let twice = named.filter(|resource| !seen.insert(*resource));
-    twice.map(|(kind, name)| (kind, name.clone())).collect()
 }
 
 /// Whether a resource is this broker.
@@ -146,12 +135,5 @@ mod tests {
         let malformed = check(&map(&[("listeners", "OUT")])).expect_err("no address");
         assert!(malformed.contains("NAME://host:port"), "{malformed}");
         check(&map(&[("log.retention.ms", "x")])).expect("it is not about listeners");
-    }
-
-    #[test]
-    fn resources_are_told_apart_by_kind_and_name() {
-        let (a, b) = (Str::from("1"), Str::from("2"));
-        let named = [(4, &a), (8, &a), (4, &b), (8, &a), (8, &a)];
-        assert_eq!(named_twice(named.into_iter()), HashSet::from([(8, a.clone())]));
     }
 }

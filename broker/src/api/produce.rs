@@ -246,7 +246,6 @@ impl Produce<'_> {
 }
 
 /// One batch on its way into the log of a partition that is led here.
-#[derive(Clone)]
 struct Batched {
     partition: Arc<Partition>,
     settings: Settings,

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use vltava_net::Reply;
+use vltava_node::named::once;
 use vltava_wire::messages::share_group_describe::DescribedGroup;
 use vltava_wire::messages::{ShareGroupDescribeRequest, ShareGroupDescribeResponse};
 use vltava_wire::{ErrorCode, Str, operations};
 
 use crate::api::context::Call;
-use crate::api::once::once;
 use crate::api::share_group_heartbeat;
 use crate::server::Broker;
 

@@ -86,11 +86,9 @@ impl<'a> Up<'a> {
     fn prepare(dir: &'a DataDir, manifest: &Manifest) -> Result<Self, CliError> {
         let old = ClusterState::read(dir)?;
         let taken = taken(&manifest.cluster, old.as_ref());
-        let known = old.as_ref().map(|old| old.nodes.clone()).unwrap_or_default();
         let mut ports = FreePorts::new(rand::random(), taken);
         let Assigned { state, surplus } =
             assign(&manifest.cluster, old, &mut ports, &mut rand::random::<u128>)?;
-        let surplus = known.into_iter().filter(|(name, _)| surplus.contains(name)).collect();
         let running = |name: &NodeName| process::is_running(dir, *name);
         let down: Vec<NodeName> =
             state.nodes.keys().copied().filter(|name| !running(name)).collect();
@@ -115,8 +113,7 @@ impl<'a> Up<'a> {
     ) -> Result<Refusals, CliError> {
         let dir = self.dir;
         if !self.surplus.is_empty() {
-            let surplus: Vec<NodeName> = self.surplus.keys().copied().collect();
-            replicas::drain(dir, &manifest.cluster.spec, &surplus, within).await?;
+            replicas::drain(dir, &manifest.cluster.spec, &self.leaving(), within).await?;
         }
         let before = manifest_file::last_applied(dir);
         self.note(self.state.clone())?;
@@ -150,13 +147,16 @@ impl<'a> Up<'a> {
         state.write(self.dir)
     }
 
+    fn leaving(&self) -> Vec<NodeName> {
+        self.surplus.keys().copied().collect()
+    }
+
     /// Stops brokers that are to go, and forgets them once they are gone.
     async fn remove_surplus(&self, settled: &ClusterState) -> Result<(), CliError> {
         if self.surplus.is_empty() {
             return Ok(());
         }
-        let surplus: Vec<NodeName> = self.surplus.keys().copied().collect();
-        topics::remove_surplus(self.dir, settled, &surplus).await?;
+        topics::remove_surplus(self.dir, settled, &self.leaving()).await?;
         settled.write(self.dir)
     }
 

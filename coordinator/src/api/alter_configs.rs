@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use vltava_net::Reply;
-use vltava_wire::messages::alter_configs::AlterConfigsResourceResponse;
-use vltava_wire::messages::{AlterConfigsRequest, AlterConfigsResponse};
+use vltava_wire::messages::AlterConfigsRequest;
 
-use super::{Call, Context};
+use super::{Call, Context, refuse};
 
 pub(super) fn handle(context: &Arc<Context>, call: Call) -> Reply {
     let request = match call.decode::<AlterConfigsRequest>() {
@@ -17,18 +16,6 @@ pub(super) fn handle(context: &Arc<Context>, call: Call) -> Reply {
         call,
         request,
         |request, controller, _| controller.alter_configs(request),
-        |request, failure| AlterConfigsResponse {
-            responses: request
-                .resources
-                .iter()
-                .map(|resource| AlterConfigsResourceResponse {
-                    error_code: failure.code,
-                    error_message: failure.text(),
-                    resource_type: resource.resource_type,
-                    resource_name: resource.resource_name.clone(),
-                })
-                .collect(),
-            ..AlterConfigsResponse::default()
-        },
+        refuse,
     )
 }

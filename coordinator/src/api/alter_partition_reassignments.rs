@@ -3,11 +3,9 @@
 use std::sync::Arc;
 
 use vltava_net::Reply;
-use vltava_wire::messages::{
-    AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse,
-};
+use vltava_wire::messages::AlterPartitionReassignmentsRequest;
 
-use super::{Call, Context};
+use super::{Call, Context, refuse};
 
 pub(super) fn handle(context: &Arc<Context>, call: Call) -> Reply {
     let request = match call.decode::<AlterPartitionReassignmentsRequest>() {
@@ -18,10 +16,6 @@ pub(super) fn handle(context: &Arc<Context>, call: Call) -> Reply {
         call,
         request,
         |request, controller, _| controller.alter_partition_reassignments(request),
-        |_request, failure| AlterPartitionReassignmentsResponse {
-            error_code: failure.code,
-            error_message: failure.text(),
-            ..AlterPartitionReassignmentsResponse::default()
-        },
+        refuse,
     )
 }

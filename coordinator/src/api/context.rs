@@ -7,6 +7,7 @@ use bytes::Bytes;
 use tokio::sync::{oneshot, watch};
 use vltava_config::Values;
 use vltava_net::{Answer, ConnectionId, Inbound, Reply};
+use vltava_node::refused::Refusable;
 use vltava_quorum::rpc::RpcError;
 use vltava_quorum::{Request as QuorumRequest, Response as QuorumResponse};
 use vltava_wire::header::RequestHeader;
@@ -24,6 +25,11 @@ pub(crate) struct Context {
     pub(crate) values: Values,
     pub(crate) inbox: Inbox,
     pub(crate) status: watch::Receiver<Status>,
+}
+
+/// The answer to a request of which nothing is done.
+pub(crate) fn refuse<R: Refusable>(request: &R, failure: &Failure) -> R::Response {
+    request.refused(failure.code, failure.text())
 }
 
 /// One request, by whatever way it came.

@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use vltava_net::Reply;
-use vltava_wire::messages::create_partitions::CreatePartitionsTopicResult;
-use vltava_wire::messages::{CreatePartitionsRequest, CreatePartitionsResponse};
+use vltava_wire::messages::CreatePartitionsRequest;
 
-use super::{Call, Context};
+use super::{Call, Context, refuse};
 
 pub(super) fn handle(context: &Arc<Context>, call: Call) -> Reply {
     let request = match call.decode::<CreatePartitionsRequest>() {
@@ -17,17 +16,6 @@ pub(super) fn handle(context: &Arc<Context>, call: Call) -> Reply {
         call,
         request,
         |request, controller, _| controller.create_partitions(request),
-        |request, failure| CreatePartitionsResponse {
-            results: request
-                .topics
-                .iter()
-                .map(|topic| CreatePartitionsTopicResult {
-                    name: topic.name.clone(),
-                    error_code: failure.code,
-                    error_message: failure.text(),
-                })
-                .collect(),
-            ..CreatePartitionsResponse::default()
-        },
+        refuse,
     )
 }

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use vltava_net::Reply;
+use vltava_node::refused::Refusable;
 use vltava_wire::ErrorCode;
-use vltava_wire::messages::delete_topics::DeletableTopicResult;
-use vltava_wire::messages::{DeleteTopicsRequest, DeleteTopicsResponse};
+use vltava_wire::messages::DeleteTopicsRequest;
 
 use super::{Call, Context};
 
@@ -32,23 +32,7 @@ pub(super) fn handle(context: &Arc<Context>, call: Call) -> Reply {
         call,
         request,
         |request, controller, _| controller.delete_topics(request),
-        move |request, failure| {
-            let names =
-                request.topic_names.iter().map(|name| (Some(name.clone()), Default::default()));
-            let states = request.topics.iter().map(|state| (state.name.clone(), state.topic_id));
-            DeleteTopicsResponse {
-                responses: states
-                    .chain(names)
-                    .map(|(name, topic_id)| DeletableTopicResult {
-                        name,
-                        topic_id,
-                        error_code: known(failure.code, version),
-                        error_message: failure.text(),
-                    })
-                    .collect(),
-                ..DeleteTopicsResponse::default()
-            }
-        },
+        move |request, failure| request.refused(known(failure.code, version), failure.text()),
     )
 }
 

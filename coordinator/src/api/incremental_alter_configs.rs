@@ -4,12 +4,10 @@ use std::sync::Arc;
 
 use vltava_net::Reply;
 use vltava_node::loggers::{self, BROKER_LOGGER};
-use vltava_wire::messages::incremental_alter_configs::{
-    AlterConfigsResource, AlterConfigsResourceResponse,
-};
+use vltava_wire::messages::incremental_alter_configs::AlterConfigsResource;
 use vltava_wire::messages::{IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse};
 
-use super::{Call, Context};
+use super::{Call, Context, refuse};
 
 pub(super) fn handle(context: &Arc<Context>, call: Call) -> Reply {
     let request = match call.decode::<IncrementalAlterConfigsRequest>() {
@@ -27,18 +25,6 @@ pub(super) fn handle(context: &Arc<Context>, call: Call) -> Reply {
         call,
         request,
         |request, controller, _| controller.incremental_alter_configs(request),
-        |request, failure| IncrementalAlterConfigsResponse {
-            responses: request
-                .resources
-                .iter()
-                .map(|resource| AlterConfigsResourceResponse {
-                    error_code: failure.code,
-                    error_message: failure.text(),
-                    resource_type: resource.resource_type,
-                    resource_name: resource.resource_name.clone(),
-                })
-                .collect(),
-            ..IncrementalAlterConfigsResponse::default()
-        },
+        refuse,
     )
 }

@@ -3,11 +3,9 @@
 use std::sync::Arc;
 
 use vltava_net::Reply;
-use vltava_wire::messages::{
-    ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse,
-};
+use vltava_wire::messages::ListPartitionReassignmentsRequest;
 
-use super::{Call, Context};
+use super::{Call, Context, refuse};
 
 pub(super) fn handle(context: &Arc<Context>, call: Call) -> Reply {
     let request = match call.decode::<ListPartitionReassignmentsRequest>() {
@@ -18,10 +16,6 @@ pub(super) fn handle(context: &Arc<Context>, call: Call) -> Reply {
         call,
         request,
         |request, controller, _| controller.list_partition_reassignments(request),
-        |_request, failure| ListPartitionReassignmentsResponse {
-            error_code: failure.code,
-            error_message: failure.text(),
-            ..ListPartitionReassignmentsResponse::default()
-        },
+        refuse,
     )
 }

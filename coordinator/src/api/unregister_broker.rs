@@ -6,7 +6,7 @@ use vltava_net::Reply;
 use vltava_wire::NodeId;
 use vltava_wire::messages::{UnregisterBrokerRequest, UnregisterBrokerResponse};
 
-use super::{Call, Context};
+use super::{Call, Context, refuse};
 
 pub(super) fn handle(context: &Arc<Context>, call: Call) -> Reply {
     let request = match call.decode::<UnregisterBrokerRequest>() {
@@ -23,10 +23,6 @@ pub(super) fn handle(context: &Arc<Context>, call: Call) -> Reply {
                 ..UnregisterBrokerResponse::default()
             }))
         },
-        |_, failure| UnregisterBrokerResponse {
-            error_code: failure.code,
-            error_message: failure.text(),
-            ..UnregisterBrokerResponse::default()
-        },
+        refuse,
     )
 }

@@ -7,7 +7,7 @@ use vltava_wire::Str;
 use vltava_wire::messages::update_features::UpdatableFeatureResult;
 use vltava_wire::messages::{UpdateFeaturesRequest, UpdateFeaturesResponse};
 
-use super::{Call, Context};
+use super::{Call, Context, refuse};
 use crate::controller::{FeatureUpdate, UpgradeType};
 
 /// The version from which on a request says how it may change a level.
@@ -30,11 +30,7 @@ pub(super) fn handle(context: &Arc<Context>, call: Call) -> Reply {
             let decision = controller.update_features(&updates, request.validate_only)?;
             Ok(decision.map(|()| success(request, version)))
         },
-        |_, failure| UpdateFeaturesResponse {
-            error_code: failure.code,
-            error_message: failure.text(),
-            ..UpdateFeaturesResponse::default()
-        },
+        refuse,
     )
 }
 

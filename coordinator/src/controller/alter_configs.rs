@@ -5,6 +5,7 @@ use vltava_config::spec::Kind;
 use vltava_config::subscription::{self, SubscriptionError};
 use vltava_metadata::configuration::pairs;
 use vltava_metadata::{ConfigMap, ConfigResource, MetadataRecord, ResourceType};
+use vltava_node::named::{RESOURCE_DOUBLED, doubled};
 use vltava_wire::messages::{
     AlterConfigsRequest, AlterConfigsResponse, IncrementalAlterConfigsRequest,
     IncrementalAlterConfigsResponse, alter_configs, incremental_alter_configs,
@@ -12,7 +13,7 @@ use vltava_wire::messages::{
 use vltava_wire::records::metadata::ConfigRecord;
 use vltava_wire::{ErrorCode, NodeId, Str};
 
-use super::{Active, Controller, Decision, Failure, doubled};
+use super::{Active, Controller, Decision, Failure};
 
 /// How a key is changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,10 +166,7 @@ impl Active {
         let twice = doubled(resources.iter().map(|(kind, name, _)| (*kind, *name)));
         for (kind, name, wanted) in resources {
             let once = match twice.contains(&(kind, name)) {
-                true => {
-                    let message = "Each resource must appear at most once.";
-                    Err(Failure::new(ErrorCode::INVALID_REQUEST, message))
-                }
+                true => Err(Failure::new(ErrorCode::INVALID_REQUEST, RESOURCE_DOUBLED)),
                 false => Ok(ConfigResource { kind: ResourceType(kind), name: name.detach() }),
             };
             let result = once.and_then(|resource| {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use vltava_metadata::{BATCH_RECORDS_MAX, MetadataRecord, TopicImage};
+use vltava_node::named::doubled;
 use vltava_wire::messages::create_partitions::{
     CreatePartitionsTopic, CreatePartitionsTopicResult,
 };
@@ -12,7 +13,7 @@ use vltava_wire::{ErrorCode, NodeId, PartitionId};
 use super::create_topics::{invalid_assignment, too_many};
 use super::placement::Placement;
 use super::random::Random;
-use super::{Active, Controller, Decision, Failure, doubled};
+use super::{Active, Controller, Decision, Failure};
 
 impl Controller {
     /// Adds partitions to topics, each topic by itself.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use vltava_config::keys;
 use vltava_metadata::{BATCH_RECORDS_MAX, ConfigMap, MetadataRecord, ResourceType};
+use vltava_node::named::doubled;
 use vltava_wire::messages::create_topics::{
     CreatableTopic, CreatableTopicConfigs, CreatableTopicResult,
 };
@@ -13,7 +14,7 @@ use vltava_wire::{ErrorCode, NodeId, Str, Uuid};
 
 use super::placement::Placement;
 use super::random::Random;
-use super::{Active, Controller, Decision, Failure, Happening, doubled};
+use super::{Active, Controller, Decision, Failure, Happening};
 
 /// The topic of the metadata log, which nobody may create.
 const METADATA_TOPIC: &str = "__cluster_metadata";

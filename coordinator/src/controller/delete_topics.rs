@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use vltava_config::keys;
 use vltava_metadata::{MetadataRecord, TopicImage};
+use vltava_node::named::doubled;
 use vltava_wire::messages::delete_topics::{DeletableTopicResult, DeleteTopicState};
 use vltava_wire::messages::{DeleteTopicsRequest, DeleteTopicsResponse};
 use vltava_wire::records::metadata::RemoveTopicRecord;
 use vltava_wire::{ErrorCode, Str, Uuid};
 
-use super::{Active, Controller, Decision, Failure, Happening, doubled};
+use super::{Active, Controller, Decision, Failure, Happening};
 
 impl Controller {
     /// Deletes topics, named by name or by id. What a version names otherwise (names alone, before

@@ -132,7 +132,7 @@ impl FrameReader {
         if self.buffer.len() < PREFIX + length {
             return Ok(None);
         }
-        let charge = match self.always && !is_produce(&self.buffer[PREFIX..PREFIX + length]) {
+        let charge = match passes(self.always, &self.buffer[PREFIX..PREFIX + length]) {
             true => Some(self.budget.charge_always(length)),
             false => self.budget.try_charge(length),
         };
@@ -151,7 +151,7 @@ impl FrameReader {
                 if large.bytes.len() == large.length {
                     return Ok(self.finish_large());
                 }
-                let always = self.always && !is_produce(&large.bytes);
+                let always = passes(self.always, &large.bytes);
                 if large.make_room(always).await {
                     // What we waited for is not the client's to answer for.
                     self.progress = Instant::now();
@@ -162,8 +162,7 @@ impl FrameReader {
                     continue;
                 }
                 if self.buffer.len() >= PREFIX + length {
-                    let body = &self.buffer[PREFIX..PREFIX + length];
-                    let always = self.always && !is_produce(body);
+                    let always = passes(self.always, &self.buffer[PREFIX..PREFIX + length]);
                     let mut charge = self.budget.nothing();
                     charge_step(&mut charge, length, true, always).await;
                     return Ok(self.copy_out(length, charge));
@@ -314,10 +313,11 @@ impl Large {
     }
 }
 
-/// Whether a frame that begins so is a produce: those of clients come on the listener of brokers
-/// too, and no broker waits for one.
-fn is_produce(body: &[u8]) -> bool {
-    body.first_chunk().is_some_and(|key| i16::from_be_bytes(*key) == ApiKey::Produce as i16)
+/// Whether a frame that begins so is charged without waiting, where frames are. Producers' are not:
+/// clients come on the listener of brokers too, and no broker waits for a produce.
+fn passes(always: bool, body: &[u8]) -> bool {
+    let key = body.first_chunk().map(|key| i16::from_be_bytes(*key));
+    always && key != Some(ApiKey::Produce as i16)
 }
 
 async fn charge_step(charge: &mut Charge, more: usize, small: bool, always: bool) {

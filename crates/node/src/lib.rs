@@ -5,6 +5,8 @@ mod command;
 mod hand_over;
 mod listeners;
 pub mod loggers;
+pub mod named;
+pub mod refused;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,13 +1,13 @@
 //! The resource BROKER_LOGGER: log levels that are described and altered on the node itself, and
 //! known to no other (KIP-412).
 
-use std::collections::HashSet;
-
 use vltava_net::loggers;
 use vltava_wire::messages::incremental_alter_configs::{
     AlterConfigsResource, AlterConfigsResourceResponse, AlterableConfig,
 };
-use vltava_wire::{ErrorCode, NodeId};
+use vltava_wire::{ErrorCode, NodeId, Str};
+
+use crate::named::{RESOURCE_DOUBLED, doubled};
 
 /// The number of the kind of resource.
 pub const BROKER_LOGGER: i8 = 8;
@@ -49,16 +49,14 @@ pub fn alter_all(
     resources: &[AlterConfigsResource],
     validate_only: bool,
 ) -> Vec<AlterConfigsResourceResponse> {
-    let mut seen = HashSet::new();
-    let names = resources.iter().map(|resource| resource.resource_name.as_str());
-    let twice: HashSet<_> = names.filter(|name| !seen.insert(*name)).collect();
+    let twice = doubled(resources.iter().map(|resource| resource.resource_name.as_str()));
     let answer = |resource: &AlterConfigsResource| {
         if !twice.contains(resource.resource_name.as_str()) {
             return alter(node, resource, validate_only);
         }
         AlterConfigsResourceResponse {
             error_code: ErrorCode::INVALID_REQUEST,
-            error_message: Some("Each resource must appear at most once.".into()),
+            error_message: Some(Str::from_static(RESOURCE_DOUBLED)),
             resource_type: resource.resource_type,
             resource_name: resource.resource_name.clone(),
         }

@@ -21,9 +21,7 @@ type Seen = BTreeMap<(i32, i64), u32>;
 pub(super) fn run() -> Outcome<String> {
     let folder = super::folder()?;
     let cluster = cluster(folder.path())?;
-    let mut members = vec![member(&cluster, "classic")?, member(&cluster, "classic")?];
-    let mut seen = Seen::new();
-    shares(&members, &mut seen, &[3, 3])?;
+    let (mut members, mut seen) = pair(&cluster)?;
     let loads = loads(&cluster)?;
     until("1,000 acknowledged records", Duration::from_secs(30), || {
         poll(&members, &mut seen)?;
@@ -43,9 +41,7 @@ pub(super) fn run() -> Outcome<String> {
 pub(super) fn migration() -> Outcome<String> {
     let folder = super::folder()?;
     let cluster = cluster(folder.path())?;
-    let mut members = vec![member(&cluster, "classic")?, member(&cluster, "classic")?];
-    let mut seen = Seen::new();
-    shares(&members, &mut seen, &[3, 3])?;
+    let (mut members, mut seen) = pair(&cluster)?;
     let loads = loads(&cluster)?;
     for protocol in ["consumer", "consumer", "classic", "classic"] {
         leave(members.remove(0), &mut seen)?;
@@ -59,6 +55,14 @@ pub(super) fn migration() -> Outcome<String> {
 fn cluster(folder: &Path) -> Outcome<Cluster> {
     let shape = Shape { topics: vec![(TOPIC.to_owned(), 6, 3)], ..Shape::default() };
     Cluster::up(folder, &shape)
+}
+
+/// Two classic members that share the partitions.
+fn pair(cluster: &Cluster) -> Outcome<(Vec<BaseConsumer>, Seen)> {
+    let members = vec![member(cluster, "classic")?, member(cluster, "classic")?];
+    let mut seen = Seen::new();
+    shares(&members, &mut seen, &[3, 3])?;
+    Ok((members, seen))
 }
 
 /// A steady load on each partition.

@@ -97,7 +97,7 @@ impl Walk<'_> {
             if policy == ReclaimPolicy::Retain {
                 continue;
             }
-            let set = &self.sets[usize::from(component == Component::Coordinator)];
+            let set = self.set(component);
             let is_there = |its: i32| {
                 its <= set.replicas.max(count) || set.pods.iter().any(|pod| pod.ordinal == its)
             };
