@@ -14,8 +14,8 @@ mod observer;
 mod rack;
 mod registration;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -52,6 +52,17 @@ pub struct Status {
     pub should_shut_down: bool,
 }
 
+/// How far a broker is that wants to leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HandOver {
+    /// Others lead what it led.
+    Done,
+    /// The coordinators move leadership away.
+    UnderWay,
+    /// No coordinator is there to ask, and has not been for some seconds.
+    Unanswered,
+}
+
 /// How the broker lives in the cluster.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -81,7 +92,8 @@ pub struct Life {
     epoch: AtomicI64,
     applied: AtomicI64,
     ready: AtomicBool,
-    stopping: AtomicBool,
+    /// Since when the broker wants to leave, once it does.
+    stopping: OnceLock<Instant>,
     /// Woken when the next heartbeat should go out at once.
     changed: Notify,
     /// Woken when the registration is no longer valid.
@@ -105,7 +117,7 @@ impl Life {
             epoch: AtomicI64::new(-1),
             applied: AtomicI64::new(-1),
             ready: AtomicBool::new(false),
-            stopping: AtomicBool::new(false),
+            stopping: OnceLock::new(),
             changed: Notify::new(),
             stale: Notify::new(),
             enrolled: Notify::new(),
@@ -141,38 +153,45 @@ impl Life {
     }
 
     /// Asks the coordinator to move leadership away, from the next heartbeat on: there is no way
-    /// back. Returns whether it has.
-    pub fn hand_over(&self) -> bool {
-        if !self.stopping.swap(true, Ordering::AcqRel) {
+    /// back. Says how far it is.
+    pub fn hand_over(&self) -> HandOver {
+        if self.stopping.set(Instant::now()).is_ok() {
             tracing::info!("leadership is handed over");
+            self.changed.notify_waiters();
         }
-        self.changed.notify_waiters();
-        self.status.borrow().should_shut_down
+        let asked = self.stopping.get().map_or(Duration::ZERO, Instant::elapsed);
+        let silent = self.heard.lock().elapsed().min(asked);
+        match self.status.borrow().should_shut_down {
+            true => HandOver::Done,
+            false if silent > COORDINATORS_SILENT_MAX => HandOver::Unanswered,
+            false => HandOver::UnderWay,
+        }
     }
 
     /// Asks the coordinator to move leadership away, and waits until it has. Gives up after
     /// `limit`, and sooner if no coordinator is there to ask.
     pub async fn controlled_shutdown(&self, limit: Duration) {
         let mut status = self.status.subscribe();
-        self.hand_over();
         let start = Instant::now();
         loop {
+            match self.hand_over() {
+                HandOver::Done => return,
+                HandOver::UnderWay if start.elapsed() <= limit => {}
+                how => {
+                    tracing::warn!(?how, "the coordinators did not move all leadership away");
+                    return;
+                }
+            }
             let moved = status.wait_for(|status| status.should_shut_down);
-            if let Ok(Ok(_)) = tokio::time::timeout(TRANSITION_PAUSE, moved).await {
-                return;
-            }
-            let silent = self.heard.lock().elapsed();
-            if start.elapsed() > limit || silent.min(start.elapsed()) > COORDINATORS_SILENT_MAX {
-                tracing::warn!(?silent, "the coordinators did not move all leadership away");
-                return;
-            }
+            // Whether it has is looked at again.
+            let _ = tokio::time::timeout(TRANSITION_PAUSE, moved).await;
         }
     }
 
     /// The pause between two heartbeats: short while something is about to change.
     fn pause(&self, interval: Duration) -> Duration {
         let is_fenced = self.ready.load(Ordering::Acquire) && self.status.borrow().fenced;
-        match is_fenced || self.stopping.load(Ordering::Acquire) {
+        match is_fenced || self.stopping.get().is_some() {
             true => interval.min(TRANSITION_PAUSE),
             false => interval,
         }
@@ -307,4 +326,24 @@ fn addresses(endpoints: &[Endpoint]) -> Vec<String> {
 
 fn address(host: &Str, port: u16) -> String {
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broker_that_leaves_does_not_wait_for_coordinators_that_are_not_there() {
+        let life = Life::new(NodeId(1));
+        *life.heard.lock() = Instant::now() - 2 * COORDINATORS_SILENT_MAX;
+        assert_eq!(life.hand_over(), HandOver::UnderWay, "it has only just asked");
+        life.status.send_modify(|status| status.should_shut_down = true);
+        assert_eq!(life.hand_over(), HandOver::Done);
+
+        let life = Life::new(NodeId(1));
+        life.stopping.set(Instant::now() - 2 * COORDINATORS_SILENT_MAX).expect("not yet");
+        assert_eq!(life.hand_over(), HandOver::UnderWay, "a coordinator was heard of just now");
+        *life.heard.lock() = Instant::now() - 2 * COORDINATORS_SILENT_MAX;
+        assert_eq!(life.hand_over(), HandOver::Unanswered);
+    }
 }

@@ -104,7 +104,7 @@ fn request(life: &Life) -> BrokerHeartbeatRequest {
         broker_epoch: life.epoch().get(),
         current_metadata_offset: life.applied().get(),
         want_fence: !life.ready.load(Ordering::Acquire),
-        want_shut_down: life.stopping.load(Ordering::Acquire),
+        want_shut_down: life.stopping.get().is_some(),
         offline_log_dirs: life.offline_directories.borrow().clone(),
     }
 }

@@ -9,7 +9,7 @@ use vltava_config::{Values, keys};
 use vltava_metadata::Image;
 use vltava_net::admin::{Health, Probe};
 
-use crate::lifecycle::Life;
+use crate::lifecycle::{HandOver, Life};
 
 /// Gauges of the metadata that the broker acts upon.
 #[derive(Clone, Debug, Default)]
@@ -75,10 +75,20 @@ pub(super) fn live() -> Probe {
 pub(super) fn hand_over(life: &Arc<Life>, config: &Values) -> Probe {
     let life = Arc::clone(life);
     let is_wanted = config.get(keys::CONTROLLED_SHUTDOWN_ENABLE);
-    Box::new(move || match is_wanted && life.epoch().get() >= 0 {
-        false => Health::Good("there is nothing to hand over".to_owned()),
-        true if life.hand_over() => Health::Good("all that was led is handed over".to_owned()),
-        true => Health::Bad("the coordinators move leadership away".to_owned()),
+    Box::new(move || {
+        let said = match is_wanted && life.epoch().get() >= 0 {
+            false => Ok("there is nothing to hand over"),
+            true => match life.hand_over() {
+                HandOver::Done => Ok("all that was led is handed over"),
+                // Nobody else will lead it either.
+                HandOver::Unanswered => Ok("no coordinator is there to hand over by"),
+                HandOver::UnderWay => Err("the coordinators move leadership away"),
+            },
+        };
+        match said {
+            Ok(done) => Health::Good(done.to_owned()),
+            Err(why) => Health::Bad(why.to_owned()),
+        }
     })
 }
 
