@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use vltava_client::{ClientError, Cluster, ClusterOptions, ConnectOptions};
+use vltava_wire::ErrorCode;
 use vltava_wire::messages::metadata::MetadataRequestTopic;
 use vltava_wire::messages::{MetadataRequest, MetadataResponse};
 
@@ -16,7 +17,7 @@ const CONNECT: Duration = Duration::from_secs(3);
 /// The first pause before something is asked again. A person waits for the answer.
 const PAUSE: Duration = Duration::from_millis(10);
 const PAUSE_MAX: Duration = Duration::from_millis(500);
-/// How long a new topic takes at most to be known to every broker that lives.
+/// How long a topic takes at most to be known, or unknown, to every broker that lives.
 const VISIBLE: Duration = Duration::from_secs(10);
 
 /// The cluster that was named, or else that of the data folder.
@@ -61,13 +62,30 @@ pub(crate) fn to(servers: &[String]) -> Result<Cluster, CliError> {
 /// Waits until every broker knows these topics and a leader for each of their partitions, so that
 /// whichever a client asks next can serve it. Gives up in silence: the topics are there.
 pub(crate) async fn visible(cluster: &Cluster, names: &[&str]) {
+    said_by_all(cluster, names, knows).await;
+}
+
+/// Waits until no broker knows these topics any more, so that whichever is asked next for a list
+/// leaves them out. Gives up in silence: the topics are deleted.
+pub(crate) async fn gone(cluster: &Cluster, names: &[&str]) {
+    let unknown = |answer: &MetadataResponse| {
+        answer.topics.iter().all(|topic| topic.error_code == ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)
+    };
+    said_by_all(cluster, names, unknown).await;
+}
+
+async fn said_by_all(cluster: &Cluster, names: &[&str], wanted: fn(&MetadataResponse) -> bool) {
     let deadline = Instant::now() + VISIBLE;
+    if names.is_empty() || cluster.retry(|| cluster.metadata(Some(&[]), false)).await.is_err() {
+        return;
+    }
     let mut waiting: BTreeSet<i32> = cluster.nodes().iter().map(|node| node.id).collect();
     while !waiting.is_empty() && Instant::now() < deadline {
         let mut still = BTreeSet::new();
         for id in waiting {
-            // A broker that has died meanwhile need not know anything.
-            if matches!(ask(cluster, id, names).await, Ok(answer) if !knows(&answer)) {
+            // A broker that has died meanwhile, or is stopped, need not know anything.
+            let answer = tokio::time::timeout(CONNECT, ask(cluster, id, names)).await;
+            if matches!(answer, Ok(Ok(answer)) if !wanted(&answer)) {
                 still.insert(id);
             }
         }

@@ -41,11 +41,7 @@ async fn carry_out(cluster: &Cluster, command: TopicCommand) -> Result<(), CliEr
         }
         TopicCommand::Delete { topics } => {
             let names: Vec<&str> = topics.iter().map(String::as_str).collect();
-            for (name, outcome) in cluster.delete_topics(&names).await? {
-                outcome?;
-                output::line(format_args!("deleted topic {name}"))?;
-            }
-            Ok(())
+            delete(cluster, &names).await
         }
     }
 }
@@ -53,7 +49,6 @@ async fn carry_out(cluster: &Cluster, command: TopicCommand) -> Result<(), CliEr
 async fn create(cluster: &Cluster, new: NewTopic) -> Result<(), CliError> {
     let name = new.name.clone();
     let made = only(cluster.create_topics(&[new], false).await?)?;
-    cluster.retry(|| cluster.metadata(Some(&[]), false)).await?;
     bootstrap::visible(cluster, &[&name]).await;
     let (partitions, replicas) = (made.partitions, made.replication_factor);
     // A cluster may keep to itself what it chose.
@@ -63,6 +58,16 @@ async fn create(cluster: &Cluster, new: NewTopic) -> Result<(), CliError> {
     let partitions = counted(partitions, "partition");
     let replicas = counted(i32::from(replicas), "replica");
     output::line(format_args!("created topic {name} with {partitions} of {replicas}"))
+}
+
+/// Deletes what can be deleted; the first refusal is what the command ends with.
+async fn delete(cluster: &Cluster, names: &[&str]) -> Result<(), CliError> {
+    let outcomes = cluster.delete_topics(names).await?;
+    let deleted = outcomes.iter().filter(|(_, outcome)| outcome.is_ok());
+    let deleted: Vec<&str> = deleted.map(|(name, _)| name.as_str()).collect();
+    bootstrap::gone(cluster, &deleted).await;
+    deleted.iter().try_for_each(|name| output::line(format_args!("deleted topic {name}")))?;
+    outcomes.into_iter().try_for_each(|(_, outcome)| Ok(outcome?))
 }
 
 fn counted(count: i32, noun: &str) -> String {
