@@ -1,6 +1,7 @@
 //! The cluster as this broker knows it: the latest image of the metadata log.
 
 pub mod departed;
+pub mod reached;
 pub mod regex;
 mod suspicion;
 pub mod topic;
@@ -17,6 +18,7 @@ use vltava_metadata::{Changes, ConfigResource, Image};
 use vltava_wire::{BrokerEpoch, NodeId};
 
 use self::departed::Departed;
+use self::reached::{Reach, Reached};
 
 /// The latest image; cheap to read, and to wait for a newer one.
 #[derive(Debug, Clone)]
@@ -26,6 +28,7 @@ pub struct ClusterView {
     broker_epoch: Arc<AtomicI64>,
     values: Arc<RwLock<Values>>,
     departed: Arc<RwLock<Departed>>,
+    reached: Arc<Reached>,
     suspicions: Arc<suspicion::Suspicions>,
 }
 
@@ -40,6 +43,7 @@ impl ClusterView {
             values: Arc::new(RwLock::new(values)),
             suspicions: Arc::default(),
             departed: Arc::default(),
+            reached: Arc::default(),
         }
     }
 
@@ -68,9 +72,20 @@ impl ClusterView {
         self.values.read().clone()
     }
 
-    /// Notes who is fenced by an image that is about to become the latest.
+    /// Notes who is fenced by an image that is about to become the latest. A broker stands still if
+    /// it is fenced for its silence: it left no word, and did not close its connections.
     pub fn note_departed(&self, next: &Image, changes: &Changes) {
-        self.departed.write().note(&self.image(), next, changes, Instant::now());
+        let before = self.image();
+        let stands_still = |node| {
+            let leaves = before.broker(node).is_some_and(|it| it.in_controlled_shutdown);
+            !leaves && self.reached.contains(node)
+        };
+        self.departed.write().note(&before, next, changes, stands_still, Instant::now());
+    }
+
+    /// Notes that a connection to that broker is open, for as long as what it returns is kept.
+    pub fn reached(&self, broker: NodeId) -> Reach {
+        Reached::open(&self.reached, broker)
     }
 
     /// Whether a broker was fenced a moment ago: clients are told of it for that long.

@@ -4,6 +4,9 @@
 //! broker is gone takes that broker apart while it moves the partition: librdkafka 2.12 then loses
 //! the new leader again, and asks once more a second later. With the broker still listed it moves
 //! the partition at once.
+//!
+//! A broker that stands still, to which connections are open, is not listed: its clients have not
+//! noticed anything, and others would choose it and wait for it.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -20,13 +23,21 @@ const LISTED_FOR: Duration = Duration::from_secs(3);
 pub struct Departed(BTreeMap<NodeId, Instant>);
 
 impl Departed {
-    /// Notes who was fenced between two images.
-    pub fn note(&mut self, before: &Image, after: &Image, changes: &Changes, now: Instant) {
+    /// Notes who was fenced between two images, but for those that stand still.
+    pub fn note(
+        &mut self,
+        before: &Image,
+        after: &Image,
+        changes: &Changes,
+        stands_still: impl Fn(NodeId) -> bool,
+        now: Instant,
+    ) {
         self.0.retain(|node, since| {
             now.saturating_duration_since(*since) <= LISTED_FOR && !after.is_unfenced(*node)
         });
         for node in &changes.brokers {
-            if before.is_unfenced(*node) && !after.is_unfenced(*node) {
+            let is_fenced = before.is_unfenced(*node) && !after.is_unfenced(*node);
+            if is_fenced && !stands_still(*node) {
                 self.0.insert(*node, now);
             }
         }
@@ -60,16 +71,19 @@ mod tests {
         let empty = Image::new("prague".into());
         let (alive, born) = register(&empty, false);
         let mut departed = Departed::default();
-        departed.note(&empty, &alive, &born, at(0));
+        departed.note(&empty, &alive, &born, |_| false, at(0));
         assert!(!departed.contains(node, at(0)), "it lives");
 
         let (dead, died) = register(&alive, true);
-        departed.note(&alive, &dead, &died, at(10));
+        departed.note(&alive, &dead, &died, |_| false, at(10));
         assert!(departed.contains(node, at(3010)));
         assert!(!departed.contains(node, at(3011)));
 
         let (back, returned) = register(&dead, false);
-        departed.note(&dead, &back, &returned, at(20));
+        departed.note(&dead, &back, &returned, |_| false, at(20));
         assert!(!departed.contains(node, at(20)), "it lives again");
+
+        departed.note(&alive, &dead, &died, |still| still == node, at(30));
+        assert!(!departed.contains(node, at(30)), "who asks for it would wait");
     }
 }

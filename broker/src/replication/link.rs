@@ -6,6 +6,7 @@ use vltava_wire::NodeId;
 use vltava_wire::messages::{FetchRequest, FetchResponse};
 
 use crate::metadata::ClusterView;
+use crate::metadata::reached::Reach;
 
 /// Why a leader could not be asked.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -56,7 +57,9 @@ impl LeaderLink for InterBrokerLink {
         Box::pin(async move {
             let address = address.ok_or(LinkError::NoAddress(leader))?;
             let connection = Connection::connect(&address, &options).await?;
-            Ok(Box::new(ClientConnection { connection, cluster, leader }) as LeaderConnection)
+            let reach = cluster.reached(leader);
+            let connection = ClientConnection { connection, cluster, leader, _reach: reach };
+            Ok(Box::new(connection) as LeaderConnection)
         })
     }
 }
@@ -65,6 +68,7 @@ struct ClientConnection {
     connection: Connection,
     cluster: ClusterView,
     leader: NodeId,
+    _reach: Reach,
 }
 
 impl FetchFrom for ClientConnection {

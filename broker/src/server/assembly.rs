@@ -283,8 +283,8 @@ fn take(broker: &Arc<Broker>, published: &Published, images: &watch::Sender<Arc<
     let Published { image, changes } = published;
     broker.cluster.set_broker_epoch(broker.life.epoch());
     broker.cluster.take_configuration(image, changes);
-    tokio::task::block_in_place(|| broker.partitions.apply(image, changes));
     broker.cluster.note_departed(image, changes);
+    tokio::task::block_in_place(|| broker.partitions.apply(image, changes));
     images.send_replace(Arc::clone(image));
     tokio::task::block_in_place(|| broker.partitions.settle(image, changes));
     broker.groups.follow(image, changes, broker.id);
