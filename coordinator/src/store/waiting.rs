@@ -129,6 +129,14 @@ impl Disk for WaitingDisk {
         Ok(self.file(path, file))
     }
 
+    fn create_synced(&self, path: &Path, kind: SyncKind) -> Result<Arc<dyn DiskFile>, FolderError> {
+        let made = self.room.wait_for(path, || match self.disk.create_synced(path, kind) {
+            Err(FolderError::Open(error)) => Err(error),
+            other => Ok(other),
+        });
+        Ok(self.file(path, made.map_err(FolderError::Open)??))
+    }
+
     fn list(&self, folder: &Path) -> io::Result<Vec<FolderEntry>> {
         self.disk.list(folder)
     }

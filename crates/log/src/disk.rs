@@ -98,6 +98,13 @@ pub trait Disk: fmt::Debug + Send + Sync {
     /// `NotFound`, or what else the operating system says.
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>>;
 
+    /// Makes an empty file, in the place of one that is there, and returns once its name is on the
+    /// platter (fsync of the folder).
+    ///
+    /// # Errors
+    /// What the operating system says; but for a failed fsync no file was made.
+    fn create_synced(&self, path: &Path, kind: SyncKind) -> Result<Arc<dyn DiskFile>, FolderError>;
+
     /// What a folder holds, in no order.
     ///
     /// # Errors
@@ -138,13 +145,22 @@ pub trait Disk: fmt::Debug + Send + Sync {
 /// Why it is not known that the names of a folder are on the platter.
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
-    /// The folder cannot be opened, as when descriptors have run out: nothing is lost, and it can
-    /// be tried again.
-    #[error("cannot open the folder")]
+    /// The folder, or a file that was to be made in it, cannot be opened, as when descriptors have
+    /// run out: nothing is lost, and it can be tried again.
+    #[error("cannot open the folder, or a file in it")]
     Open(#[source] io::Error),
     /// The fsync failed: names may be lost.
     #[error("cannot sync the folder")]
     Sync(#[source] io::Error),
+}
+
+impl FolderError {
+    fn at(self, opened: &Path, folder: &Path) -> DiskError {
+        match self {
+            Self::Open(source) => at("open", opened)(source),
+            Self::Sync(source) => at(SYNC_FOLDER, folder)(source),
+        }
+    }
 }
 
 impl From<io::Error> for FolderError {
@@ -272,8 +288,14 @@ impl Volume {
 
     pub(crate) fn open(&self, path: &Path, mode: OpenMode) -> Result<OpenFile, DiskError> {
         let file = self.disk.open(path, mode).map_err(at("open", path))?;
-        let inner = FileState { file, path: path.to_owned(), sync_failed: Mutex::new(false) };
-        Ok(OpenFile(Arc::new(inner)))
+        Ok(OpenFile::new(file, path))
+    }
+
+    /// Makes an empty file whose name is durable; there is none after an error that is no failed
+    /// fsync.
+    pub(crate) fn create_synced(&self, path: &Path, kind: SyncKind) -> Result<OpenFile, DiskError> {
+        let made = self.disk.create_synced(path, kind);
+        Ok(OpenFile::new(made.map_err(|error| error.at(path, parent(path)))?, path))
     }
 
     /// The file, or `None` if it is not there.
@@ -365,10 +387,7 @@ impl Volume {
     }
 
     pub(crate) fn sync_folder(&self, folder: &Path, kind: SyncKind) -> Result<(), DiskError> {
-        self.disk.sync_folder(folder, kind).map_err(|error| match error {
-            FolderError::Open(source) => at("open", folder)(source),
-            FolderError::Sync(source) => at(SYNC_FOLDER, folder)(source),
-        })
+        self.disk.sync_folder(folder, kind).map_err(|error| error.at(folder, folder))
     }
 }
 
@@ -397,6 +416,10 @@ impl WeakFile {
 }
 
 impl OpenFile {
+    fn new(file: Arc<dyn DiskFile>, path: &Path) -> Self {
+        Self(Arc::new(FileState { file, path: path.to_owned(), sync_failed: Mutex::new(false) }))
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.0.path
     }

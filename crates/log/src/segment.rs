@@ -77,6 +77,14 @@ pub(crate) struct Segment {
 }
 
 impl Segment {
+    /// Makes an empty segment whose name is durable; there is none after an error that is no failed
+    /// fsync: its name would be taken for the end of what is before it.
+    pub(crate) fn begin(folder: &Folder, base: Offset, now_ms: i64) -> Result<Self, DiskError> {
+        let path = folder.path(base, folder::LOG);
+        let file = folder.volume.create_synced(&path, SyncKind::SegmentFolder)?;
+        Ok(Self::blank(base, Handle::Open(file), now_ms))
+    }
+
     /// Makes an empty segment; the caller syncs the folder.
     pub(crate) fn create(folder: &Folder, base: Offset, now_ms: i64) -> Result<Self, DiskError> {
         let file = folder.open(base, folder::LOG, OpenMode::Replace)?;

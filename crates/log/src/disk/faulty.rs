@@ -489,6 +489,15 @@ impl Disk for FaultyDisk {
         Ok(Arc::new(FaultyFile { disk, inode, crashes, writable: mode != OpenMode::Read }))
     }
 
+    fn create_synced(&self, path: &Path, kind: SyncKind) -> Result<Arc<dyn DiskFile>, FolderError> {
+        if self.state.lock().folders_stay_closed {
+            return Err(FolderError::Open(io_error()));
+        }
+        let file = self.open(path, OpenMode::Replace).map_err(FolderError::Open)?;
+        self.sync_folder(path.parent().unwrap_or(Path::new("/")), kind)?;
+        Ok(file)
+    }
+
     fn list(&self, folder: &Path) -> io::Result<Vec<FolderEntry>> {
         let state = self.state.lock();
         state.check_power()?;

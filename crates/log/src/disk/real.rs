@@ -120,6 +120,17 @@ impl Disk for RealDisk {
         Ok(Arc::new(file))
     }
 
+    fn create_synced(&self, path: &Path, kind: SyncKind) -> Result<Arc<dyn DiskFile>, FolderError> {
+        // The folder first: were there no descriptor for it later, the file would be there.
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let opened = File::open(folder).map_err(FolderError::Open)?;
+        let file = self.open(path, OpenMode::Replace).map_err(FolderError::Open)?;
+        if !told::takes_folder_sync(folder, kind)? {
+            opened.sync_all().map_err(FolderError::Sync)?;
+        }
+        Ok(file)
+    }
+
     fn list(&self, folder: &Path) -> io::Result<Vec<FolderEntry>> {
         let mut entries = Vec::new();
         for entry in fs::read_dir(folder)? {

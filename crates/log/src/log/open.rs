@@ -233,8 +233,7 @@ impl Opening {
             self.folder.remove_segment(segment.base_offset())?;
         }
         let OpenOptions { log_start_offset, now_ms, .. } = self.options;
-        self.segments.push(Segment::create(&self.folder, log_start_offset, now_ms)?);
-        self.folder.volume.sync_folder(&self.folder.dir, SyncKind::SegmentFolder)?;
+        self.segments.push(Segment::begin(&self.folder, log_start_offset, now_ms)?);
         Ok(())
     }
 

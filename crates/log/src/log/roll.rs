@@ -16,8 +16,7 @@ impl Log {
         let end_offset = self.log_end_offset();
         self.sync_all(SyncKind::SegmentRoll)?;
         self.write_snapshot(end_offset)?;
-        let segment = Segment::create(&self.folder, base_offset, now_ms)?;
-        self.folder.volume.sync_folder(&self.folder.dir, SyncKind::SegmentFolder)?;
+        let segment = Segment::begin(&self.folder, base_offset, now_ms)?;
         self.active_mut().retire();
         self.segments.push(segment);
         self.flushed_offset = end_offset;

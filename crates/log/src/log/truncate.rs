@@ -115,8 +115,7 @@ impl Log {
         for segment in self.segments.iter().rev() {
             self.folder.remove_segment(segment.base_offset())?;
         }
-        let segment = Segment::create(&self.folder, offset, now_ms)?;
-        self.folder.volume.sync_folder(&self.folder.dir, SyncKind::SegmentFolder)?;
+        let segment = Segment::begin(&self.folder, offset, now_ms)?;
         self.segments = vec![segment];
         self.log_start_offset = offset;
         self.flushed_offset = offset;

@@ -120,6 +120,22 @@ fn a_segment_that_cannot_begin_for_want_of_descriptors_begins_later() {
 }
 
 #[test]
+fn a_segment_that_could_not_begin_is_not_there_for_what_fits_the_one_before() {
+    let disk = FaultyDisk::new(1);
+    let config = LogConfig { segment_bytes: 300, ..Default::default() };
+    let mut log = open_with(&disk, config, options()).unwrap();
+    append(&mut log, plain(1, NOW_MS)).unwrap();
+    disk.keep_folders_closed(true);
+    append(&mut log, plain(30, NOW_MS)).unwrap_err();
+    assert_eq!(append(&mut log, plain(1, NOW_MS)).unwrap().base_offset, Offset(1));
+    disk.keep_folders_closed(false);
+    log.flush().unwrap();
+    drop(log);
+    let log = open_with(&disk, config, options()).unwrap();
+    assert_eq!(log.log_end_offset(), Offset(2), "what was acknowledged is still there");
+}
+
+#[test]
 fn a_retry_gets_the_offsets_that_it_has() {
     let mut log = log(LogConfig::default());
     for sequence in 0..6 {
