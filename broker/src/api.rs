@@ -33,6 +33,7 @@ pub mod forward;
 pub mod get_telemetry_subscriptions;
 pub mod heartbeat;
 pub mod incremental_alter_configs;
+mod inflating;
 pub mod init_producer_id;
 pub mod initialize_share_group_state;
 pub mod join_group;

@@ -18,6 +18,7 @@ pub mod epoch;
 pub mod failure;
 pub mod flusher;
 mod leaving;
+mod lost;
 mod metrics;
 mod mover;
 pub mod moving;

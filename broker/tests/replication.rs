@@ -503,6 +503,41 @@ async fn a_deleted_topic_leaves_nothing_to_one_of_the_same_name() {
     assert_eq!(ended_in_order(&home), 3);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_log_that_was_closed_is_not_taken_for_one_that_is_lost() {
+    let home = TempDir::new().expect("a folder");
+    let coordinator = Coordinator::new();
+    let members: Vec<_> =
+        (1..=3).map(|id| start(&coordinator, id, &home.path().join(id.to_string()))).collect();
+    create_topic(&coordinator, TOPIC);
+    assert!(append(&coordinator, 0, 0).await);
+    coordinator.fence(NodeId(1));
+    let leaving = Arc::clone(&members[0].partitions);
+    let closed = tokio::task::spawn_blocking(move || {
+        leaving.close(7);
+        leaving
+    });
+    let leaving = closed.await.expect("closed");
+    // An image that comes after all says that others lead, and that nobody waits for this one.
+    let image = coordinator.image();
+    let mut changes = Changes::default();
+    changes.partitions.extend((0..PARTITIONS).map(|index| vltava_metadata::PartitionRef {
+        topic: TOPIC,
+        partition: PartitionId(index),
+    }));
+    tokio::task::block_in_place(|| leaving.apply(&image, &changes));
+    let entries = std::fs::read_dir(home.path().join("1")).expect("a folder");
+    let lost = entries.filter(|entry| {
+        entry.as_ref().expect("an entry").file_name().to_string_lossy().ends_with("-lost")
+    });
+    assert_eq!(lost.count(), 0);
+    drop(leaving);
+    for member in members {
+        coordinator.forget(&member);
+        end(member).await;
+    }
+}
+
 /// How many brokers ended in order.
 fn ended_in_order(home: &TempDir) -> usize {
     (1..=3).filter(|id| home.path().join(format!("{id}/.kafka_cleanshutdown")).exists()).count()

@@ -72,7 +72,8 @@ async fn delete(
         Ok(started) => started,
         Err(code) => return answer(Err(code)),
     };
-    let everywhere = partition.deleted_everywhere(start);
+    // Whatever begins further on already has nothing to wait for.
+    let everywhere = partition.deleted_everywhere(before.map_or(start, |before| before.min(start)));
     answer(match tokio::time::timeout(timeout, everywhere).await {
         Ok(result) => result.map_err(|error| error.code()),
         Err(_) => Err(ErrorCode::REQUEST_TIMED_OUT),

@@ -33,6 +33,9 @@ pub(super) const READ_COMMITTED: i8 = 1;
 /// What a consumer gets at once while memory is scarce, or one batch if that is larger.
 const SCARCE_BYTES: usize = 64 << 10;
 
+/// The version from which a client knows that it may ask again after KAFKA_STORAGE_ERROR (KIP-112).
+const STORAGE_ERROR_SINCE: i16 = 6;
+
 /// The version from which an answer can hint at the leader (KIP-951); fields are older.
 const HINTS_SINCE: i16 = 12;
 
@@ -181,6 +184,13 @@ impl Fetch {
                 return (FetchResponse { error_code, ..FetchResponse::default() }, Vec::new());
             }
         };
+        if self.version < STORAGE_ERROR_SINCE {
+            for fetched in &mut fetched {
+                if fetched.data.error_code == ErrorCode::KAFKA_STORAGE_ERROR {
+                    fetched.data.error_code = ErrorCode::NOT_LEADER_OR_FOLLOWER;
+                }
+            }
+        }
         let node_endpoints = match self.version {
             HINTS_SINCE.. => self.hint(&mut fetched),
             _ => Vec::new(),

@@ -4,13 +4,12 @@
 mod records;
 mod transaction;
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use tokio::sync::Semaphore;
 use vltava_log::{AppendError, AppendOrigin, Verification};
 use vltava_net::{Answer, Reply};
 use vltava_wire::batch::Batch;
@@ -25,7 +24,7 @@ use vltava_wire::{ErrorCode, LeaderEpoch, NodeId, Str, Uuid};
 use self::records::Demands;
 use self::transaction::Admissions;
 use crate::api::context::Call;
-use crate::api::leaders;
+use crate::api::{inflating, leaders};
 use crate::error::ToErrorCode;
 use crate::metadata::topic::is_internal;
 use crate::partition::append::LARGE_APPEND_BYTES;
@@ -47,12 +46,6 @@ const INLINE_RECORDS_MAX: usize = 512 << 10;
 
 /// Compressed bytes up to which it is tried whether they are no more records than that.
 const INLINE_PACKED_MAX: usize = 64 << 10;
-
-/// Places for large compressed batches that are read at a time, each of which can take what
-/// [`DECOMPRESSED_MAX`] says: as many as there are cores to do it.
-static INFLATING: LazyLock<Semaphore> = LazyLock::new(|| {
-    Semaphore::new(std::thread::available_parallelism().map_or(1, std::num::NonZero::get))
-});
 
 /// How long a producer that waits for this broker's disk alone waits for it, whatever it says: its
 /// own timeout is for the replicas, as in Kafka.
@@ -317,7 +310,7 @@ async fn append_to(
     }
     let place = match codec {
         Compression::None => None,
-        _ => INFLATING.acquire().await.ok(),
+        _ => inflating::place().await,
     };
     // The request's frame goes with the batch: its memory is wanted for the next one.
     let appended = tokio::task::spawn_blocking(move || {

@@ -280,7 +280,9 @@ impl Cleaner {
         // Segments may be deleted while they are read, and so may the whole log be.
         let is_passing = match &error {
             CleanError::Stopped => true,
-            CleanError::Log(LogError::Disk(error)) => error.is_full() || error.is_not_found(),
+            CleanError::Log(LogError::Disk(error)) => {
+                error.is_full() || error.is_not_found() || has_no_descriptor(&error.source)
+            }
             // It has said so where it failed.
             CleanError::Log(LogError::Failed { .. }) => true,
             _ => false,
@@ -296,6 +298,12 @@ impl Cleaner {
         }
         false
     }
+}
+
+/// Whether the process, or the machine, has as many files open as it may.
+fn has_no_descriptor(error: &std::io::Error) -> bool {
+    use rustix::io::Errno;
+    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
 }
 
 /// A failure of the replica, as one of its round.

@@ -2,8 +2,9 @@
 
 mod cleaned;
 pub mod futures;
+mod noted;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -17,6 +18,7 @@ use vltava_log::disk::FolderError;
 use vltava_log::{Disk, DiskError, SyncKind};
 use vltava_wire::{NodeId, Offset, PartitionId, Uuid};
 
+use self::noted::Noted;
 use super::replica::{PartitionName, Position};
 use super::room::{Room, Space};
 
@@ -125,18 +127,18 @@ pub struct Folder {
 }
 
 /// The recovery points on disk, and what became of partitions since they were last collected.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct RecoveryPoints {
-    written: Offsets,
+    written: Noted,
     /// Partitions that were cut (to there) or deleted since.
     lowered: BTreeMap<(String, PartitionId), Option<Offset>>,
 }
 
 /// The checkpoints that only matter for speed and for reports.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct OtherOffsets {
-    high_watermarks: Offsets,
-    log_starts: Offsets,
+    high_watermarks: Noted,
+    log_starts: Noted,
 }
 
 /// One log directory.
@@ -149,7 +151,7 @@ pub struct LogDir {
     recovery_points: Mutex<RecoveryPoints>,
     other: Mutex<OtherOffsets>,
     /// Up to where compacted logs were cleaned.
-    cleaned: Mutex<Offsets>,
+    cleaned: Mutex<Noted>,
     room: Room,
     /// The broker epoch of the run that ended in order before this one.
     clean_shutdown: Option<i64>,
@@ -175,14 +177,17 @@ impl LogDir {
     ) -> Result<Self, DirError> {
         let id = identify(&disk, path, owner, new_id)?;
         let mut clean_shutdown = checkpoint::take_clean_shutdown(&disk, path)?;
-        let mut read = |name| match checkpoint::read_offsets(&disk, path, name) {
-            Err(error @ CheckpointError::Malformed { .. }) => {
-                let error = vltava_net::error_chain(&error);
-                tracing::error!(error, "taken for empty: all logs beside it are scanned");
-                clean_shutdown = None;
-                Ok(Offsets::new())
-            }
-            other => other,
+        let mut read = |name| {
+            let offsets = match checkpoint::read_offsets(&disk, path, name) {
+                Err(error @ CheckpointError::Malformed { .. }) => {
+                    let error = vltava_net::error_chain(&error);
+                    tracing::error!(error, "taken for empty: all logs beside it are scanned");
+                    clean_shutdown = None;
+                    Offsets::new()
+                }
+                other => other?,
+            };
+            Ok::<_, CheckpointError>(Noted::read(name, offsets))
         };
         let recovery_points =
             RecoveryPoints { written: read(RECOVERY_POINTS)?, lowered: BTreeMap::new() };
@@ -383,17 +388,21 @@ impl LogDir {
     ) -> Result<(), DiskError> {
         self.lower_cleaned(name, offset)?;
         let key = (name.topic.to_string(), PartitionId(name.index));
+        let lower = |offsets: &mut Offsets| {
+            if let Some(noted) = offsets.get_mut(&key) {
+                *noted = offset.min(*noted);
+            }
+        };
         let mut points = self.recovery_points.lock();
         let lowest = match points.lowered.get(&key) {
             Some(Some(earlier)) => offset.min(*earlier),
             _ => offset,
         };
         points.lowered.insert(key.clone(), Some(lowest));
-        match points.written.get_mut(&key) {
-            Some(written) if *written > offset => *written = offset,
-            _ => return Ok(()),
-        }
-        self.write(RECOVERY_POINTS, &points.written).map_err(disk_error)
+        self.change(&mut points.written, lower).map_err(disk_error)?;
+        drop(points);
+        // A log may be cut below its start, if it begins anew: it would be taken for empty there.
+        self.change(&mut self.other.lock().log_starts, lower).map_err(disk_error)
     }
 
     /// Forgets what is known of partitions that are deleted, before others may take their names.
@@ -401,26 +410,18 @@ impl LogDir {
     /// # Errors
     /// A checkpoint cannot be written.
     pub fn forget(&self, names: &[PartitionName]) -> Result<(), CheckpointError> {
-        let keys: Vec<_> =
+        let keys: BTreeSet<_> =
             names.iter().map(|it| (it.topic.to_string(), PartitionId(it.index))).collect();
-        let drop_from =
-            |offsets: &mut Offsets| keys.iter().filter(|key| offsets.remove(key).is_some()).count();
+        let forget = |offsets: &mut Offsets| offsets.retain(|noted, _| !keys.contains(noted));
         {
             let mut points = self.recovery_points.lock();
             points.lowered.extend(keys.iter().cloned().map(|key| (key, None)));
-            if drop_from(&mut points.written) > 0 {
-                self.write(RECOVERY_POINTS, &points.written)?;
-            }
+            self.change(&mut points.written, forget)?;
         }
         self.forget_cleaned(names)?;
         let mut other = self.other.lock();
-        if drop_from(&mut other.high_watermarks) > 0 {
-            self.write(HIGH_WATERMARKS, &other.high_watermarks)?;
-        }
-        if drop_from(&mut other.log_starts) > 0 {
-            self.write(LOG_STARTS, &other.log_starts)?;
-        }
-        Ok(())
+        self.change(&mut other.high_watermarks, forget)?;
+        self.change(&mut other.log_starts, forget)
     }
 
     /// Writes the checkpoints of this directory's partitions, as far as they have changed.
@@ -437,9 +438,8 @@ impl LogDir {
         let collected = collect();
         let mut points = self.recovery_points.lock();
         let mut other = self.other.lock();
-        let mut flushed = points.written.clone();
-        let mut high_watermarks = other.high_watermarks.clone();
-        let mut log_starts = other.log_starts.clone();
+        let (mut flushed, mut high_watermarks, mut log_starts) =
+            (Offsets::new(), Offsets::new(), Offsets::new());
         for (name, position) in &collected {
             let key = (name.topic.to_string(), PartitionId(name.index));
             let known = match points.lowered.get(&key) {
@@ -452,9 +452,9 @@ impl LogDir {
             high_watermarks.insert(key.clone(), position.high_watermark);
             log_starts.insert(key, position.log_start);
         }
-        self.replace(RECOVERY_POINTS, &mut points.written, flushed)?;
-        self.replace(HIGH_WATERMARKS, &mut other.high_watermarks, high_watermarks)?;
-        self.replace(LOG_STARTS, &mut other.log_starts, log_starts)
+        self.change(&mut points.written, |noted| noted.extend(flushed))?;
+        self.change(&mut other.high_watermarks, |noted| noted.extend(high_watermarks))?;
+        self.change(&mut other.log_starts, |noted| noted.extend(log_starts))
     }
 
     /// Marks the directory as cleanly shut down: all of its logs were closed and checkpointed.
@@ -465,21 +465,12 @@ impl LogDir {
         checkpoint::mark_clean_shutdown(&self.disk, &self.path, Some(broker_epoch))
     }
 
-    fn replace(
+    fn change(
         &self,
-        file: &str,
-        written: &mut Offsets,
-        offsets: Offsets,
+        noted: &mut Noted,
+        change: impl FnOnce(&mut Offsets),
     ) -> Result<(), CheckpointError> {
-        if *written != offsets {
-            self.write(file, &offsets)?;
-            *written = offsets;
-        }
-        Ok(())
-    }
-
-    fn write(&self, file: &str, offsets: &Offsets) -> Result<(), CheckpointError> {
-        checkpoint::write_offsets(&self.disk, &self.path, file, offsets)
+        noted.change(&self.disk, &self.path, change)
     }
 }
 

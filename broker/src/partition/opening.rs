@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use vltava_config::{Values, keys};
-use vltava_log::checkpoint;
+use vltava_log::checkpoint::{self, CheckpointError};
 use vltava_log::{Disk, Log, LogConfig, LogError, OpenOptions, SyncKind};
 use vltava_wire::{LeaderEpoch, Offset, Uuid};
 
@@ -201,6 +201,44 @@ fn open_log(
             Ok(log)
         }
         Err(error) => Err(offline_reason(&error)),
+    }
+}
+
+/// What is in the folder of a partition whose log could not be opened before.
+pub(super) enum Again {
+    /// Nothing was wrong with the log: descriptors had run out, or room for its indexes.
+    Whole(Box<Log>),
+    /// Records are lost, or it never became a log of that topic.
+    Lost,
+    /// It cannot be told yet.
+    Unknown(Arc<str>),
+}
+
+/// Opens a log once more, of which nothing was read since it could not be opened.
+pub(super) fn open_again(
+    dir: &LogDir,
+    topic: &str,
+    topic_id: Uuid,
+    index: i32,
+    config: LogConfig,
+) -> Again {
+    let folder = dir.folder(topic, index);
+    match checkpoint::read_topic_id(dir.disk(), &folder) {
+        Ok(Some(id)) if id == topic_id => {}
+        Ok(_) | Err(CheckpointError::Malformed { .. }) => return Again::Lost,
+        Err(error) => return Again::Unknown(vltava_net::error_chain(&error).into()),
+    }
+    let known = dir.last_known(topic, index);
+    let options = OpenOptions {
+        recovery_point: known.recovery_point,
+        clean_shutdown: false,
+        log_start_offset: known.log_start,
+        now_ms: wall_clock_ms(),
+    };
+    match Log::open(Arc::clone(dir.disk()), folder, config, options) {
+        Ok((log, _)) => Again::Whole(Box::new(log)),
+        Err(LogError::Corrupt { .. } | LogError::RecordsMissing { .. }) => Again::Lost,
+        Err(error) => Again::Unknown(offline_reason(&error)),
     }
 }
 

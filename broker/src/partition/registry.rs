@@ -22,7 +22,6 @@ use super::dirs::{LogDir, Owner};
 use super::flusher::{FLUSHERS, Flushers};
 use super::metrics::{PartitionMetrics, sync_times};
 use super::mover::Mover;
-use super::moving::Leftover;
 use super::opening::{self, FoundLogs, OpenError, Taken};
 use super::producer_ids::ProducerIds;
 use super::relocate::Preferred;
@@ -99,7 +98,7 @@ pub struct Partitions {
     /// Logs that were found at start and whose assignment is not known yet.
     pub(super) found: Mutex<FoundLogs>,
     /// Images are applied one after the other.
-    applying: Mutex<Applying>,
+    pub(super) applying: Mutex<Applying>,
     pub(super) fetchers: Fetchers,
     pub(super) flushers: Mutex<Option<Flushers>>,
     pub(super) news: Mutex<Option<mpsc::UnboundedReceiver<News>>>,
@@ -119,9 +118,11 @@ pub struct Partitions {
 }
 
 #[derive(Debug, Default)]
-struct Applying {
+pub(super) struct Applying {
     /// Whether an image was applied before: the first one says what is stray.
     has_begun: bool,
+    /// Whether the logs are being closed: what the metadata log says is for the next run then.
+    pub(super) has_ended: bool,
 }
 
 /// A partition that is assigned and not hosted yet.
@@ -284,6 +285,9 @@ impl Partitions {
     /// other. Changes of leadership come first.
     pub fn apply(&self, image: &Image, changes: &Changes) {
         let mut applying = self.applying.lock();
+        if applying.has_ended {
+            return;
+        }
         let is_first = !std::mem::replace(&mut applying.has_begun, true);
         let changed = if is_first { all_partitions(image) } else { changes.partitions.clone() };
         let values = self.values(image);
@@ -349,38 +353,11 @@ impl Partitions {
             return;
         }
         let changed = partition.follow(registration);
-        self.refetch_if_lost(partition, registration);
+        self.restore(partition, registration);
         match registration.leader() {
             Some(leader) if changed => moves.follow.push((leader, Arc::clone(partition))),
             Some(_) => {}
             None => moves.leave.push(Arc::clone(partition)),
-        }
-    }
-
-    /// A replica whose records are lost begins anew, if it is out of the ISR and another leads:
-    /// its folder is kept aside, and all is fetched again.
-    fn refetch_if_lost(&self, partition: &Partition, registration: &PartitionRegistration) {
-        let is_needed = registration.isr.contains(&self.me) || registration.leader().is_none();
-        let dir = partition.dir();
-        if is_needed || dir.failure().is_some() {
-            return;
-        }
-        let Some(reason) = partition.offline_reason() else { return };
-        partition.end_move(Leftover::Removed);
-        partition.cleaning.end();
-        let name = &partition.name;
-        let aside = dir.set_aside_if_there(&dir.folder(&name.topic, name.index), rand::random());
-        let log =
-            aside.map_err(|error| Arc::from(vltava_net::error_chain(&error))).and_then(|aside| {
-                tracing::error!(
-                    partition = %name, %reason, ?aside,
-                    "the log is fetched anew from the leader; what was here is kept aside"
-                );
-                self.create_log(&dir, name, partition.settings())
-            });
-        match log {
-            Ok(log) => partition.replace_log(log),
-            Err(reason) => tracing::error!(partition = %name, %reason, "the log stays offline"),
         }
     }
 
@@ -461,7 +438,7 @@ impl Partitions {
         Some(partition)
     }
 
-    fn create_log(
+    pub(super) fn create_log(
         &self,
         dir: &LogDir,
         name: &PartitionName,

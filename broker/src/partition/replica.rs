@@ -100,6 +100,8 @@ pub(super) struct State {
     pub(super) role: Role,
     pub(super) high_watermark: Offset,
     pub(super) settings: Settings,
+    /// Whether its log was open at any time of this run.
+    pub(super) was_open: bool,
     flushing: Flushing,
     /// Since when something is to be flushed, where the topic flushes by time.
     dirty_since: Option<Instant>,
@@ -295,6 +297,7 @@ impl Partition {
             Storage::Offline(_) => high_watermark,
         };
         let state = State {
+            was_open: matches!(storage, Storage::Online(_)),
             storage,
             role: Role::Unassigned,
             high_watermark,
@@ -371,6 +374,11 @@ impl Partition {
             Storage::Online(_) => None,
             Storage::Offline(reason) => Some(Arc::clone(reason)),
         }
+    }
+
+    /// Whether its log was open at any time of this run.
+    pub(super) fn was_open(&self) -> bool {
+        self.state().was_open
     }
 
     /// Raises the high watermark as far as the replicas allow, if this broker leads.

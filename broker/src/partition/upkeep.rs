@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 use vltava_client::ConnectOptions;
 use vltava_config::keys;
+use vltava_log::checkpoint::CheckpointError;
 use vltava_net::{CancellationToken, Reactors};
 use vltava_wire::Str;
 
@@ -168,11 +169,15 @@ impl Partitions {
                 let all = self.all();
                 all.iter().filter(|it| Arc::ptr_eq(&it.dir(), dir)).filter_map(of).collect()
             };
-            if let Err(error) = dir.checkpoint(collect) {
-                tracing::warn!(
-                    error = vltava_net::error_chain(&error),
-                    "a checkpoint was not written"
-                );
+            let Err(error) = dir.checkpoint(collect) else { continue };
+            let reason = vltava_net::error_chain(&error);
+            match error {
+                CheckpointError::Disk(error) if error.is_sync_failure() => {
+                    if dir.fail(&reason) {
+                        self.around.tell(News::DirFailed(dir.id()));
+                    }
+                }
+                _ => tracing::warn!(error = reason, "a checkpoint was not written"),
             }
         }
     }
@@ -195,6 +200,8 @@ impl Partitions {
     /// Ends it all: fetchers stop, waiting requests are told, logs are flushed and closed, and
     /// each directory whose logs all closed is marked as cleanly shut down. Blocks until then.
     pub fn close(&self, broker_epoch: i64) {
+        // A log that is closed would be taken for one that is lost.
+        self.applying.lock().has_ended = true;
         self.fetchers.stop();
         self.cleaner.stop();
         self.mover.stop();

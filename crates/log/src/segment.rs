@@ -453,6 +453,26 @@ impl Segment {
     }
 }
 
+impl Segment {
+    /// The largest timestamp at or after an offset, by the headers of all batches from there on.
+    pub(crate) fn largest_timestamp_from(
+        &self,
+        folder: &Folder,
+        from: Offset,
+    ) -> Result<Option<i64>, ScanError> {
+        let file = self.file(folder)?;
+        let start = self.start_of_search(folder, from)?;
+        let mut walk = HeaderWalk::new(&file, start, self.size, FIND_BYTES);
+        let mut largest = None;
+        while let Some(placed) = walk.next()? {
+            if placed.header.last_offset() >= from {
+                largest = largest.max(Some(placed.header.max_timestamp));
+            }
+        }
+        Ok(largest)
+    }
+}
+
 /// Reads a whole batch that a walk has found.
 pub(crate) fn read_batch(file: &OpenFile, placed: &Placed) -> Result<BytesMut, DiskError> {
     let mut bytes = BytesMut::zeroed(placed.header.size_in_bytes());

@@ -4,7 +4,7 @@
 //! tombstone could go before what it deletes. So a log that is cut below it is noted lower first.
 
 use vltava_log::DiskError;
-use vltava_log::checkpoint::{self, CheckpointError};
+use vltava_log::checkpoint::{CheckpointError, Offsets};
 use vltava_wire::{Offset, PartitionId};
 
 use super::{LogDir, disk_error};
@@ -34,9 +34,8 @@ impl LogDir {
         if !holds() {
             return Ok(());
         }
-        let mut changed = cleaned.clone();
-        changed.insert(key(name), offset);
-        self.replace(checkpoint::CLEANED, &mut cleaned, changed).map_err(disk_error)
+        let note = |noted: &mut Offsets| _ = noted.insert(key(name), offset);
+        self.change(&mut cleaned, note).map_err(disk_error)
     }
 
     /// Persists that a log is not clean beyond `offset`, before it is cut there.
@@ -45,20 +44,18 @@ impl LogDir {
         name: &PartitionName,
         offset: Offset,
     ) -> Result<(), DiskError> {
-        let mut cleaned = self.cleaned.lock();
-        let mut changed = cleaned.clone();
-        match changed.get_mut(&key(name)) {
-            Some(noted) if *noted > offset => *noted = offset,
-            _ => return Ok(()),
-        }
-        self.replace(checkpoint::CLEANED, &mut cleaned, changed).map_err(disk_error)
+        let lower = |noted: &mut Offsets| {
+            if let Some(noted) = noted.get_mut(&key(name)) {
+                *noted = offset.min(*noted);
+            }
+        };
+        self.change(&mut self.cleaned.lock(), lower).map_err(disk_error)
     }
 
     /// Forgets partitions that are deleted, before others may take their names.
     pub(super) fn forget_cleaned(&self, names: &[PartitionName]) -> Result<(), CheckpointError> {
-        let mut cleaned = self.cleaned.lock();
-        let mut changed = cleaned.clone();
-        changed.retain(|noted, _| !names.iter().any(|name| key(name) == *noted));
-        self.replace(checkpoint::CLEANED, &mut cleaned, changed)
+        self.change(&mut self.cleaned.lock(), |noted| {
+            noted.retain(|noted, _| !names.iter().any(|name| key(name) == *noted));
+        })
     }
 }

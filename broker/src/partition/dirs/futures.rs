@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use vltava_log::checkpoint::{CheckpointError, HIGH_WATERMARKS, LOG_STARTS, RECOVERY_POINTS};
+use vltava_log::checkpoint::{CheckpointError, Offsets};
 use vltava_wire::PartitionId;
 
 use super::{LogDir, parse_folder};
@@ -43,18 +43,14 @@ impl LogDir {
     /// A checkpoint cannot be written.
     pub fn expect(&self, name: &PartitionName, at: &Position) -> Result<(), CheckpointError> {
         let key = (name.topic.to_string(), PartitionId(name.index));
-        {
-            let mut points = self.recovery_points.lock();
-            let mut changed = points.written.clone();
-            changed.insert(key.clone(), at.flushed);
-            self.replace(RECOVERY_POINTS, &mut points.written, changed)?;
-        }
+        let note = |offset| {
+            let key = key.clone();
+            move |noted: &mut Offsets| _ = noted.insert(key, offset)
+        };
+        self.change(&mut self.recovery_points.lock().written, note(at.flushed))?;
         let mut other = self.other.lock();
-        let (mut marks, mut starts) = (other.high_watermarks.clone(), other.log_starts.clone());
-        marks.insert(key.clone(), at.high_watermark);
-        starts.insert(key, at.log_start);
-        self.replace(HIGH_WATERMARKS, &mut other.high_watermarks, marks)?;
-        self.replace(LOG_STARTS, &mut other.log_starts, starts)
+        self.change(&mut other.high_watermarks, note(at.high_watermark))?;
+        self.change(&mut other.log_starts, note(at.log_start))
     }
 }
 

@@ -81,6 +81,47 @@ fn a_cut_that_comes_while_offsets_are_collected_is_not_overwritten() {
 }
 
 #[test]
+fn what_could_not_be_lowered_is_not_taken_for_lowered() {
+    let faulty = FaultyDisk::new(0);
+    let disk: Arc<dyn Disk> = Arc::new(faulty.clone());
+    let dir = open(&disk, &owner("a", 1), 1).expect("opened");
+    dir.checkpoint(|| vec![(name("orders", 0), at(50))]).expect("written");
+    faulty.keep_folders_closed(true);
+    for _ in 0..2 {
+        dir.lower_recovery_point(&name("orders", 0), Offset(20)).expect_err("nor the second time");
+    }
+    // Of what was to be written then, nobody knows what is on the disk.
+    dir.checkpoint(|| vec![(name("orders", 1), at(9))]).expect_err("neither");
+    faulty.keep_folders_closed(false);
+    dir.lower_recovery_point(&name("orders", 0), Offset(20)).expect("written");
+    let restarted = open(&disk, &owner("a", 1), 1).expect("opened");
+    assert_eq!(restarted.last_known("orders", 0).recovery_point, Offset(20));
+}
+
+#[test]
+fn a_log_that_is_cut_below_its_start_is_not_empty_at_the_next_one() {
+    let disk = disk();
+    let dir = open(&disk, &owner("a", 1), 1).expect("opened");
+    dir.checkpoint(|| vec![(name("orders", 0), at(50))]).expect("written");
+    dir.lower_recovery_point(&name("orders", 0), Offset(0)).expect("written");
+    let restarted = open(&disk, &owner("a", 1), 1).expect("opened");
+    assert_eq!(restarted.last_known("orders", 0).log_start, Offset(0));
+}
+
+#[test]
+fn a_log_that_could_not_be_opened_for_a_moment_is_not_lost() {
+    let faulty = FaultyDisk::new(0);
+    let disk: Arc<dyn Disk> = Arc::new(faulty.clone());
+    let dir = open(&disk, &owner("a", 1), 1).expect("opened");
+    let again = |id| opening::open_again(&dir, "orders", Uuid(id), 0, LogConfig::default());
+    assert!(matches!(again(9), opening::Again::Lost), "there is no folder");
+    let log = opening::create_log(&dir, "orders", Uuid(9), 0, LogConfig::default());
+    drop(log.expect("made"));
+    assert!(matches!(again(9), opening::Again::Whole(_)));
+    assert!(matches!(again(8), opening::Again::Lost), "it is another topic's");
+}
+
+#[test]
 fn a_deleted_partition_leaves_nothing_to_one_of_the_same_name() {
     let disk = disk();
     let dir = open(&disk, &owner("a", 1), 1).expect("opened");

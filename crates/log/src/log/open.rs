@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use vltava_wire::batch::Batch;
 use vltava_wire::{LeaderEpoch, Offset};
@@ -282,7 +283,7 @@ impl Opening {
             segments: self.segments,
             log_start_offset,
             flushed_offset,
-            truncations: 0,
+            truncations: first_truncation(),
             epochs: self.epochs,
             producers,
             snapshots,
@@ -291,6 +292,13 @@ impl Opening {
         };
         (log, report)
     }
+}
+
+/// Where a log begins to count its truncations: no two logs of a process ever count alike, so that a
+/// flush of one that was replaced says nothing of the one in its place.
+fn first_truncation() -> u64 {
+    static LOGS: AtomicU64 = AtomicU64::new(0);
+    LOGS.fetch_add(1, Ordering::Relaxed) << 32
 }
 
 /// The producers of the newest snapshot at or before `at_most` that is whole, and its offset.

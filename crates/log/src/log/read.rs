@@ -153,14 +153,23 @@ impl Log {
     /// The largest timestamp of a record, in ms since 1970.
     ///
     /// # Errors
-    /// The log has failed.
+    /// The log has failed, or is corrupt there.
     pub fn largest_timestamp(&self) -> Result<Option<i64>, LogError> {
         self.check()?;
-        let left = self
-            .segments
-            .iter()
-            .filter(|s| s.max_timestamp_offset().is_some_and(|o| o >= self.log_start_offset));
-        Ok(left.filter_map(Segment::max_timestamp).max())
+        let start = self.log_start_offset;
+        let mut largest = None;
+        for segment in &self.segments {
+            let is_left = segment.max_timestamp_offset().is_some_and(|offset| offset >= start);
+            largest = largest.max(match is_left {
+                true => segment.max_timestamp(),
+                false if segment.next_offset() <= start => None,
+                // Its largest is deleted, and the rest of it is not.
+                false => segment
+                    .largest_timestamp_from(&self.folder, start)
+                    .map_err(|error| corrupt(&self.folder, segment.base_offset(), error))?,
+            });
+        }
+        Ok(largest)
     }
 
     /// The first batch that has a record of a time or later, at or after an offset, if its header

@@ -74,6 +74,20 @@ fn a_slice_of_what_was_truncated_meanwhile_is_an_error() {
 }
 
 #[test]
+fn the_largest_timestamp_is_that_of_a_record_that_is_left() {
+    let mut log = log(LogConfig::default());
+    for after in [5000, 10, 30, 20] {
+        append(&mut log, plain(1, NOW_MS + after)).unwrap();
+    }
+    let found = |log: &vltava_log::Log| log.max_timestamp().unwrap().map(|found| found.offset.0);
+    assert_eq!(found(&log), Some(0));
+    log.advance_log_start_offset(Offset(1)).unwrap();
+    assert_eq!(found(&log), Some(2));
+    log.advance_log_start_offset(Offset(4)).unwrap();
+    assert_eq!(found(&log), None);
+}
+
+#[test]
 fn records_are_found_by_their_timestamp() {
     let disk = FaultyDisk::new(1);
     let size = plain(2, NOW_MS).len() as u32;
