@@ -1,4 +1,4 @@
-//! Places for work that decompresses batches of any size, each of which can take a bound of its own:
+//! Places for work that decompresses batches of any size, each of which can take
 //! 64 MiB or so of memory. There are as many as there are cores to do it.
 
 use std::sync::LazyLock;

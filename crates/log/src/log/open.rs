@@ -294,8 +294,8 @@ impl Opening {
     }
 }
 
-/// Where a log begins to count its truncations: no two logs of a process ever count alike, so that a
-/// flush of one that was replaced says nothing of the one in its place.
+/// Where a log begins to count its truncations: no two logs of a process ever count alike, so that
+/// a flush of one that was replaced says nothing of the one in its place.
 fn first_truncation() -> u64 {
     static LOGS: AtomicU64 = AtomicU64::new(0);
     LOGS.fetch_add(1, Ordering::Relaxed) << 32
