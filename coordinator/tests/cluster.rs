@@ -147,6 +147,24 @@ async fn one_coordinator_alone_is_a_quorum() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_larger_than_a_batch_ends_no_coordinator() {
+    let mut quorum = Quorum::start(1).await;
+    quorum.active().await;
+    // Each counts by itself, so that they go into as many batches as it takes.
+    let codes = quorum.set_groups(530, 32_767).await;
+    assert_eq!(codes, vec![ErrorCode::NONE; 530]);
+    // Of these, all or none count: 9.6 MB.
+    let brokers = Broker::start_all(&quorum, &[1]).await;
+    assert_eq!(quorum.create_topics(300, 32_000).await, vec![ErrorCode::POLICY_VIOLATION; 300]);
+    assert_eq!(quorum.create_topic("t", 1).await, ErrorCode::NONE);
+    quorum.eventually(0, "vltava_topics", 1).await;
+    quorum.kill(0);
+    quorum.start_node(0);
+    quorum.eventually(0, "vltava_topics", 1).await;
+    drop(brokers);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_folder_of_another_cluster_is_refused_with_the_reason() {
     let mut quorum = Quorum::start(1).await;
     quorum.active().await;

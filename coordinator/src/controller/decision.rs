@@ -2,8 +2,13 @@
 
 use std::fmt;
 
-use vltava_metadata::{BATCH_RECORDS_MAX, MetadataRecord};
+use vltava_metadata::{
+    BATCH_BYTES_MAX, BATCH_HEADER_BYTES, BATCH_RECORDS_MAX, MetadataRecord, bytes_in_batch,
+};
 use vltava_wire::{BrokerEpoch, ErrorCode, NodeId, PartitionId, Str};
+
+/// Bytes of a batch from which on records that count by themselves go into the next one.
+const BATCH_BYTES_ENOUGH: usize = BATCH_BYTES_MAX / 8;
 
 /// The outcome of an operation: what is to be appended, and what is answered once it is committed.
 #[derive(Clone, Debug)]
@@ -47,10 +52,31 @@ impl<R> Decision<R> {
         self
     }
 
-    /// The batches to append, in order.
-    pub fn batches(&self) -> impl Iterator<Item = &[MetadataRecord]> {
-        let size = if self.atomic { self.records.len().max(1) } else { BATCH_RECORDS_MAX };
-        self.records.chunks(size)
+    /// The batches to append, in order; none is larger than the log takes.
+    ///
+    /// # Errors
+    /// POLICY_VIOLATION if records that count together are too much for one batch, or a single one
+    /// is.
+    pub fn batches(&self) -> Result<Vec<&[MetadataRecord]>, Failure> {
+        let (mut batches, mut start, mut bytes) = (Vec::new(), 0, BATCH_HEADER_BYTES);
+        for (at, record) in self.records.iter().enumerate() {
+            let size = bytes_in_batch(record);
+            let is_full = at - start == BATCH_RECORDS_MAX || bytes + size > BATCH_BYTES_ENOUGH;
+            if !self.atomic && at > start && is_full {
+                batches.push(&self.records[start..at]);
+                (start, bytes) = (at, BATCH_HEADER_BYTES);
+            }
+            bytes += size;
+            if bytes > BATCH_BYTES_MAX {
+                let message = "Excessively large request: what it changes does not fit into a \
+                               batch of the metadata log.";
+                return Err(Failure::new(ErrorCode::POLICY_VIOLATION, message));
+            }
+        }
+        if start < self.records.len() {
+            batches.push(&self.records[start..]);
+        }
+        Ok(batches)
     }
 }
 

@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 
 use vltava_metadata::{
     BrokerRegistration, Image, KRAFT_VERSION, METADATA_VERSION, METADATA_VERSION_MIN,
-    MetadataRecord, PartitionRegistration, TopicImage,
+    MetadataRecord, PartitionRegistration, TopicImage, bytes_in_batch,
 };
 use vltava_quorum::Instant;
 use vltava_wire::messages::{BrokerRegistrationRequest, BrokerRegistrationResponse};
@@ -28,6 +28,9 @@ use super::{Active, Controller, Decision, Failure, FenceReason, Moment};
 
 /// The most log directories, listeners or features that a broker may register; it has a few.
 const PARTS_MAX: usize = 256;
+
+/// The most bytes of a registration, be it a broker's or a coordinator's: names, addresses, ids.
+pub(super) const REGISTRATION_BYTES_MAX: usize = 256 * 1024;
 
 /// Ids below this are reserved by Kafka, and name no directory.
 const RESERVED_IDS: u128 = 100;
@@ -109,6 +112,10 @@ impl Controller {
         }
         if request.log_dirs.is_empty() || request.listeners.is_empty() {
             return Err(invalid("a broker names its log directories and its listeners".into()));
+        }
+        let record = registration_record(request).into();
+        if bytes_in_batch(&record) > REGISTRATION_BYTES_MAX {
+            return Err(invalid("a broker's listeners and features have short names".into()));
         }
         if request.log_dirs.iter().any(|id| id.0 < RESERVED_IDS) {
             return Err(invalid("a log directory has a reserved id".into()));

@@ -1,11 +1,13 @@
 //! ControllerRegistration (70): a coordinator says where it is, and what it supports (KIP-919).
 
+use vltava_metadata::{MetadataRecord, bytes_in_batch};
 use vltava_wire::messages::ControllerRegistrationRequest;
 use vltava_wire::records::metadata::{
     ControllerEndpoint, ControllerFeature, RegisterControllerRecord,
 };
 use vltava_wire::{ErrorCode, NodeId};
 
+use super::register_broker::REGISTRATION_BYTES_MAX;
 use super::{Controller, Decision, Failure};
 
 /// The most listeners or features that a coordinator may register; it has a few.
@@ -45,9 +47,15 @@ impl Controller {
         };
         record.end_points.sort_by(|one, other| one.name.cmp(&other.name));
         record.features.sort_by(|one, other| one.name.cmp(&other.name));
+        let record = MetadataRecord::from(record);
+        if bytes_in_batch(&record) > REGISTRATION_BYTES_MAX {
+            let message = "a coordinator's listeners and features have short names";
+            return Err(Failure::new(ErrorCode::INVALID_REGISTRATION, message));
+        }
         let present = image.controller(NodeId(request.controller_id));
-        let unchanged = present.is_some_and(|present| present.to_record() == record);
-        let records = if unchanged { Vec::new() } else { vec![record.into()] };
+        let unchanged =
+            present.is_some_and(|present| MetadataRecord::from(present.to_record()) == record);
+        let records = if unchanged { Vec::new() } else { vec![record] };
         Ok(Decision::of(records, ()))
     }
 }

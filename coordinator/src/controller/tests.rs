@@ -6,3 +6,4 @@ mod features;
 mod fixture;
 mod partitions;
 mod requests;
+mod sizes;

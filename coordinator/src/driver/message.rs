@@ -18,7 +18,8 @@ pub(crate) type Waiter = Box<dyn FnOnce(Result<(), Failure>) + Send>;
 
 /// A decision on its way, its answer put aside.
 pub(crate) struct Decided {
-    pub(crate) batches: Vec<Vec<MetadataRecord>>,
+    /// What is appended; or why nothing of it can be.
+    pub(crate) batches: Result<Vec<Vec<MetadataRecord>>, Failure>,
     pub(crate) happenings: Vec<Happening>,
     /// Who waits; nobody, if the answer was given already.
     pub(crate) waiter: Option<Waiter>,
@@ -27,7 +28,7 @@ pub(crate) struct Decided {
 impl Decided {
     /// Nothing is to be done any more.
     pub(crate) fn nothing() -> Self {
-        Self { batches: Vec::new(), happenings: Vec::new(), waiter: None }
+        Self { batches: Ok(Vec::new()), happenings: Vec::new(), waiter: None }
     }
 
     /// A decision that nobody asked for.
@@ -40,7 +41,8 @@ impl Decided {
         decision: Decision<R>,
         waiter: impl FnOnce(R) -> Option<Waiter>,
     ) -> Self {
-        let batches = decision.batches().map(<[MetadataRecord]>::to_vec).collect();
+        let batches = decision.batches();
+        let batches = batches.map(|all| all.into_iter().map(<[MetadataRecord]>::to_vec).collect());
         let Decision { happenings, response, .. } = decision;
         Self { batches, happenings, waiter: waiter(response) }
     }

@@ -1,5 +1,6 @@
 //! Messages, one after the other; and decisions on their way into the log.
 
+use vltava_metadata::MetadataRecord;
 use vltava_quorum::{Event, ProposalId, Request, Token};
 use vltava_wire::{ErrorCode, NodeId, Offset};
 
@@ -81,13 +82,11 @@ impl Driver {
     /// made upon that. Returns whether it was appended.
     pub(super) fn carry_through(&mut self, decided: Decided) -> Result<bool, DriverError> {
         let Decided { batches, happenings, waiter } = decided;
-        for batch in batches {
-            if let Err(code) = self.propose(batch)? {
-                if let Some(waiter) = waiter {
-                    waiter(Err(Failure::new(code, "")));
-                }
-                return Ok(false);
+        if let Err(failure) = self.append_all(batches)? {
+            if let Some(waiter) = waiter {
+                waiter(Err(failure));
             }
+            return Ok(false);
         }
         for happening in happenings {
             if happening.is_grave() {
@@ -107,10 +106,26 @@ impl Driver {
         Ok(true)
     }
 
+    fn append_all(
+        &mut self,
+        batches: Result<Vec<Vec<MetadataRecord>>, Failure>,
+    ) -> Result<Result<(), Failure>, DriverError> {
+        let batches = match batches {
+            Ok(batches) => batches,
+            Err(failure) => return Ok(Err(failure)),
+        };
+        for batch in batches {
+            if let Err(code) = self.propose(batch)? {
+                return Ok(Err(Failure::new(code, "")));
+            }
+        }
+        Ok(Ok(()))
+    }
+
     /// Appends one batch of records, if this node leads still.
     fn propose(
         &mut self,
-        records: Vec<vltava_metadata::MetadataRecord>,
+        records: Vec<MetadataRecord>,
     ) -> Result<Result<(), ErrorCode>, DriverError> {
         let Some(leading) = &self.leading else { return Ok(Err(ErrorCode::NOT_CONTROLLER)) };
         let epoch = leading.epoch;

@@ -11,10 +11,12 @@ use rustix::process::{Pid, Signal, kill_process};
 use vltava_client::{ConnectOptions, Connection};
 use vltava_metadata::supported_features;
 use vltava_wire::messages::broker_registration::{Feature, Listener};
-use vltava_wire::messages::create_topics::CreatableTopic;
+use vltava_wire::messages::create_topics::{CreatableTopic, CreatableTopicConfig};
 use vltava_wire::messages::describe_quorum::{PartitionData, TopicData};
+use vltava_wire::messages::incremental_alter_configs::{AlterConfigsResource, AlterableConfig};
 use vltava_wire::messages::{
     BrokerHeartbeatRequest, BrokerRegistrationRequest, CreateTopicsRequest, DescribeQuorumRequest,
+    IncrementalAlterConfigsRequest,
 };
 use vltava_wire::{ErrorCode, Uuid};
 
@@ -273,6 +275,46 @@ impl Quorum {
         let connection = self.connect(node).await.expect("a connection");
         let response = connection.call(&request).await.expect("an answer");
         response.topics[0].partitions[0].current_voters.len()
+    }
+
+    /// Sets something on that many groups by one request to the first node. Each has a name of so
+    /// many bytes.
+    pub async fn set_groups(&self, count: usize, name_bytes: usize) -> Vec<ErrorCode> {
+        let group = |number: usize| AlterConfigsResource {
+            resource_type: 32,
+            resource_name: format!("{number:0name_bytes$}").into(),
+            configs: vec![AlterableConfig {
+                name: "consumer.session.timeout.ms".into(),
+                config_operation: 0,
+                value: Some("45000".into()),
+            }],
+        };
+        let resources = (0..count).map(group).collect();
+        let request = IncrementalAlterConfigsRequest { resources, ..Default::default() };
+        let connection = self.connect(0).await.expect("a connection");
+        let response = connection.call(&request).await.expect("an answer");
+        response.responses.iter().map(|response| response.error_code).collect()
+    }
+
+    /// Creates that many topics by one request to the first node, each with a setting of about so
+    /// many bytes.
+    pub async fn create_topics(&self, count: usize, value_bytes: usize) -> Vec<ErrorCode> {
+        let throttled = vec!["10000:1"; value_bytes / "10000:1,".len()].join(",");
+        let topic = |number: usize| CreatableTopic {
+            name: format!("large-{number}").into(),
+            num_partitions: 1,
+            replication_factor: 1,
+            configs: vec![CreatableTopicConfig {
+                name: "leader.replication.throttled.replicas".into(),
+                value: Some(throttled.as_str().into()),
+            }],
+            ..CreatableTopic::default()
+        };
+        let topics = (0..count).map(topic).collect();
+        let request = CreateTopicsRequest { topics, ..CreateTopicsRequest::default() };
+        let connection = self.connect(0).await.expect("a connection");
+        let response = connection.call(&request).await.expect("an answer");
+        response.topics.iter().map(|topic| topic.error_code).collect()
     }
 
     /// Creates a topic, wherever the active coordinator is; tries again while there is none.

@@ -14,6 +14,18 @@ pub const BATCH_RECORDS_MAX: usize = 10_000;
 /// The most bytes of one batch, as KRaft bounds it; also what one may decompress into.
 pub const BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
 
+/// The most that the framing of a batch takes, beside its records.
+pub const BATCH_HEADER_BYTES: usize = 61;
+
+/// The most that the framing of a record takes: its length, attributes, time, offset and key, the
+/// length of its value, and that it has no headers.
+const RECORD_FRAMING_BYTES: usize = 32;
+
+/// Bytes that a record takes in a batch at the most.
+pub fn bytes_in_batch(record: &MetadataRecord) -> usize {
+    record.encode().len() + RECORD_FRAMING_BYTES
+}
+
 /// Why batches of the metadata log cannot be applied.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReplayError {

@@ -38,7 +38,10 @@ mod features;
 mod image;
 mod record;
 
-pub use batch::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX, ReplayError, decode_batch, encode_batch};
+pub use batch::{
+    BATCH_BYTES_MAX, BATCH_HEADER_BYTES, BATCH_RECORDS_MAX, ReplayError, bytes_in_batch,
+    decode_batch, encode_batch,
+};
 pub use changes::{Changes, PartitionRef};
 pub use checkpoint::{Checkpoint, CheckpointError, SnapshotId};
 pub use features::{

@@ -95,4 +95,7 @@ pub use message::{
     LeaderInfo, QuorumEpochResponse, Records, RemoveVoterRequest, Request, Response, SnapshotId,
     UpdateVoterRequest, VoteRequest, VoteResponse, VoterChangeResponse,
 };
-pub use voter_set::{DirectoryId, Endpoint, ReplicaKey, VOTERS_MAX, Voter, VoterSet};
+pub use voter_set::{
+    DirectoryId, ENDPOINT_TEXT_BYTES_MAX, ENDPOINTS_MAX, Endpoint, ReplicaKey, VOTERS_MAX, Voter,
+    VoterSet,
+};

@@ -16,6 +16,12 @@ pub type DirectoryId = Uuid;
 /// is a mistake and not a cluster.
 pub const VOTERS_MAX: usize = 64;
 
+/// The most endpoints that a voter can have; it has one a listener.
+pub const ENDPOINTS_MAX: usize = 16;
+
+/// The most bytes of a listener's name, and of a host's. No name of a host is longer.
+pub const ENDPOINT_TEXT_BYTES_MAX: usize = 255;
+
 /// A replica of the metadata log, as voter sets and votes name it.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ReplicaKey {
@@ -70,6 +76,13 @@ impl Voter {
     /// A voter that speaks `kraft.version` 0 to 1, as all of ours do.
     pub fn new(key: ReplicaKey, endpoints: Vec<Endpoint>) -> Self {
         Self { key, endpoints, kraft_version: (0, 1) }
+    }
+
+    /// Whether it listens anywhere, and says so within bounds: all voters go into one record.
+    pub(crate) fn is_sound(&self) -> bool {
+        let short = |text: &Str| text.len() <= ENDPOINT_TEXT_BYTES_MAX;
+        (1..=ENDPOINTS_MAX).contains(&self.endpoints.len())
+            && self.endpoints.iter().all(|it| short(&it.name) && short(&it.host))
     }
 
     /// The endpoint of listener `name`; the first one if there is none of that name.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use vltava_config::Values;
-use vltava_metadata::{Changes, Image, MetadataRecord, PartitionRegistration, supported_features};
+use vltava_metadata::{Changes, Image, PartitionRegistration, supported_features};
 use vltava_net::ConnectionId;
 use vltava_quorum::Instant;
 use vltava_wire::messages::broker_registration::{Feature, Listener};
@@ -69,9 +69,9 @@ impl World {
 
     /// Appends and commits a decision, and returns its answer.
     pub(super) fn take<R>(&mut self, decision: Decision<R>) -> R {
-        for batch in decision.batches().map(<[MetadataRecord]>::to_vec).collect::<Vec<_>>() {
-            self.controller.appended(&batch, self.now).expect("records that fit");
-            for record in &batch {
+        for batch in decision.batches().expect("batches that the log takes") {
+            self.controller.appended(batch, self.now).expect("records that fit");
+            for record in batch {
                 let mut changes = Changes::default();
                 self.image.apply(record, &mut changes).expect("records that fit");
                 self.end = self.end.next();
@@ -134,6 +134,21 @@ impl World {
         previous_broker_epoch: i64,
     ) -> Result<i64, ErrorCode> {
         let request = BrokerRegistrationRequest {
+            previous_broker_epoch,
+            ..self.registration(broker, incarnation, directories)
+        };
+        self.operate(|controller, moment| controller.register_broker(&request, moment))
+            .map(|response| response.broker_epoch)
+    }
+
+    /// How a broker registers.
+    pub(super) fn registration(
+        &self,
+        broker: i32,
+        incarnation: u128,
+        directories: &[u128],
+    ) -> BrokerRegistrationRequest {
+        BrokerRegistrationRequest {
             broker_id: broker,
             cluster_id: CLUSTER.into(),
             incarnation_id: Uuid(incarnation),
@@ -146,11 +161,8 @@ impl World {
             features: features(),
             rack: None,
             log_dirs: directories.iter().copied().map(Uuid).collect(),
-            previous_broker_epoch,
             ..BrokerRegistrationRequest::default()
-        };
-        self.operate(|controller, moment| controller.register_broker(&request, moment))
-            .map(|response| response.broker_epoch)
+        }
     }
 
     /// A broker of its own directory, registered and unfenced.

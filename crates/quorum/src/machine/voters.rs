@@ -147,7 +147,7 @@ impl Machine {
         let known = voters.get(request.voter.key.id).is_some();
         let sound = !request.voter.key.directory_id.is_zero()
             && request.voter.key.id.get() >= 0
-            && !request.voter.endpoints.is_empty()
+            && request.voter.is_sound()
             && voters.len() < VOTERS_MAX;
         let checked = match leader.check_change(&self.core) {
             _ if !sound => Err(ErrorCode::INVALID_REQUEST),
@@ -207,7 +207,7 @@ impl Machine {
         let voters = self.core.log.voters();
         let key = request.voter.key;
         let checked = match leader.check_change(&self.core) {
-            _ if request.voter.endpoints.is_empty() => Err(ErrorCode::INVALID_REQUEST),
+            _ if !request.voter.is_sound() => Err(ErrorCode::INVALID_REQUEST),
             Ok(()) if !voters.contains(key) => Err(ErrorCode::VOTER_NOT_FOUND),
             checked => checked,
         };

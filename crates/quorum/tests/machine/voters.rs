@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use vltava_quorum::{
-    AddVoterRequest, BatchShape, Config, ControlRecord, Effect, Event, FetchResponse, LogShape,
-    QuorumState, RemoveVoterRequest, ReplicaKey, Request, Response, RoleName, Token,
-    UpdateVoterRequest, Voter, VoterSet,
+    AddVoterRequest, BatchShape, Config, ControlRecord, ENDPOINTS_MAX, Effect, Endpoint, Event,
+    FetchResponse, LogShape, QuorumState, RemoveVoterRequest, ReplicaKey, Request, Response,
+    RoleName, Token, UpdateVoterRequest, Voter, VoterSet,
 };
 use vltava_wire::{ErrorCode, LeaderEpoch, NodeId, Uuid};
 
@@ -205,4 +205,26 @@ fn a_voter_with_a_new_disk_has_its_old_self_removed_and_joins() {
         _ => None,
     });
     assert_eq!(new, local);
+}
+
+#[test]
+fn voters_say_within_bounds_where_they_listen() {
+    let mut node = leader();
+    let with = |id: i32, endpoints: Vec<Endpoint>| Voter { endpoints, ..voter(id) };
+    let long = Endpoint { host: "h".repeat(256).into(), ..endpoint(4) };
+    let table = [vec![], vec![endpoint(4); ENDPOINTS_MAX + 1], vec![endpoint(4), long]];
+    for endpoints in table {
+        let added = node.ask(Request::AddVoter(AddVoterRequest {
+            voter: with(4, endpoints.clone()),
+            timeout_ms: 1_000,
+            ack_when_committed: true,
+        }));
+        assert_eq!(outcome(&node, added), Some(ErrorCode::INVALID_REQUEST), "{endpoints:?}");
+        let updated = node.ask(Request::UpdateVoter(UpdateVoterRequest {
+            epoch: LeaderEpoch(1),
+            voter: with(3, endpoints.clone()),
+        }));
+        assert_eq!(outcome(&node, updated), Some(ErrorCode::INVALID_REQUEST), "{endpoints:?}");
+    }
+    assert_eq!(node.machine.voters(), &voters(&[1, 2, 3]));
 }
