@@ -10,6 +10,7 @@ use vltava_wire::messages::{
     AlterConfigsRequest, AlterConfigsResponse, IncrementalAlterConfigsRequest,
     IncrementalAlterConfigsResponse, alter_configs, incremental_alter_configs,
 };
+use vltava_wire::reader::TEXT_MAX;
 use vltava_wire::records::metadata::ConfigRecord;
 use vltava_wire::{ErrorCode, NodeId, Str};
 
@@ -276,6 +277,12 @@ impl Active {
         wanted: &ConfigMap,
     ) -> Result<Vec<MetadataRecord>, Failure> {
         let set = wanted.iter().filter(|(name, value)| present.get(*name) != Some(*value));
+        if let Some((name, _)) = set.clone().find(|(_, value)| value.len() > TEXT_MAX) {
+            // Elements that are appended can make it so; the protocol would cut it.
+            let message =
+                format!("The value of {name} exceeds the maximum value size of {TEXT_MAX} bytes.");
+            return Err(Failure::new(ErrorCode::INVALID_CONFIG, message));
+        }
         self.check_wanted(resource, wanted, set.clone())?;
         let record = |name: &Str, value: Option<Str>| {
             MetadataRecord::from(ConfigRecord {

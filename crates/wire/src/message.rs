@@ -218,7 +218,8 @@ impl Wire for Str {
 
 impl Nullable for Str {
     fn encode_nullable(value: Option<&Self>, writer: &mut Writer, version: Version) {
-        // Only messages for people can be longer than the protocol allows: names came out of it.
+        // Only messages for people can be longer than the protocol allows: names came out of it,
+        // and lists of settings that grow are refused beyond it.
         let text = value.map(|text| &text[..text.floor_char_boundary(TEXT_MAX)]);
         writer.length(text.map(str::len), version.flexible, true);
         text.iter().for_each(|text| writer.raw(text.as_bytes()));

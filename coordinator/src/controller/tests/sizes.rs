@@ -14,6 +14,7 @@ use super::fixture::World;
 /// The longest text of the protocol, in bytes.
 const LONG: usize = 32_767;
 
+const TOPIC: i8 = 2;
 const GROUP: i8 = 32;
 
 fn set(kind: i8, name: Str, key: &str, value: &str, operation: i8) -> AlterConfigsResource {
@@ -129,4 +130,30 @@ fn with_host(
     host: &str,
 ) -> vltava_wire::messages::broker_registration::Listener {
     vltava_wire::messages::broker_registration::Listener { host: host.into(), ..listener }
+}
+
+#[test]
+fn a_list_does_not_grow_beyond_what_a_text_may_be() {
+    let mut world = World::new();
+    world.broker(1);
+    world.topic("t", &[1], &[]);
+    let key = "leader.replication.throttled.replicas";
+    let part = |from: usize| {
+        let elements = (from..from + 2_500).map(|partition| format!("{partition}:1"));
+        elements.collect::<Vec<_>>().join(",")
+    };
+    let append = |world: &mut World, from: usize| {
+        let resources = vec![set(TOPIC, "t".into(), key, &part(from), 2)];
+        let request = IncrementalAlterConfigsRequest { resources, ..Default::default() };
+        let answer = world.operate(|controller, _| controller.incremental_alter_configs(&request));
+        let response = answer.expect("an answer").responses.remove(0);
+        (response.error_code, response.error_message.map(|text| text.to_string()))
+    };
+    assert_eq!(append(&mut world, 10_000).0, ErrorCode::NONE);
+    let before = world.image.topic_config("t").clone();
+    let (code, message) = append(&mut world, 20_000);
+    assert_eq!(code, ErrorCode::INVALID_CONFIG, "35,000 bytes");
+    let message = message.expect("a sentence");
+    assert!(message.contains("exceeds the maximum value size of 32767"), "{message}");
+    assert_eq!(world.image.topic_config("t"), before);
 }
