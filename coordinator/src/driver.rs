@@ -8,6 +8,7 @@
 mod commit;
 mod effects;
 mod flusher;
+mod inbox;
 mod message;
 mod operate;
 mod snapshot;
@@ -16,7 +17,7 @@ mod start;
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 use vltava_metadata::{ApplyError, Image, MetadataRecord, ReplayError};
 use vltava_net::ConnectionId;
 use vltava_quorum::{
@@ -30,7 +31,8 @@ use crate::peers::Peers;
 use crate::status::Status;
 use crate::store::{Store, StoreError};
 
-pub(crate) use message::{Decided, Inbox, Message, PeerEvent, View};
+pub(crate) use inbox::{Inbox, Mailbox};
+pub(crate) use message::{Decided, Message, PeerEvent, View};
 pub(crate) use start::Plan;
 
 use commit::{Leading, Waiting};
@@ -81,7 +83,7 @@ pub(crate) struct Driver {
     store: Store,
     /// Everything that is committed, as far as this node knows.
     committed: Image,
-    inbox: mpsc::UnboundedReceiver<Message>,
+    inbox: Mailbox,
     peers: Peers,
     askers: HashMap<Token, Asker>,
     next_token: u64,
@@ -119,7 +121,7 @@ impl Driver {
             };
             self.take_in(message)?;
             for _ in 1..MESSAGES_PER_ROUND {
-                let Ok(message) = self.inbox.try_recv() else { break };
+                let Some(message) = self.inbox.try_recv() else { break };
                 self.take_in(message)?;
             }
             self.end_round()?;
@@ -136,7 +138,6 @@ impl Driver {
     /// The next message, or `None` once the deadline has come.
     async fn next_message(&mut self, deadline: Option<Instant>) -> Option<Message> {
         let Some(deadline) = deadline else {
-            // The inbox never closes: the loop holds an end of it through the flusher.
             return self.inbox.recv().await;
         };
         let at = tokio::time::Instant::from_std(self.clock.at(deadline));
@@ -225,3 +226,6 @@ impl Driver {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -87,11 +87,12 @@ impl Registration {
 /// This is the active coordinator: it tells itself.
 fn register_here(inbox: &Inbox, request: &Arc<ControllerRegistrationRequest>) -> bool {
     let request = Arc::clone(request);
-    inbox.tell(Message::Operate(Box::new(move |controller, _| {
+    let register = Message::Operate(Box::new(move |controller, _| {
         // Should it not be the active one any more, it is told again that it must register.
         let decision = controller.register_controller(&request);
         Decided::chore(decision.unwrap_or_else(|_| Decision::answer(())))
-    })));
+    }));
+    inbox.offer(register, 0);
     true
 }
 

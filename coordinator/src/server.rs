@@ -7,7 +7,7 @@ use parking_lot::RwLock;
 use prometheus_client::registry::Registry;
 use rand::Rng;
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 use vltava_config::{Loaded, Values, keys};
 use vltava_log::{Disk, RealDisk};
 use vltava_metadata::configuration::dynamic_values;
@@ -108,8 +108,7 @@ impl Coordinator {
         let bound = bind(values).await?;
         let admin = vltava_node::bind_admin(values).await.map_err(RunError::Bind)?;
         let endpoints = advertised(values, &bound);
-        let (sender, messages) = mpsc::unbounded_channel();
-        let inbox = Inbox(sender);
+        let (inbox, messages) = Inbox::new();
         let peers = Peers::new(
             Handle::current(),
             inbox.clone(),

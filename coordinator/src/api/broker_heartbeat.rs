@@ -17,11 +17,12 @@ pub(super) fn handle(context: &Arc<Context>, call: Call) -> Reply {
         Ok(request) => request,
         Err(close) => return close.into(),
     };
-    context.inbox.tell(Message::Spoke {
+    let spoke = Message::Spoke {
         connection: call.connection,
         broker: NodeId(request.broker_id),
         epoch: BrokerEpoch(request.broker_epoch),
-    });
+    };
+    context.inbox.offer(spoke, 0);
     context.operate(
         call,
         request,

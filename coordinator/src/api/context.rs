@@ -82,29 +82,17 @@ impl Context {
     where
         R::Response: Send + Sync + 'static,
     {
-        let (answer, outcome) = oneshot::channel::<Result<R::Response, Failure>>();
+        let (answer, outcome) = oneshot::channel();
         let request = Arc::new(request);
         let asked = Arc::clone(&request);
-        self.inbox.tell(Message::Operate(Box::new(move |controller, moment| {
-            let decision = match decide(&asked, controller, moment) {
-                Ok(decision) => decision,
-                Err(failure) => {
-                    // Whoever went away meanwhile needs no answer.
-                    let _ = answer.send(Err(failure));
-                    return Decided::nothing();
-                }
-            };
-            Decided::waited_for(decision, move |response| {
-                Some(Box::new(move |outcome: Result<(), Failure>| {
-                    let _ = answer.send(outcome.map(|()| response));
-                }))
-            })
-        })));
+        let decide = move |controller: &mut Controller, moment| decide(&asked, controller, moment);
+        let operation = Message::Operate(Decided::operation(answer, decide));
+        self.inbox.offer(operation, call.body.len());
         Reply::later(async move {
             let failure = match outcome.await {
                 Ok(Ok(response)) => return Answer::to::<R>(&call.header, &response),
                 Ok(Err(failure)) => failure,
-                // The loop has ended: another coordinator takes over.
+                // The loop has ended, or too much waits for it: another coordinator takes over.
                 Err(_) => Failure::new(ErrorCode::NOT_CONTROLLER, ""),
             };
             if failure.code == ErrorCode::NOT_CONTROLLER {
@@ -129,34 +117,34 @@ impl Context {
         };
         let (answer, outcome) = oneshot::channel();
         let connection = call.connection;
-        self.inbox.tell(Message::Quorum { connection, request, answer });
+        self.inbox.offer(Message::Quorum { connection, request, answer }, call.body.len());
         Reply::later(async move {
             match outcome.await {
                 Ok(response) => Answer::to::<R>(&call.header, &to_wire(response)),
-                // The loop has ended; whoever leads now has to be asked.
+                // The loop has ended or stands still; whoever leads now has to be asked.
                 Err(_) => Answer::to::<R>(&call.header, &refuse(ErrorCode::NOT_LEADER_OR_FOLLOWER)),
             }
         })
     }
 
-    /// Asks the loop what is, and answers it.
+    /// Asks the loop what is, and answers it; with what `unknown` says if the loop does not hear.
     pub(crate) fn inspect<R: Request + 'static>(
         &self,
         call: Call,
         look: impl FnOnce(&View<'_>) -> R::Response + Send + 'static,
+        unknown: impl FnOnce() -> R::Response + Send + 'static,
     ) -> Reply
     where
         R::Response: Send + 'static,
     {
         let (answer, outcome) = oneshot::channel();
-        self.inbox.tell(Message::Inspect(Box::new(move |view| {
+        let question = Message::Inspect(Box::new(move |view| {
             let _ = answer.send(look(view));
-        })));
+        }));
+        self.inbox.offer(question, call.body.len());
         Reply::later(async move {
-            match outcome.await {
-                Ok(response) => Answer::to::<R>(&call.header, &response),
-                Err(_) => Answer::close("the node is shutting down"),
-            }
+            let response = outcome.await.unwrap_or_else(|_| unknown());
+            Answer::to::<R>(&call.header, &response)
         })
     }
 }

@@ -32,25 +32,35 @@ pub(super) fn handle(context: &Arc<Context>, call: Call) -> Reply {
         return call.answer::<DescribeQuorumRequest>(&response);
     }
     let not_controller = Arc::clone(&call.not_controller);
-    context.inspect::<DescribeQuorumRequest>(call, move |view| {
-        let partition = describe(view);
+    let answer = move |partition: PartitionDataResponse, nodes| {
         if partition.error_code.is_err() {
             not_controller.store(true, Ordering::Release);
         }
         DescribeQuorumResponse {
             error_message: None,
-            nodes: nodes(view),
+            nodes,
             topics: vec![TopicDataResponse { topic_name: topic, partitions: vec![partition] }],
             ..DescribeQuorumResponse::default()
         }
-    })
+    };
+    let unknown = answer.clone();
+    context.inspect::<DescribeQuorumRequest>(
+        call,
+        move |view| answer(describe(view), nodes(view)),
+        move || unknown(not_leader(), Vec::new()),
+    )
+}
+
+fn not_leader() -> PartitionDataResponse {
+    PartitionDataResponse {
+        error_code: ErrorCode::NOT_LEADER_OR_FOLLOWER,
+        error_message: None,
+        ..PartitionDataResponse::default()
+    }
 }
 
 fn describe(view: &View<'_>) -> PartitionDataResponse {
-    let none = PartitionDataResponse { error_message: None, ..PartitionDataResponse::default() };
-    let Some(info) = view.machine.describe(view.clock.now()) else {
-        return PartitionDataResponse { error_code: ErrorCode::NOT_LEADER_OR_FOLLOWER, ..none };
-    };
+    let Some(info) = view.machine.describe(view.clock.now()) else { return not_leader() };
     let wall = |moment: Option<Instant>| moment.map_or(-1, |moment| view.clock.wall_of(moment));
     let state = |replica: &ReplicaInfo| ReplicaState {
         replica_id: replica.key.id.get(),
@@ -65,7 +75,8 @@ fn describe(view: &View<'_>) -> PartitionDataResponse {
         high_watermark: info.high_watermark.map_or(-1, Offset::get),
         current_voters: info.voters.iter().map(state).collect(),
         observers: info.observers.iter().map(state).collect(),
-        ..none
+        error_message: None,
+        ..PartitionDataResponse::default()
     }
 }
 

@@ -14,7 +14,6 @@ use super::{
     list_partition_reassignments, remove_raft_voter, unregister_broker, update_features,
     update_raft_voter, vote,
 };
-use crate::driver::Message;
 
 /// Handles a request: what must be done in order before it returns, the rest in its reply.
 type Handle = fn(&Arc<Context>, Call) -> Reply;
@@ -96,6 +95,6 @@ impl Handler for Service {
     }
 
     fn closed(&self, connection: ConnectionId) {
-        self.0.inbox.tell(Message::Closed(connection));
+        self.0.inbox.closed(connection);
     }
 }

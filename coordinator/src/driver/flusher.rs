@@ -6,7 +6,8 @@ use std::thread::JoinHandle;
 use vltava_log::FlushTicket;
 use vltava_quorum::FlushPoint;
 
-use super::message::{Inbox, Message};
+use super::inbox::Inbox;
+use super::message::Message;
 
 /// Bytes of the thread's stack; it calls fsync and little else.
 const STACK_BYTES: usize = 128 * 1024;

@@ -1,8 +1,6 @@
 //! What the loop is told, and by whom.
 
-use std::fmt;
-
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use vltava_log::FlushResult;
 use vltava_metadata::{MetadataRecord, SnapshotId};
 use vltava_net::ConnectionId;
@@ -34,6 +32,32 @@ impl Decided {
     /// A decision that nobody asked for.
     pub(crate) fn chore(decision: Decision<()>) -> Self {
         Self::waited_for(decision, |()| None)
+    }
+
+    /// Decides for somebody who waits for the answer, and answers once that is committed. Nothing
+    /// is decided for one who has given up, maybe long ago: nobody expects that it is done now.
+    pub(crate) fn operation<R: Send + 'static>(
+        answer: oneshot::Sender<Result<R, Failure>>,
+        decide: impl FnOnce(&mut Controller, Moment) -> Result<Decision<R>, Failure> + Send + 'static,
+    ) -> Operation {
+        Box::new(move |controller, moment| {
+            if answer.is_closed() {
+                return Self::nothing();
+            }
+            let decision = match decide(controller, moment) {
+                Ok(decision) => decision,
+                Err(failure) => {
+                    // Whoever went away meanwhile needs no answer.
+                    let _ = answer.send(Err(failure));
+                    return Self::nothing();
+                }
+            };
+            Self::waited_for(decision, move |response| {
+                Some(Box::new(move |outcome: Result<(), Failure>| {
+                    let _ = answer.send(outcome.map(|()| response));
+                }))
+            })
+        })
     }
 
     /// A decision, and who waits for its answer.
@@ -93,23 +117,4 @@ pub(crate) enum Message {
     SnapshotWritten { id: SnapshotId, outcome: Result<u64, StoreError> },
     /// The node shuts down.
     Stop,
-}
-
-/// The way to the loop. It does not block: what is in it is bounded by what connections may have in
-/// flight, and by the few requests that the machine has out itself.
-#[derive(Clone)]
-pub(crate) struct Inbox(pub(crate) mpsc::UnboundedSender<Message>);
-
-impl Inbox {
-    /// Tells the loop something. Once the loop has ended nobody hears it: who waits for an answer
-    /// sees that its other end is gone.
-    pub(crate) fn tell(&self, message: Message) {
-        let _ = self.0.send(message);
-    }
-}
-
-impl fmt::Debug for Inbox {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Inbox")
-    }
 }

@@ -17,6 +17,9 @@ impl Driver {
                 if let Some(caller) = caller(&request) {
                     self.callers.insert(connection, caller);
                 }
+                if answer.is_closed() && !is_news(&request) {
+                    return Ok(());
+                }
                 let token = Token(self.next_token);
                 self.next_token += 1;
                 self.askers.insert(token, Asker { connection, answer });
@@ -141,6 +144,12 @@ impl Driver {
             code => Err(code.unwrap_or(ErrorCode::NOT_CONTROLLER)),
         })
     }
+}
+
+/// Whether a request says something of the quorum even if its sender is gone. The others ask for
+/// something that nobody wants any more.
+fn is_news(request: &Request) -> bool {
+    matches!(request, Request::Vote(_) | Request::BeginQuorumEpoch(_) | Request::EndQuorumEpoch(_))
 }
 
 /// Which node sends a request, where the request says so.

@@ -6,7 +6,8 @@ use vltava_config::{Values, keys};
 use vltava_metadata::{SnapshotId, checkpoint};
 use vltava_quorum::{Event, Instant, rpc};
 
-use super::message::{Inbox, Message};
+use super::inbox::Inbox;
+use super::message::Message;
 use super::{Driver, DriverError};
 use crate::clock::Clock;
 use crate::store::{StoreError, quorum_id};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rand::Rng;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use vltava_config::{Values, keys};
 use vltava_log::{Disk, LogConfig};
 use vltava_metadata::{Image, KRAFT_VERSION, METADATA_VERSION, SnapshotId};
@@ -13,7 +13,7 @@ use vltava_quorum::{Config, Endpoint, Machine};
 use vltava_wire::Str;
 
 use super::flusher::Flusher;
-use super::message::{Inbox, Message};
+use super::inbox::{Inbox, Mailbox};
 use super::snapshot::Snapshots;
 use super::{Driver, DriverError};
 use crate::clock::Clock;
@@ -38,7 +38,7 @@ pub(crate) struct Plan<'a> {
     pub(crate) endpoints: Vec<Endpoint>,
     pub(crate) peers: Peers,
     pub(crate) inbox: Inbox,
-    pub(crate) messages: mpsc::UnboundedReceiver<Message>,
+    pub(crate) messages: Mailbox,
 }
 
 impl Plan<'_> {
