@@ -36,10 +36,14 @@ impl Decided {
 
     /// Decides for somebody who waits for the answer, and answers once that is committed. Nothing
     /// is decided for one who has given up, maybe long ago: nobody expects that it is done now.
-    pub(crate) fn operation<R: Send + 'static>(
+    pub(crate) fn operation<R, D>(
         answer: oneshot::Sender<Result<R, Failure>>,
-        decide: impl FnOnce(&mut Controller, Moment) -> Result<Decision<R>, Failure> + Send + 'static,
-    ) -> Operation {
+        decide: D,
+    ) -> Operation
+    where
+        R: Send + 'static,
+        D: FnOnce(&mut Controller, Moment) -> Result<Decision<R>, Failure> + Send + 'static,
+    {
         Box::new(move |controller, moment| {
             if answer.is_closed() {
                 return Self::nothing();

@@ -94,19 +94,21 @@ impl Loop {
 
     /// Has something decided; the answer comes once it is committed. Whoever drops the receiver
     /// has given up.
-    fn ask<R: Send + 'static>(
-        &self,
-        decide: impl FnOnce(&mut Controller, Moment) -> Result<Decision<R>, Failure> + Send + 'static,
-    ) -> oneshot::Receiver<Result<R, Failure>> {
+    fn ask<R, D>(&self, decide: D) -> oneshot::Receiver<Result<R, Failure>>
+    where
+        R: Send + 'static,
+        D: FnOnce(&mut Controller, Moment) -> Result<Decision<R>, Failure> + Send + 'static,
+    {
         let (answer, outcome) = oneshot::channel();
         self.inbox.offer(Message::Operate(Decided::operation(answer, decide)), 100);
         outcome
     }
 
-    fn have<R: Send + 'static>(
-        &self,
-        decide: impl FnOnce(&mut Controller, Moment) -> Result<Decision<R>, Failure> + Send + 'static,
-    ) -> R {
+    fn have<R, D>(&self, decide: D) -> R
+    where
+        R: Send + 'static,
+        D: FnOnce(&mut Controller, Moment) -> Result<Decision<R>, Failure> + Send + 'static,
+    {
         let outcome = self.ask(decide).blocking_recv();
         outcome.expect("the loop runs").expect("it is done")
     }
