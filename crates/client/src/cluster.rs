@@ -18,7 +18,11 @@ use crate::error::ClientError;
 use crate::options::ConnectOptions;
 use crate::topic::Topic;
 
-/// How long a topic that no node knows is asked for: one that was just created reaches all nodes
+mod deciding;
+
+pub(crate) use deciding::Decided;
+
+/// How long a topic or a node that no node knows is asked for: one that is new reaches all nodes
 /// sooner, and one that does not exist should be said so soon.
 const UNKNOWN_MAX: Duration = Duration::from_secs(5);
 
@@ -163,25 +167,21 @@ impl Cluster {
         self.inner.view.read().nodes.values().cloned().collect()
     }
 
-    /// A connection to a node that is known.
+    /// A connection to a node that is known. One attempt.
     ///
     /// # Errors
     /// If the node is not known or cannot be reached.
     pub async fn node(&self, id: i32) -> Result<Connection, ClientError> {
-        let address = self.inner.view.read().nodes.get(&id).map(Node::address);
-        match address {
-            Some(address) => self.connection(&address).await,
-            None => {
-                self.refresh().await?;
-                let address = self.inner.view.read().nodes.get(&id).map(Node::address);
-                let unknown = || ClientError::Refused {
-                    what: format!("node {id}"),
-                    code: ErrorCode::BROKER_NOT_AVAILABLE,
-                    message: Some("no such node is known".to_owned()),
-                };
-                self.connection(&address.ok_or_else(unknown)?).await
-            }
+        let mut address = self.address_of(id);
+        if address.is_none() {
+            self.refresh().await?;
+            address = self.address_of(id);
         }
+        self.connection(&address.ok_or(ClientError::UnknownNode { id })?).await
+    }
+
+    fn address_of(&self, id: i32) -> Option<String> {
+        self.inner.view.read().nodes.get(&id).map(Node::address)
     }
 
     /// A connection to any node that can be reached.
@@ -296,49 +296,6 @@ impl Cluster {
             check(&response).map(|()| response)
         })
         .await
-    }
-
-    /// Calls the node that decides on the cluster's metadata: any broker, as brokers forward
-    /// such requests; among coordinators the active one.
-    ///
-    /// # Errors
-    /// As [`retry`](Self::retry).
-    pub async fn call_controller<R: Request>(
-        &self,
-        request: &R,
-        check: impl Fn(&R::Response) -> Result<(), ClientError>,
-    ) -> Result<R::Response, ClientError> {
-        let check = &check;
-        self.retry(|| async move {
-            let response = self.deciding().await?.call(request).await?;
-            let checked = check(&response);
-            if checked.as_ref().is_err_and(|error| error.code() == Some(ErrorCode::NOT_CONTROLLER))
-            {
-                self.inner.view.write().controller = None;
-            }
-            checked.map(|()| response)
-        })
-        .await
-    }
-
-    /// A connection to the node that decides on metadata.
-    async fn deciding(&self) -> Result<Connection, ClientError> {
-        if self.inner.options.speaks == Speaks::Brokers {
-            return self.any().await;
-        }
-        let known = self.inner.view.read().controller;
-        if let Some(id) = known
-            && let Ok(connection) = self.node(id).await
-        {
-            return Ok(connection);
-        }
-        self.describe().await?;
-        let id = self.inner.view.read().controller.ok_or_else(|| ClientError::Refused {
-            what: "the active coordinator".to_owned(),
-            code: ErrorCode::NOT_CONTROLLER,
-            message: Some("none is known at the moment".to_owned()),
-        })?;
-        self.node(id).await
     }
 
     /// Asks any node which nodes there are.
@@ -564,7 +521,9 @@ impl Cluster {
 
 fn is_unknown(error: &ClientError) -> bool {
     let code = error.code();
-    code == Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION) || code == Some(ErrorCode::UNKNOWN_TOPIC_ID)
+    matches!(error, ClientError::UnknownNode { .. })
+        || code == Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)
+        || code == Some(ErrorCode::UNKNOWN_TOPIC_ID)
 }
 
 /// An error and its causes in one line.

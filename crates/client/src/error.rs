@@ -91,6 +91,12 @@ pub enum ClientError {
         /// The cluster's words, if it had any.
         message: Option<String>,
     },
+    /// No node that was asked knows a node with this id.
+    #[error("node {id}: no such node is known")]
+    UnknownNode {
+        /// The id.
+        id: i32,
+    },
     /// No node that could be asked is known or reachable.
     #[error("no node of the cluster can be reached ({tried}); last: {last}")]
     NoNode {
@@ -130,6 +136,7 @@ impl ClientError {
             | Self::ConnectTimeout { .. }
             | Self::Closed { .. }
             | Self::Timeout { .. }
+            | Self::UnknownNode { .. }
             | Self::NoNode { .. } => true,
             Self::Refused { code, .. } => code.is_retriable(),
             Self::UnsupportedVersion { .. }
@@ -137,6 +144,21 @@ impl ClientError {
             | Self::Batch { .. }
             | Self::Deadline { .. }
             | Self::Invalid(_) => false,
+        }
+    }
+
+    /// Whether nobody can say if the request was carried out: its answer is lost, or whoever was
+    /// to carry it out stopped deciding, or ran out of time, before it was done.
+    pub fn is_undecided(&self) -> bool {
+        match self {
+            Self::Closed { .. } | Self::Timeout { .. } => true,
+            Self::Refused { code, .. } => matches!(
+                *code,
+                ErrorCode::NOT_CONTROLLER
+                    | ErrorCode::NOT_LEADER_OR_FOLLOWER
+                    | ErrorCode::REQUEST_TIMED_OUT
+            ),
+            _ => false,
         }
     }
 

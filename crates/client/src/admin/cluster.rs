@@ -1,6 +1,5 @@
 //! The cluster as a whole: its nodes, its quorum, its disks, what is moved.
 
-use vltava_wire::Str;
 use vltava_wire::messages::alter_partition_reassignments::{
     ReassignablePartition, ReassignableTopic,
 };
@@ -11,6 +10,7 @@ use vltava_wire::messages::{
     DescribeQuorumRequest, DescribeQuorumResponse, ListPartitionReassignmentsRequest,
     UnregisterBrokerRequest,
 };
+use vltava_wire::{ErrorCode, Str};
 
 use super::TIMEOUT_MS;
 use crate::cluster::Cluster;
@@ -27,7 +27,7 @@ pub struct LogDir {
     /// The directory.
     pub path: Str,
     /// Why it is not in use, if it is not.
-    pub error: Option<vltava_wire::ErrorCode>,
+    pub error: Option<ErrorCode>,
     /// Bytes of its file system; −1 if not known.
     pub total_bytes: i64,
     /// Bytes that are free there; −1 if not known.
@@ -110,15 +110,16 @@ impl Cluster {
     /// Takes a broker that is gone for good off the cluster's books.
     ///
     /// # Errors
-    /// If there is no such broker, or no node answers.
+    /// If there is no such broker, or no node answers. That it went by an attempt of this call
+    /// whose answer was lost is success.
     pub async fn unregister_broker(&self, broker_id: i32) -> Result<(), ClientError> {
         let request = UnregisterBrokerRequest { broker_id };
-        self.call_controller(&request, |response| {
+        self.decide(&request, |response| {
             let message = response.error_message.as_deref();
             ClientError::check(|| format!("broker {broker_id}"), response.error_code, message)
         })
         .await
-        .map(|_| ())
+        .or_done(ErrorCode::BROKER_ID_NOT_REGISTERED)
     }
 
     /// All partitions whose replicas move.
@@ -156,6 +157,7 @@ impl Cluster {
         partition: i32,
         replicas: Option<Vec<i32>>,
     ) -> Result<(), ClientError> {
+        let stops = replicas.is_none();
         let request = AlterPartitionReassignmentsRequest {
             timeout_ms: TIMEOUT_MS,
             topics: vec![ReassignableTopic {
@@ -165,14 +167,16 @@ impl Cluster {
             ..AlterPartitionReassignmentsRequest::default()
         };
         let what = || format!("{topic}-{partition}");
-        self.call_controller(&request, |response| {
+        let decided = self.decide(&request, |response| {
             ClientError::check(what, response.error_code, response.error_message.as_deref())?;
             let partitions = response.responses.iter().flat_map(|topic| &topic.partitions);
             partitions.into_iter().try_for_each(|result| {
                 ClientError::check(what, result.error_code, result.error_message.as_deref())
             })
-        })
-        .await
-        .map(|_| ())
+        });
+        match decided.await {
+            decided if stops => decided.or_done(ErrorCode::NO_REASSIGNMENT_IN_PROGRESS),
+            decided => decided.outcome.map(drop),
+        }
     }
 }

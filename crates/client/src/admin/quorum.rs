@@ -2,7 +2,7 @@
 
 use vltava_wire::messages::add_raft_voter::Listener;
 use vltava_wire::messages::{AddRaftVoterRequest, RemoveRaftVoterRequest};
-use vltava_wire::{Str, Uuid};
+use vltava_wire::{ErrorCode, Str, Uuid};
 
 use super::TIMEOUT_MS;
 use crate::cluster::Cluster;
@@ -23,7 +23,8 @@ impl Cluster {
     ///
     /// # Errors
     /// If it votes already (DUPLICATE_VOTER; remove its old directory first), another change is
-    /// under way, it has not caught up, or no node answers.
+    /// under way, it has not caught up, or no node answers. That it votes by an attempt of this
+    /// call whose answer was lost is success.
     pub async fn add_raft_voter(
         &self,
         voter: &RaftVoter,
@@ -45,15 +46,28 @@ impl Cluster {
         let check = |code, message: Option<&Str>| {
             ClientError::check(|| voter.describe(), code, message.map(Str::as_str))
         };
-        self.call_controller(&request, |it| check(it.error_code, it.error_message.as_ref()))
-            .await
-            .map(|_| ())
+        let decided =
+            self.decide(&request, |it| check(it.error_code, it.error_message.as_ref())).await;
+        // Its id may vote by another directory, too.
+        if decided.is_perhaps_done(ErrorCode::DUPLICATE_VOTER) && self.votes(voter).await? {
+            return Ok(());
+        }
+        decided.outcome.map(drop)
+    }
+
+    async fn votes(&self, voter: &RaftVoter) -> Result<bool, ClientError> {
+        let quorum = self.describe_quorum().await?;
+        let partitions = quorum.topics.iter().flat_map(|topic| &topic.partitions);
+        let mut voters = partitions.flat_map(|partition| &partition.current_voters);
+        Ok(voters
+            .any(|it| (it.replica_id, it.replica_directory_id) == (voter.id, voter.directory_id)))
     }
 
     /// Takes a coordinator's vote away.
     ///
     /// # Errors
     /// If it does not vote (VOTER_NOT_FOUND), another change is under way, or no node answers.
+    /// That it votes no more by an attempt of this call whose answer was lost is success.
     pub async fn remove_raft_voter(&self, voter: &RaftVoter) -> Result<(), ClientError> {
         let request = RemoveRaftVoterRequest {
             cluster_id: None,
@@ -63,9 +77,9 @@ impl Cluster {
         let check = |code, message: Option<&Str>| {
             ClientError::check(|| voter.describe(), code, message.map(Str::as_str))
         };
-        self.call_controller(&request, |it| check(it.error_code, it.error_message.as_ref()))
+        self.decide(&request, |it| check(it.error_code, it.error_message.as_ref()))
             .await
-            .map(|_| ())
+            .or_done(ErrorCode::VOTER_NOT_FOUND)
     }
 }
 

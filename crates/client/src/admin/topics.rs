@@ -14,7 +14,7 @@ use vltava_wire::messages::{
 use vltava_wire::{ErrorCode, Str, Uuid};
 
 use super::{Outcomes, TIMEOUT_MS};
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Decided};
 use crate::error::ClientError;
 use crate::topic::Topic;
 
@@ -46,8 +46,15 @@ impl NewTopic {
         self
     }
 
+    /// How many partitions and replicas it asks for; −1 each where it names brokers instead.
+    fn numbers(&self) -> (i32, i16) {
+        match self.assignments.is_empty() {
+            true => (self.partitions, self.replication_factor),
+            false => (-1, -1),
+        }
+    }
+
     fn to_wire(&self) -> CreatableTopic {
-        let by_hand = !self.assignments.is_empty();
         let assignments = self.assignments.iter().zip(0..).map(|(brokers, partition_index)| {
             CreatableReplicaAssignment { partition_index, broker_ids: brokers.clone() }
         });
@@ -55,10 +62,11 @@ impl NewTopic {
             name: name.as_str().into(),
             value: Some(value.as_str().into()),
         });
+        let (num_partitions, replication_factor) = self.numbers();
         CreatableTopic {
             name: self.name.as_str().into(),
-            num_partitions: if by_hand { -1 } else { self.partitions },
-            replication_factor: if by_hand { -1 } else { self.replication_factor },
+            num_partitions,
+            replication_factor,
             assignments: assignments.collect(),
             configs: configs.collect(),
         }
@@ -68,7 +76,7 @@ impl NewTopic {
 /// A topic that was created, or would be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CreatedTopic {
-    /// Its id.
+    /// Its id; zero if the cluster does not say.
     pub id: Uuid,
     /// How many partitions it has; −1 if the cluster does not say.
     pub partitions: i32,
@@ -115,7 +123,8 @@ impl Cluster {
     /// Creates topics; with `validate_only`, only says whether it would.
     ///
     /// # Errors
-    /// If no node answers. A topic that exists is an outcome, TOPIC_ALREADY_EXISTS.
+    /// If no node answers. A topic that exists is an outcome, TOPIC_ALREADY_EXISTS; one that an
+    /// attempt of this call made, whose answer was lost, is created.
     pub async fn create_topics(
         &self,
         topics: &[NewTopic],
@@ -137,18 +146,51 @@ impl Cluster {
             let checked = ClientError::check(what, result.error_code, message);
             (String::from(&result.name), checked.map(|()| created))
         };
-        let response = self
-            .call_controller(&request, |response| {
+        let Decided { outcome: response, perhaps_before } = self
+            .decide(&request, |response| {
                 nothing_decided(response.topics.iter().map(|topic| topic.error_code))
             })
-            .await?;
-        Ok(response.topics.iter().map(outcome).collect())
+            .await;
+        let mut outcomes: Outcomes<_> = response?.topics.iter().map(outcome).collect();
+        for (name, outcome) in &mut outcomes {
+            let exists = ErrorCode::TOPIC_ALREADY_EXISTS;
+            let perhaps = perhaps_before && !validate_only && is_refused(outcome, exists);
+            let wanted = topics.iter().find(|topic| perhaps && topic.name == *name);
+            if let Some(wanted) = wanted
+                && let Some(made) = self.made_before(wanted).await
+            {
+                *outcome = Ok(made);
+            }
+        }
+        Ok(outcomes)
+    }
+
+    /// A topic that exists, if an attempt to create it that ended undecided may have made it: it
+    /// is as that wanted it, as far as anybody knows yet.
+    async fn made_before(&self, wanted: &NewTopic) -> Option<CreatedTopic> {
+        let described = self.describe_topics(&[&wanted.name]).await.ok();
+        let Some((_, Ok(topic))) = described.and_then(|mut topics| topics.pop()) else {
+            return Some(CreatedTopic { id: Uuid::ZERO, partitions: -1, replication_factor: -1 });
+        };
+        let replicas = topic.partitions.first().map_or(0, |partition| partition.replicas.len());
+        let made = CreatedTopic {
+            id: topic.id,
+            partitions: i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX),
+            replication_factor: i16::try_from(replicas).unwrap_or(i16::MAX),
+        };
+        let same = |wanted: i32, made: i32| wanted < 0 || wanted == made;
+        let (partitions, replicas) = wanted.numbers();
+        let as_wanted = same(partitions, made.partitions)
+            && same(i32::from(replicas), i32::from(made.replication_factor));
+        as_wanted.then_some(made)
     }
 
     /// Deletes topics with all their records.
     ///
     /// # Errors
-    /// If no node answers.
+    /// If no node answers. A topic that does not exist is an outcome,
+    /// UNKNOWN_TOPIC_OR_PARTITION, but for one that went by an attempt of this call whose answer
+    /// was lost.
     pub async fn delete_topics(&self, names: &[&str]) -> Result<Outcomes<()>, ClientError> {
         let names: Vec<Str> = names.iter().map(|name| (*name).into()).collect();
         let state =
@@ -158,15 +200,20 @@ impl Cluster {
             topic_names: names,
             timeout_ms: TIMEOUT_MS,
         };
-        let response = self
-            .call_controller(&request, |response| {
+        let Decided { outcome: response, perhaps_before } = self
+            .decide(&request, |response| {
                 nothing_decided(response.responses.iter().map(|topic| topic.error_code))
             })
-            .await?;
+            .await;
+        let response = response?;
         let results = response.responses.iter().map(|result| {
             let name = result.name.as_ref().map(String::from).unwrap_or_default();
             self.forget_topic(&name);
-            outcome(name, result.error_code, result.error_message.as_deref())
+            let code = match result.error_code {
+                ErrorCode::UNKNOWN_TOPIC_OR_PARTITION if perhaps_before => ErrorCode::NONE,
+                code => code,
+            };
+            outcome(name, code, result.error_message.as_deref())
         });
         Ok(results.collect())
     }
@@ -174,7 +221,8 @@ impl Cluster {
     /// Gives topics more partitions; the count is that of all partitions together.
     ///
     /// # Errors
-    /// If no node answers.
+    /// If no node answers. A topic that has as many is an outcome, INVALID_PARTITIONS, but for
+    /// one that got them by an attempt of this call whose answer was lost.
     pub async fn create_partitions(
         &self,
         topics: &[(&str, i32)],
@@ -190,16 +238,36 @@ impl Cluster {
             timeout_ms: TIMEOUT_MS,
             validate_only,
         };
-        let response = self
-            .call_controller(&request, |response| {
+        let Decided { outcome: response, perhaps_before } = self
+            .decide(&request, |response| {
                 nothing_decided(response.results.iter().map(|topic| topic.error_code))
             })
-            .await?;
+            .await;
+        let response = response?;
         let results = response.results.iter().map(|result| {
             self.forget_topic(&result.name);
             outcome((&result.name).into(), result.error_code, result.error_message.as_deref())
         });
-        Ok(results.collect())
+        let mut outcomes: Outcomes<()> = results.collect();
+        for (name, outcome) in &mut outcomes {
+            let invalid = ErrorCode::INVALID_PARTITIONS;
+            let perhaps = perhaps_before && !validate_only && is_refused(outcome, invalid);
+            let wanted = topics.iter().find(|(topic, _)| perhaps && topic == name);
+            if let Some((_, wanted)) = wanted
+                && !self.has_more_than(name, *wanted).await
+            {
+                *outcome = Ok(());
+            }
+        }
+        Ok(outcomes)
+    }
+
+    /// Whether a topic has more partitions than that.
+    async fn has_more_than(&self, name: &str, count: i32) -> bool {
+        let described = self.describe_topics(&[name]).await.ok();
+        let topic = described.and_then(|mut topics| topics.pop()?.1.ok());
+        let more = |topic: Topic| i32::try_from(topic.partitions.len()).is_ok_and(|it| it > count);
+        topic.is_some_and(more)
     }
 
     /// Elects leaders of some partitions, or of all that need it. The outcomes are named
@@ -243,6 +311,10 @@ impl Cluster {
         }
         Ok(outcomes)
     }
+}
+
+fn is_refused<T>(outcome: &Result<T, ClientError>, code: ErrorCode) -> bool {
+    outcome.as_ref().is_err_and(|error| error.code() == Some(code))
 }
 
 /// One outcome without a value.
