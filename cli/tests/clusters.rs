@@ -86,7 +86,7 @@ fn nodes_are_killed_seen_dead_and_started_again() {
         dead("coordinator-3") && dead("broker-2")
     });
     eventually("an ISR of one", || {
-        let topics = cluster.json(&["topic", "describe", "orders", "--json"]);
+        let topics = cluster.json_if_told(&["topic", "describe", "orders", "--json"]);
         topics[0]["partitions"][0]["isr"] == serde_json::json!([1])
     });
     let status = cluster.run(&["quorum", "status"]);
@@ -94,7 +94,7 @@ fn nodes_are_killed_seen_dead_and_started_again() {
     let said = cluster.run(&["start", "broker-2", "coordinator-3", "broker-1"]);
     assert!(said.contains("broker-1 runs already") && said.contains("broker-2 started"), "{said}");
     eventually("an ISR of two", || {
-        let topics = cluster.json(&["topic", "describe", "orders", "--json"]);
+        let topics = cluster.json_if_told(&["topic", "describe", "orders", "--json"]);
         topics[0]["partitions"][0]["isr"].as_array().map(Vec::len) == Some(2)
     });
     let unknown = cluster.output(&["stop", "broker-3"]);
@@ -157,8 +157,8 @@ fn a_cluster_whose_reader_goes_away_is_stopped() {
     let file = cluster.manifest(1, 1, "");
     let (mut up, output) = foreground(&cluster, &file);
     drop(output);
-    // Something must be said for `up` to notice that nobody reads.
-    cluster.run(&["topic", "create", "a"]);
+    // Something must be said for `up` to notice that nobody reads. It may have noticed already, by
+    // what nodes said when they started.
     cluster.run(&["stop", "broker-1"]);
     assert_eq!(up.wait().expect("it ends").code(), Some(0));
     assert!(cluster.states().iter().all(|(_, state)| state == "stopped"));
@@ -258,7 +258,7 @@ fn settings_that_change_at_run_time_are_told_and_others_ask_for_a_restart() {
     assert!(said.contains("brokers: log.retention.ms=777000\n"), "{said}");
     assert!(said.contains("brokers: message.max.bytes=2000000\n"), "{said}");
     assert!(!said.contains("restart"), "{said}");
-    eventually("the new setting", || effective("log.retention.ms") == "777000");
+    assert_eq!(effective("log.retention.ms"), "777000");
     let again = cluster.run(&["up", "-d", "-f", &more]);
     assert!(!again.contains("brokers: "), "nothing is left to do: {again}");
 
@@ -289,7 +289,7 @@ fn settings_that_change_at_run_time_are_told_and_others_ask_for_a_restart() {
     cluster.run(&["down"]);
     let other = with("other", "num.partitions: 1, log.retention.ms: 999000");
     cluster.run(&["up", "-d", "-f", &other]);
-    eventually("the newest setting", || effective("log.retention.ms") == "999000");
+    assert_eq!(effective("log.retention.ms"), "999000");
 }
 
 /// Runs a command whose output nobody reads.
@@ -341,10 +341,12 @@ fn without_a_majority_of_coordinators_changes_are_refused_soon_and_say_whom_to_s
         assert_eq!(output.status.code(), Some(1), "{args:?}: {output:?}");
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(said, format!("vltava: {words}\n"), "{args:?}");
-        assert!(begun.elapsed() < Duration::from_secs(20), "{args:?}: {:?}", begun.elapsed());
+        assert!(begun.elapsed() < Duration::from_secs(60), "{args:?}: {:?}", begun.elapsed());
     }
     // What brokers know by themselves they still say.
     assert_eq!(cluster.run(&["topic", "list"]), "orders\n");
     cluster.run(&["start", "coordinator-1", "coordinator-3"]);
-    cluster.run(&["topic", "create", "more"]);
+    // Another name: the one that was refused may be there by now, if the coordinator that was left
+    // had it in its log, and leads again.
+    cluster.run(&["topic", "create", "another"]);
 }

@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(4);
 /// How long brokers are asked for the quorum's leader.
 const ASK: Duration = Duration::from_secs(3);
 /// How long a broker may take to answer for itself.
-const REACH: Duration = Duration::from_secs(1);
+const REACH: Duration = Duration::from_secs(3);
 
 /// Watches whether anybody decides while a command waits.
 #[derive(Debug, Clone)]

@@ -17,7 +17,7 @@ const CONNECT: Duration = Duration::from_secs(3);
 /// The first pause before something is asked again. A person waits for the answer.
 const PAUSE: Duration = Duration::from_millis(10);
 const PAUSE_MAX: Duration = Duration::from_millis(500);
-/// How long a topic takes at most to be known, or unknown, to every broker that lives.
+/// How long what was decided takes at most to be known to every broker that lives.
 const VISIBLE: Duration = Duration::from_secs(10);
 
 /// The cluster that was named, or else that of the data folder.
@@ -59,41 +59,84 @@ pub(crate) fn to(servers: &[String]) -> Result<Cluster, CliError> {
     Ok(Cluster::new(&servers.join(","), options)?)
 }
 
-/// Waits until every broker knows these topics and a leader for each of their partitions, so that
-/// whichever a client asks next can serve it. Gives up in silence: the topics are there.
-pub(crate) async fn visible(cluster: &Cluster, names: &[&str]) {
-    said_by_all(cluster, names, knows).await;
+/// Waits until every broker knows these topics, so many partitions of each at least, and a leader
+/// for each of them, so that whichever a client asks next can serve it. Gives up in silence: the
+/// topics are there.
+pub(crate) async fn visible(cluster: &Cluster, topics: &[(&str, usize)]) {
+    let names: Vec<&str> = topics.iter().map(|(name, _)| *name).collect();
+    shown_by_all(cluster, &names, |answer| {
+        answer.topics.iter().all(|topic| {
+            let name = topic.name.as_deref().unwrap_or_default();
+            let wanted = topics.iter().find(|(wanted, _)| *wanted == name);
+            let wanted = wanted.map_or(1, |(_, count)| (*count).max(1));
+            let led = topic.partitions.iter().all(|partition| partition.leader_id >= 0);
+            topic.error_code.is_ok() && led && topic.partitions.len() >= wanted
+        })
+    })
+    .await;
 }
 
 /// Waits until no broker knows these topics any more, so that whichever is asked next for a list
 /// leaves them out. Gives up in silence: the topics are deleted.
 pub(crate) async fn gone(cluster: &Cluster, names: &[&str]) {
-    let unknown = |answer: &MetadataResponse| {
+    shown_by_all(cluster, names, |answer| {
         answer.topics.iter().all(|topic| topic.error_code == ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)
-    };
-    said_by_all(cluster, names, unknown).await;
+    })
+    .await;
 }
 
-async fn said_by_all(cluster: &Cluster, names: &[&str], wanted: fn(&MetadataResponse) -> bool) {
+/// Waits until what every broker says of these topics is what is wanted. Gives up in silence.
+pub(crate) async fn shown_by_all(
+    cluster: &Cluster,
+    names: &[&str],
+    wanted: impl Fn(&MetadataResponse) -> bool,
+) {
+    if !names.is_empty() {
+        said_by_all(cluster, async |id| Ok(wanted(&ask(cluster, id, names).await?))).await;
+    }
+}
+
+/// Waits until every broker that lives `says` so. Gives up in silence: what was decided reaches
+/// the others later.
+pub(crate) async fn said_by_all(
+    cluster: &Cluster,
+    says: impl AsyncFn(i32) -> Result<bool, ClientError>,
+) {
     let deadline = Instant::now() + VISIBLE;
-    if names.is_empty() || cluster.retry(|| cluster.metadata(Some(&[]), false)).await.is_err() {
+    if cluster.retry(|| cluster.metadata(Some(&[]), false)).await.is_err() {
         return;
     }
-    let mut waiting: BTreeSet<i32> = cluster.nodes().iter().map(|node| node.id).collect();
+    let mut waiting: BTreeSet<i32> = known_now(cluster).collect();
     while !waiting.is_empty() && Instant::now() < deadline {
-        let mut still = BTreeSet::new();
+        let (mut still, mut silent) = (BTreeSet::new(), false);
         for id in waiting {
-            // A broker that has died meanwhile, or is stopped, need not know anything.
-            let answer = tokio::time::timeout(CONNECT, ask(cluster, id, names)).await;
-            if matches!(answer, Ok(Ok(answer)) if !wanted(&answer)) {
-                still.insert(id);
+            match tokio::time::timeout(CONNECT, says(id)).await {
+                Ok(Ok(true)) => {}
+                Ok(Ok(false)) => drop(still.insert(id)),
+                Err(_)
+                | Ok(Err(ClientError::ConnectTimeout { .. } | ClientError::Timeout { .. })) => {
+                    silent = true;
+                    still.insert(id);
+                }
+                // A broker that has died meanwhile, or is stopped, need not know anything.
+                Ok(Err(_)) => {}
             }
+        }
+        // One that is only slow is waited for, and one that the others have given up is not.
+        let asked = async { cluster.metadata(Some(&[]), false).await.is_ok() };
+        if silent && matches!(tokio::time::timeout(CONNECT, asked).await, Ok(true)) {
+            let known: BTreeSet<i32> = known_now(cluster).collect();
+            still.retain(|id| known.contains(id));
         }
         waiting = still;
         if !waiting.is_empty() {
             tokio::time::sleep(PAUSE).await;
         }
     }
+}
+
+fn known_now(cluster: &Cluster) -> impl Iterator<Item = i32> {
+    cluster.nodes().into_iter().map(|node| node.id)
 }
 
 async fn ask(cluster: &Cluster, id: i32, names: &[&str]) -> Result<MetadataResponse, ClientError> {
@@ -107,13 +150,6 @@ async fn ask(cluster: &Cluster, id: i32, names: &[&str]) -> Result<MetadataRespo
         ..MetadataRequest::default()
     };
     cluster.node(id).await?.call(&request).await
-}
-
-fn knows(answer: &MetadataResponse) -> bool {
-    answer.topics.iter().all(|topic| {
-        let led = topic.partitions.iter().all(|partition| partition.leader_id >= 0);
-        topic.error_code.is_ok() && led && !topic.partitions.is_empty()
-    })
 }
 
 /// The value of the only outcome of a call that named one thing.

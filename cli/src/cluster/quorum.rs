@@ -19,7 +19,7 @@ use crate::output;
 /// The topic of the metadata log.
 const METADATA_TOPIC: &str = "__cluster_metadata";
 /// How long a coordinator may take to answer before it counts as unreachable.
-const REACH: Duration = Duration::from_secs(1);
+const REACH: Duration = Duration::from_secs(3);
 /// How long brokers may look for a leader before the coordinators are asked themselves.
 const PATIENCE: Duration = Duration::from_secs(5);
 

@@ -49,7 +49,8 @@ async fn carry_out(cluster: &Cluster, command: TopicCommand) -> Result<(), CliEr
 async fn create(cluster: &Cluster, new: NewTopic) -> Result<(), CliError> {
     let name = new.name.clone();
     let made = only(cluster.create_topics(&[new], false).await?)?;
-    bootstrap::visible(cluster, &[&name]).await;
+    let count = usize::try_from(made.partitions).unwrap_or_default();
+    bootstrap::visible(cluster, &[(&name, count)]).await;
     let (partitions, replicas) = (made.partitions, made.replication_factor);
     // A cluster may keep to itself what it chose.
     if partitions < 0 || replicas < 0 {
@@ -222,6 +223,11 @@ async fn alter(
     }
     if let Some(to) = partitions {
         only(cluster.create_partitions(&[(topic, to)], false).await?)?;
+        let count = usize::try_from(to).unwrap_or_default();
+        bootstrap::shown_by_all(cluster, &[topic], |answer| {
+            answer.topics.iter().all(|topic| topic.partitions.len() >= count)
+        })
+        .await;
         output::line(format_args!("topic {topic} has {} now", counted(to, "partition")))?;
     }
     if set.is_empty() && reset.is_empty() {

@@ -1,7 +1,7 @@
 //! Replicas on their way: onto new brokers, to other replication factors, and off brokers that are
 //! to go. Which partition moves where is decided by the plan that the operator uses too.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use vltava_client::{Cluster, Topic};
@@ -65,11 +65,16 @@ async fn observe(cluster: &Cluster) -> Result<ClusterView, CliError> {
     Ok(view)
 }
 
-/// Begins what may begin now. Returns what was seen before, and how many moves began.
-async fn round(
-    cluster: &Cluster,
-    spec: &KafkaClusterSpec,
-) -> Result<(ClusterView, usize), CliError> {
+/// One look at what moves.
+struct Round {
+    /// What was seen before anything began.
+    view: ClusterView,
+    /// The topics of the moves that began, one for each.
+    begun: Vec<String>,
+}
+
+/// Begins what may begin now.
+async fn round(cluster: &Cluster, spec: &KafkaClusterSpec) -> Result<Round, CliError> {
     let view = observe(cluster).await?;
     let (brokers, replicas) = (spec.brokers.replicas, declared(spec));
     let input = Input { cluster: &view, brokers, replicas: &replicas };
@@ -81,29 +86,49 @@ async fn round(
         let (topic, index) = (&it.partition.topic, it.partition.index);
         cluster.reassign_partition(topic, index, Some(it.replicas.clone())).await?;
     }
-    let begun = next.len();
-    Ok((view, begun))
+    let begun = next.into_iter().map(|it| it.partition.topic).collect();
+    Ok(Round { view, begun })
 }
 
-/// Moves replicas until they are where the manifest wants them. What is not done in time goes on by
-/// itself, and is said.
+/// Waits until every broker says that these topics lie where they were seen to, in sync.
+async fn said_by_all(cluster: &Cluster, view: &ClusterView, topics: &BTreeSet<String>) {
+    let names: Vec<&str> = topics.iter().map(String::as_str).collect();
+    bootstrap::shown_by_all(cluster, &names, |answer| {
+        answer.topics.iter().map(Topic::from).all(|topic| {
+            let seen = view.topics.get(&*topic.name);
+            topic.partitions.iter().all(|it| {
+                let seen = seen.and_then(|topic| topic.partitions.get(&it.index));
+                seen.is_none_or(|seen| seen.replicas == it.replicas)
+                    && it.replicas.iter().all(|id| it.isr.contains(id))
+            })
+        })
+    })
+    .await;
+}
+
+/// Moves replicas until they are where the manifest wants them, and all brokers say so. What is not
+/// done in time goes on by itself, and is said.
 pub(crate) async fn settle(
     cluster: &Cluster,
     spec: &KafkaClusterSpec,
     deadline: Instant,
 ) -> Result<(), CliError> {
-    let mut moved = 0;
+    let (mut moved, mut topics) = (0, BTreeSet::new());
     loop {
-        let (view, begun) = round(cluster, spec).await?;
-        moved += begun;
-        let moving = view.partitions().filter(|(_, _, it)| it.is_moving()).count();
-        if begun + moving == 0 {
+        let Round { view, begun } = round(cluster, spec).await?;
+        let moving = view.partitions().filter(|(_, _, it)| it.is_moving());
+        let moving: Vec<String> = moving.map(|(id, _, _)| id.topic).collect();
+        if begun.is_empty() && moving.is_empty() {
+            said_by_all(cluster, &view, &topics).await;
             break;
         }
+        let (begins, moves) = (begun.len(), moving.len());
+        moved += begins;
+        topics.extend(begun.into_iter().chain(moving));
         if Instant::now() >= deadline {
             output::notice(format_args!(
                 "{} partitions still move; run `vltava up` again to see it through",
-                begun + moving
+                begins + moves
             ));
             return Ok(());
         }
@@ -137,11 +162,15 @@ pub(crate) async fn drain(
             names(surplus)
         )));
     }
+    let mut topics = BTreeSet::new();
     loop {
-        let (view, _) = round(&cluster, spec).await?;
+        let Round { view, begun } = round(&cluster, spec).await?;
+        topics.extend(begun);
         let held = |name: &&NodeName| holds(&view, name.id());
         let holding: Vec<NodeName> = surplus.iter().filter(held).copied().collect();
         if holding.is_empty() {
+            // Those that stay answer for all of it, once the others are stopped.
+            said_by_all(&cluster, &view, &topics).await;
             return Ok(());
         }
         if Instant::now() >= deadline {

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
-use vltava_client::{AlterOp, Cluster, ConfigResource};
+use vltava_client::{AlterOp, Cluster, ConfigEntry, ConfigResource};
 use vltava_config::{Role, properties};
 use vltava_crd::plan::settings::{changes, dynamic, is_dynamic};
 use vltava_crd::{COORDINATOR_LISTENER, KafkaCluster, KafkaClusterSpec, ListenerType, config};
 
+use crate::cluster::bootstrap;
 use crate::error::CliError;
 use crate::local::data_dir::{DataDir, make_folder, write_whole};
 use crate::local::node_name::NodeName;
@@ -61,7 +62,8 @@ fn need_restart(old: &str, new: &str) -> BTreeSet<String> {
     differ.filter(|key| !told(key)).cloned().collect()
 }
 
-/// Tells the brokers of settings that change at run time, and says what it told.
+/// Tells the brokers of settings that change at run time, and says what it told. Returns once each
+/// of them that lives shows it.
 ///
 /// # Errors
 /// If they cannot be asked; what they refuse is noted.
@@ -78,17 +80,36 @@ pub(crate) async fn tell(
         return Ok(());
     }
     let now = now(cluster, brokers, &wanted).await?;
+    let mut changed = BTreeMap::new();
     for (key, value) in changes(&wanted, &owned, &now) {
         let told = [(key, AlterOp::to(value))];
         let told = cluster.alter_configs(&ConfigResource::all_brokers(), &told, false).await;
         if refused.setting_or_note(key, told)?.is_some() {
+            changed.insert(key, value);
             output::line(match value {
                 Some(value) => format!("brokers: {key}={value}"),
                 None => format!("brokers: {key} is no longer set for all of them"),
             })?;
         }
     }
+    if !changed.is_empty() {
+        bootstrap::said_by_all(cluster, async |id| {
+            let entries = cluster.describe_configs(&ConfigResource::broker(id), false).await?;
+            Ok(changed.iter().all(|(key, value)| shows(&entries, key, *value)))
+        })
+        .await;
+    }
     Ok(())
+}
+
+/// Whether a broker goes by what all brokers were told, or were told no longer, but for what it
+/// was told by hand.
+fn shows(entries: &[ConfigEntry], key: &str, value: Option<&str>) -> bool {
+    let mut entries = entries.iter().filter(|entry| entry.name == *key);
+    !entries.any(|entry| match value {
+        Some(value) => entry.source != OF_BROKER && entry.value.as_deref() != Some(value),
+        None => entry.source == OF_ALL_BROKERS,
+    })
 }
 
 /// What all brokers are told at run time, and of the settings that are wanted what they all have,

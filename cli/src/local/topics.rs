@@ -121,9 +121,12 @@ async fn carry_out(
             output::line(format_args!("topic {}: {}", alter.name, changes.join(", ")))?;
         }
     }
-    let changed = plan.create.iter().map(|create| create.name.as_str());
-    let changed = changed.chain(plan.grow.iter().map(|grow| &*grow.name));
-    let changed: Vec<&str> = changed.filter(|name| !refused.has_topic(name)).collect();
+    let changed = plan.create.iter().map(|create| (create.name.as_str(), create.partitions));
+    let changed = changed.chain(plan.grow.iter().map(|grow| (&*grow.name, grow.to)));
+    let changed: Vec<(&str, usize)> = changed
+        .filter(|(name, _)| !refused.has_topic(name))
+        .map(|(name, count)| (name, usize::try_from(count).unwrap_or_default()))
+        .collect();
     if !changed.is_empty() {
         bootstrap::visible(cluster, &changed).await;
     }

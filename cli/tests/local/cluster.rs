@@ -55,6 +55,19 @@ impl Cluster {
         serde_json::from_str(&self.run(args)).expect("it is JSON")
     }
 
+    /// As [`run`](Self::run), where the command may fail for a while: then it is asked again.
+    #[allow(dead_code, reason = "each file of tests uses what it needs")]
+    pub fn told(&self, args: &[&str]) -> Option<String> {
+        let output = self.output(args);
+        output.status.success().then(|| String::from_utf8(output.stdout).expect("it is text"))
+    }
+
+    /// As [`json`](Self::json), where the command may fail for a while: then it is null.
+    pub fn json_if_told(&self, args: &[&str]) -> Value {
+        let text = self.told(args);
+        text.map_or(Value::Null, |text| serde_json::from_str(&text).expect("it is JSON"))
+    }
+
     /// Writes a manifest with so many of the brokers, and so many coordinators.
     pub fn manifest(&self, brokers: usize, coordinators: usize, topics: &str) -> String {
         let ports: Vec<String> = self.ports[..brokers].iter().map(ToString::to_string).collect();
