@@ -311,6 +311,13 @@ fn numbers(count: usize) -> Vec<String> {
     (0..count).map(|number| number.to_string()).collect()
 }
 
+/// So slow that only what is there at the beginning is copied: the first piece, and no other for an
+/// hour.
+const SLOW: [(&str, &str); 2] = [
+    ("replica.alter.log.dirs.io.max.bytes.per.second", "1"),
+    ("alter.log.dirs.replication.quota.window.num", "3600"),
+];
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replica_moves_under_load_and_the_coordinator_hears_of_it_first() {
     let home = TempDir::new().expect("a folder");
@@ -357,9 +364,7 @@ async fn a_replica_moves_under_load_and_the_coordinator_hears_of_it_first() {
 async fn a_broker_that_dies_half_way_goes_on_with_the_move() {
     let home = TempDir::new().expect("a folder");
     let coordinator = Coordinator::new();
-    // So slow that only the first pieces are copied.
-    let slow = [("replica.alter.log.dirs.io.max.bytes.per.second", "1000")];
-    let broker = Broker::start(&coordinator, &home.path().join("first"), &slow);
+    let broker = Broker::start(&coordinator, &home.path().join("first"), &SLOW);
     coordinator.create_topic();
     let from = broker.lies();
     for number in 0..50 {
@@ -412,8 +417,7 @@ async fn of_two_logs_that_a_crash_leaves_the_one_is_used_and_the_other_removed()
 async fn a_part_of_a_replica_is_not_taken_for_it() {
     let home = TempDir::new().expect("a folder");
     let coordinator = Coordinator::new();
-    let slow = [("replica.alter.log.dirs.io.max.bytes.per.second", "1000")];
-    let broker = Broker::start(&coordinator, &home.path().join("first"), &slow);
+    let broker = Broker::start(&coordinator, &home.path().join("first"), &SLOW);
     coordinator.create_topic();
     let from = broker.lies();
     for number in 0..50 {
