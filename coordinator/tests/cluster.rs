@@ -5,11 +5,11 @@ mod nodes;
 
 use std::time::Duration;
 
-use nodes::{Broker, Quorum};
+use nodes::{Broker, PATIENCE, Quorum};
 use vltava_wire::ErrorCode;
 
-/// A death is noticed by the closed connection; a timeout would take longer.
-const FAILOVER_MAX: Duration = Duration::from_millis(1_500);
+/// A death is noticed by the closed connection; the session would last longer (9 s).
+const FAILOVER_MAX: Duration = Duration::from_secs(8);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_active_coordinator_dies_and_another_goes_on_with_all_that_was_answered() {
@@ -24,7 +24,8 @@ async fn the_active_coordinator_dies_and_another_goes_on_with_all_that_was_answe
     assert_ne!(second, first);
     assert!(died.elapsed() < FAILOVER_MAX, "took {:?}", died.elapsed());
     assert_eq!(quorum.create_topic("after", 3).await, ErrorCode::NONE);
-    assert_eq!(quorum.create_topic("before", 3).await, ErrorCode::TOPIC_ALREADY_EXISTS);
+    let (again, _) = quorum.answer_to_create("before", 3).await;
+    assert_eq!(again, ErrorCode::TOPIC_ALREADY_EXISTS);
     quorum.eventually(second, "vltava_fenced_brokers", 0).await;
 
     quorum.start_node(first);
@@ -68,7 +69,7 @@ async fn a_broker_that_dies_is_fenced_within_the_grace_also_with_the_active_coor
     quorum.kill(active);
     let active = quorum.active().await;
     quorum.eventually(active, "vltava_fenced_brokers", 2).await;
-    assert!(died.elapsed() < FAILOVER_MAX * 2, "took {:?}", died.elapsed());
+    assert!(died.elapsed() < FAILOVER_MAX, "took {:?}", died.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -109,7 +110,7 @@ async fn a_coordinator_with_an_empty_folder_observes_from_a_snapshot_on() {
     let observer = quorum.add_observer();
     quorum.eventually(observer, "vltava_topics", 20).await;
     quorum.agree().await;
-    assert_eq!(quorum.voters(active).await, 3);
+    assert_eq!(quorum.voters().await, 3);
     // A voter that was away for long finds its way back by the snapshot, too.
     let away = (active + 1) % 3;
     quorum.kill(away);
@@ -130,7 +131,7 @@ async fn a_coordinator_that_is_told_to_stop_hands_over_and_ends_well() {
     assert!(quorum.stop(first).await.success());
     let second = quorum.active().await;
     assert_ne!(second, first);
-    assert!(stopped.elapsed() < Duration::from_secs(3), "took {:?}", stopped.elapsed());
+    assert!(stopped.elapsed() < PATIENCE, "took {:?}", stopped.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

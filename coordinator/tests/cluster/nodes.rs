@@ -15,15 +15,16 @@ use vltava_wire::messages::create_topics::{CreatableTopic, CreatableTopicConfig}
 use vltava_wire::messages::describe_quorum::{PartitionData, TopicData};
 use vltava_wire::messages::incremental_alter_configs::{AlterConfigsResource, AlterableConfig};
 use vltava_wire::messages::{
-    BrokerHeartbeatRequest, BrokerRegistrationRequest, CreateTopicsRequest, DescribeQuorumRequest,
+    BrokerHeartbeatRequest, BrokerRegistrationRequest, BrokerRegistrationResponse,
+    CreateTopicsRequest, CreateTopicsResponse, DescribeQuorumRequest, DescribeQuorumResponse,
     IncrementalAlterConfigsRequest,
 };
-use vltava_wire::{ErrorCode, Uuid};
+use vltava_wire::{ErrorCode, Request, Uuid};
 
 const CLUSTER: &str = "AAAAAAAAQACAAAAAAAAACA";
 
 /// How long anything may take that is waited for.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The pause between two looks.
 const LOOK: Duration = Duration::from_millis(20);
@@ -264,17 +265,47 @@ impl Quorum {
         Connection::connect(&format!("127.0.0.1:{}", self.ports[node]), &options).await.ok()
     }
 
-    /// How many vote, as a node says.
-    pub async fn voters(&self, node: usize) -> usize {
+    /// Makes a call to one of the nodes that run after the other, until the answer of one is that
+    /// of an active coordinator. Says too whether an earlier attempt ended undecided: it may have
+    /// been carried out.
+    async fn call<R: Request, T>(
+        &self,
+        what: &str,
+        request: &R,
+        decided: impl Fn(R::Response) -> Option<T>,
+    ) -> (T, bool) {
+        let start = Instant::now();
+        let mut undecided = false;
+        while start.elapsed() < PATIENCE {
+            for node in self.running() {
+                let Some(connection) = self.connect(node).await else { continue };
+                if let Ok(response) = connection.call(request).await
+                    && let Some(answer) = decided(response)
+                {
+                    return (answer, undecided);
+                }
+                // One that stopped being active may have begun with it, and answers that it is not.
+                undecided = true;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        panic!("no coordinator answers: {what}");
+    }
+
+    /// How many vote, as the active coordinator says.
+    pub async fn voters(&self) -> usize {
         let request = DescribeQuorumRequest {
             topics: vec![TopicData {
                 topic_name: "__cluster_metadata".into(),
                 partitions: vec![PartitionData { partition_index: 0 }],
             }],
         };
-        let connection = self.connect(node).await.expect("a connection");
-        let response = connection.call(&request).await.expect("an answer");
-        response.topics[0].partitions[0].current_voters.len()
+        let voters = |response: DescribeQuorumResponse| {
+            let partition =
+                response.topics.into_iter().flat_map(|topic| topic.partitions).next()?;
+            partition.error_code.is_ok().then_some(partition.current_voters.len())
+        };
+        self.call("who votes", &request, voters).await.0
     }
 
     /// Sets something on that many groups by one request to the first node. Each has a name of so
@@ -317,8 +348,18 @@ impl Quorum {
         response.topics.iter().map(|topic| topic.error_code).collect()
     }
 
-    /// Creates a topic, wherever the active coordinator is; tries again while there is none.
+    /// Creates a topic, wherever the active coordinator is; tries again while there is none. That
+    /// it exists after an attempt that ended undecided is success.
     pub async fn create_topic(&self, name: &str, replication_factor: i16) -> ErrorCode {
+        match self.answer_to_create(name, replication_factor).await {
+            (ErrorCode::TOPIC_ALREADY_EXISTS, true) => ErrorCode::NONE,
+            (code, _) => code,
+        }
+    }
+
+    /// What the active coordinator says to the creation of a topic, and whether an attempt before
+    /// ended undecided.
+    pub async fn answer_to_create(&self, name: &str, replication_factor: i16) -> (ErrorCode, bool) {
         let request = CreateTopicsRequest {
             topics: vec![CreatableTopic {
                 name: name.into(),
@@ -328,19 +369,11 @@ impl Quorum {
             }],
             ..CreateTopicsRequest::default()
         };
-        let start = Instant::now();
-        while start.elapsed() < PATIENCE {
-            for node in self.running() {
-                let Some(connection) = self.connect(node).await else { continue };
-                let Ok(response) = connection.call(&request).await else { continue };
-                let code = response.topics[0].error_code;
-                if code != ErrorCode::NOT_CONTROLLER {
-                    return code;
-                }
-            }
-            tokio::time::sleep(LOOK).await;
-        }
-        panic!("no coordinator creates {name}");
+        let code = |response: CreateTopicsResponse| {
+            let code = response.topics[0].error_code;
+            (code != ErrorCode::NOT_CONTROLLER).then_some(code)
+        };
+        self.call(name, &request, code).await
     }
 }
 
@@ -369,8 +402,6 @@ impl Broker {
     }
 
     async fn start(quorum: &Quorum, id: i32) -> Self {
-        let active = quorum.active().await;
-        let connection = quorum.connect(active).await.expect("a connection");
         let request = BrokerRegistrationRequest {
             broker_id: id,
             cluster_id: CLUSTER.into(),
@@ -393,7 +424,10 @@ impl Broker {
             log_dirs: vec![Uuid::from_random(200 + id as u128)],
             ..BrokerRegistrationRequest::default()
         };
-        let response = connection.call(&request).await.expect("an answer");
+        let decided = |response: BrokerRegistrationResponse| {
+            (response.error_code != ErrorCode::NOT_CONTROLLER).then_some(response)
+        };
+        let (response, _) = quorum.call("registration", &request, decided).await;
         assert_eq!(response.error_code, ErrorCode::NONE);
         let heartbeat = BrokerHeartbeatRequest {
             broker_id: id,
