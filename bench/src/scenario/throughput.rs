@@ -1,5 +1,6 @@
 //! How much, and what a GB costs.
 
+use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -120,15 +121,18 @@ fn drained_beside(
         .and(spent.per_gb(records as f64 * 1024.0)))
 }
 
-/// Takes a folder's segments out of the page cache.
+/// Takes a folder's segments out of the page cache, but for those that are deleted meanwhile.
 fn evict(folder: &Path) -> Outcome {
-    let failed = |error: std::io::Error| format!("{}: {error}", folder.display());
-    for entry in std::fs::read_dir(folder).map_err(failed)? {
+    let failed = |error: io::Error| format!("{}: {error}", folder.display());
+    let Some(entries) = if_there(std::fs::read_dir(folder)).map_err(failed)? else { return Ok(()) };
+    for entry in entries {
         let path = entry.map_err(failed)?.path();
         if path.is_dir() {
             evict(&path)?;
         } else if path.extension().is_some_and(|it| it == "log") {
-            let file = std::fs::File::open(&path).map_err(failed)?;
+            let Some(file) = if_there(std::fs::File::open(&path)).map_err(failed)? else {
+                continue;
+            };
             // Only what is on the disk can be let go of.
             file.sync_data().map_err(failed)?;
             rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed)
@@ -136,6 +140,14 @@ fn evict(folder: &Path) -> Outcome {
         }
     }
     Ok(())
+}
+
+/// What was found, if it is still there.
+fn if_there<T>(found: io::Result<T>) -> io::Result<Option<T>> {
+    match found {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        found => found.map(Some),
+    }
 }
 
 pub(super) fn lz4(ground: &mut Ground, subject: Subject, _: usize) -> Outcome<Sample> {
