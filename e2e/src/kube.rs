@@ -18,7 +18,7 @@ pub use cluster::Cluster;
 pub use load::Steady;
 pub use manifest::Manifest;
 pub use shell::Shell;
-pub use world::{World, host, outside};
+pub use world::{Bounds, World, host, outside};
 
 use std::time::Duration;
 

@@ -30,6 +30,15 @@ use std::time::{Duration, Instant};
 /// What went wrong, as a sentence.
 pub type Outcome<T = ()> = Result<T, String>;
 
+/// A time in seconds, as a person writes it on a command line.
+///
+/// # Errors
+/// Why it is none.
+pub fn seconds(text: &str) -> Outcome<Duration> {
+    let seconds: f64 = text.parse().map_err(|error| format!("{error}"))?;
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}
+
 /// Asks until `ask` has an answer; `what` names it if it does not come in time.
 ///
 /// # Errors

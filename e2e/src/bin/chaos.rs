@@ -18,7 +18,7 @@ use vltava_e2e::consumers::Group;
 use vltava_e2e::faults::Fault;
 use vltava_e2e::power::{self, DiskKind, Settings};
 use vltava_e2e::producers::{Load, Options, Report};
-use vltava_e2e::{Outcome, check, faults, until};
+use vltava_e2e::{Outcome, check, faults, seconds, until};
 
 #[derive(Parser)]
 #[command(bin_name = "cargo xtask chaos", about = "Kills and pauses nodes under load")]
@@ -78,11 +78,6 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text.parse().map_err(|error| format!("{error}"))?;
-    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }
 
 fn cut_power(cli: &Cli, seed: u64) -> Outcome {

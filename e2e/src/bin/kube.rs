@@ -4,13 +4,13 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::Parser;
-use vltava_e2e::Outcome;
 use vltava_e2e::kube::images::{Images, kind_load};
 use vltava_e2e::kube::scenarios::{SCENARIOS, Scenario};
-use vltava_e2e::kube::{Shell, World};
+use vltava_e2e::kube::{Bounds, Shell, World};
+use vltava_e2e::{Outcome, seconds};
 
 #[derive(Parser)]
 #[command(bin_name = "cargo xtask e2e", about = "The product on a real Kubernetes")]
@@ -34,6 +34,12 @@ struct Cli {
     /// The tag of the images
     #[arg(long, default_value = env!("CARGO_PKG_VERSION"))]
     tag: String,
+    /// How many seconds may pass without an acknowledgement when a leader's pod is killed
+    #[arg(long, default_value = "3", value_name = "SECONDS", value_parser = seconds)]
+    gap_max: Duration,
+    /// How many seconds may pass from nothing to the first record
+    #[arg(long, default_value = "30", value_name = "SECONDS", value_parser = seconds)]
+    first_record_max: Duration,
     /// Leave the namespaces of scenarios that fail as they are
     #[arg(long)]
     keep: bool,
@@ -120,5 +126,6 @@ fn world(cli: &Cli) -> Outcome<World> {
     images.load(&shell)?;
     let here = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     let root = here.parent().ok_or("e2e lies in no workspace")?.to_path_buf();
-    Ok(World { shell, images, root })
+    let bounds = Bounds { gap: cli.gap_max, first_record: cli.first_record_max };
+    Ok(World { shell, images, root, bounds })
 }

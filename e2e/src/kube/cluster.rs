@@ -176,13 +176,24 @@ impl Cluster {
     /// The number of the coordinator that leads the quorum, as a broker knows it.
     ///
     /// # Errors
-    /// If none leads within ten seconds.
+    /// If none leads within a minute.
     pub fn active_coordinator(&self) -> Outcome<i64> {
-        until("a leader of the quorum", Duration::from_secs(10), || {
+        until("a leader of the quorum", Duration::from_secs(60), || {
             let resource = self.resource()?;
             let leader = resource["status"]["quorumLeader"].as_i64();
             leader.ok_or_else(|| format!("no leader in {}", resource["status"]))
         })
+    }
+
+    /// The number of elections so far: the epoch of the quorum, as one of its brokers says. One
+    /// question.
+    ///
+    /// # Errors
+    /// If the broker does not know.
+    pub fn quorum_epoch(&self, broker: i32) -> Outcome<i64> {
+        let text = self.vltava(broker, &["quorum", "status", "--json"])?;
+        let status: Value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+        status["epoch"].as_i64().ok_or_else(|| format!("no epoch in {status}"))
     }
 
     /// Where clients outside begin, as the status says.

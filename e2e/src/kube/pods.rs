@@ -25,6 +25,8 @@ pub struct Seen {
     pub uid: String,
     /// Whether it is ready, and not on its way out.
     pub up: bool,
+    /// Whether it is told to go, or gone.
+    pub leaving: bool,
     /// Whether it is gone.
     pub gone: bool,
     /// The revision of its template.
@@ -94,6 +96,11 @@ impl Watch {
         most_down(&self.seen(), component)
     }
 
+    /// When a pod of that name was first seen to be told to go, after that moment.
+    pub fn leaves(&self, name: &str, after: Instant) -> Option<Instant> {
+        leaves(&self.seen(), name, after)
+    }
+
     /// The pods that were replaced, in the order in which they went.
     pub fn replaced(&self) -> Vec<String> {
         replaced(&self.seen())
@@ -110,6 +117,11 @@ fn most_down(seen: &[Seen], component: &str) -> usize {
         most = most.max(up.values().filter(|up| !**up).count());
     }
     most
+}
+
+fn leaves(seen: &[Seen], name: &str, after: Instant) -> Option<Instant> {
+    let mut leaving = seen.iter().filter(|event| event.name == name && event.leaving);
+    leaving.find(|event| event.at >= after).map(|event| event.at)
 }
 
 fn replaced(seen: &[Seen]) -> Vec<String> {
@@ -145,6 +157,7 @@ impl Event {
             component: label("app.kubernetes.io/component"),
             uid: metadata["uid"].as_str()?.to_owned(),
             up: !gone && is_up(&self.object),
+            leaving: gone || !metadata["deletionTimestamp"].is_null(),
             gone,
             revision: label("controller-revision-hash"),
         })
@@ -163,8 +176,9 @@ pub fn is_up(pod: &Value) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Event, Seen, most_down, replaced};
+    use super::{Event, Seen, leaves, most_down, replaced};
     use serde_json::{Value, json};
+    use std::time::Duration;
 
     fn seen(kind: &str, name: &str, uid: &str, ready: bool, deleting: bool) -> Seen {
         let status = if ready { "True" } else { "False" };
@@ -194,6 +208,8 @@ mod tests {
         assert_eq!(most_down(&events, "broker"), 1);
         assert_eq!(most_down(&events, "coordinator"), 0);
         assert_eq!(replaced(&events), ["a", "b"]);
+        assert_eq!(leaves(&events, "b", events[0].at), Some(events[6].at), "before it is gone");
+        assert_eq!(leaves(&events, "b", events[7].at + Duration::from_secs(1)), None);
     }
 
     #[test]

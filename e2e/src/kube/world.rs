@@ -26,6 +26,16 @@ pub fn outside() -> String {
     PORTS.map(|port| format!("{}:{port}", host())).join(",")
 }
 
+/// What times are held against: those of a machine that does little else, where nobody says
+/// otherwise.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// The longest time without an acknowledgement when a leader's pod is killed.
+    pub gap: Duration,
+    /// The longest time from nothing to the first record, on nodes that have the images.
+    pub first_record: Duration,
+}
+
 /// What a scenario is given.
 pub struct World {
     /// What kubectl and helm are run with.
@@ -34,6 +44,8 @@ pub struct World {
     pub images: Images,
     /// The folder of the sources, where the chart is.
     pub root: PathBuf,
+    /// What times are held against.
+    pub bounds: Bounds,
 }
 
 impl World {

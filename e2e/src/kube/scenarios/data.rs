@@ -82,7 +82,7 @@ pub(super) fn nothing_left(world: &World) -> Outcome<String> {
     let deleted = vec!["storage: {size: 1Gi, reclaimPolicy: Delete}".to_owned()];
     (manifest.broker_fields, manifest.coordinator_fields) = (deleted.clone(), deleted);
     let cluster = world.cluster(&namespace, &manifest)?;
-    cluster.kubectl(&["delete", "kafkacluster", "prague", "--wait", "--timeout=60s"])?;
+    cluster.kubectl(&["delete", "kafkacluster", "prague", "--wait", "--timeout=180s"])?;
     let kinds = "pods,statefulsets,services,persistentvolumeclaims,configmaps,secrets,\
                  poddisruptionbudgets,networkpolicies";
     none_left(&cluster, kinds, GONE)?;

@@ -9,8 +9,6 @@ use crate::kube::world::{PORTS, namespace_of};
 use crate::kube::{SETTLES, Steady, World};
 use crate::{Outcome, until};
 
-/// The longest time without an acknowledgement when a leader's pod is killed.
-const GAP_MAX: Duration = Duration::from_secs(3);
 /// How long a second machine is held back, at least, while the first is away.
 const HELD_BACK: Duration = Duration::from_secs(15);
 
@@ -34,8 +32,9 @@ pub(super) fn leader(world: &World) -> Outcome<String> {
     cluster.settled()?;
     let found = load.finish_without_errors()?;
     world.remove_namespace(&namespace)?;
-    if let Some(gap) = gaps.iter().find(|gap| **gap > GAP_MAX) {
-        return Err(format!("{gap:.1?} without an acknowledgement; {GAP_MAX:?} is the most"));
+    let most = world.bounds.gap;
+    if let Some(gap) = gaps.iter().find(|gap| **gap > most) {
+        return Err(format!("{gap:.1?} without an acknowledgement; {most:?} is the most"));
     }
     Ok(format!("gaps {gaps:.1?}; {found}"))
 }

@@ -1,6 +1,6 @@
 //! From nothing to the first record.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::Value;
 
@@ -10,8 +10,6 @@ use crate::kube::world::{PORTS, namespace_of};
 use crate::kube::{Cluster, Steady, World, host, operator, outside};
 use crate::spine::kcat;
 
-/// The longest time from nothing to the first record, on nodes that have the images.
-const FIRST_RECORD_MAX: Duration = Duration::from_secs(30);
 /// A client that tries again at once, so that what is measured is the cluster.
 const EAGER: [(&str, &str); 2] =
     [("reconnect.backoff.max.ms", "200"), ("topic.metadata.refresh.fast.interval.ms", "100")];
@@ -64,10 +62,9 @@ fn first_record(world: &World, namespace: &str, start: Instant) -> Outcome<Strin
     tells_the_truth(&cluster)?;
     load.more(500)?;
     let found = load.finish_without_errors()?;
-    if first > FIRST_RECORD_MAX {
-        return Err(format!(
-            "the first record came after {first:.1?}; {FIRST_RECORD_MAX:?} is due"
-        ));
+    let due = world.bounds.first_record;
+    if first > due {
+        return Err(format!("the first record came after {first:.1?}; {due:?} is due"));
     }
     Ok(format!("first record after {first:.1?}, settled after {settled:.1?}; {found}"))
 }

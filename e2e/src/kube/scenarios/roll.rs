@@ -1,13 +1,14 @@
 //! Changes that restart pods, and those that must not.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::Outcome;
 use crate::kube::manifest::Manifest;
 use crate::kube::outside;
 use crate::kube::pods::Watch;
 use crate::kube::world::{PORTS, namespace_of};
 use crate::kube::{Cluster, SETTLES, Steady, World};
+use crate::{Outcome, until};
 
 /// A setting that only a restart brings into force.
 const READ_ONLY: &str = "log.retention.check.interval.ms";
@@ -15,6 +16,8 @@ const READ_ONLY: &str = "log.retention.check.interval.ms";
 const DYNAMIC: &str = "log.retention.ms";
 /// How long a roll that has stopped is watched, to see that it has.
 const STOPPED: Duration = Duration::from_secs(20);
+/// How often it is looked whether another coordinator was elected.
+const LOOK: Duration = Duration::from_millis(200);
 /// How long a change at run time may take.
 const AT_RUN_TIME: Duration = Duration::from_secs(60);
 
@@ -50,9 +53,12 @@ fn whole_roll(cluster: &Cluster, watch: &Watch, manifest: &Manifest) -> Outcome<
     let before = cluster.uids("broker")?;
     let coordinators = cluster.uids("coordinator")?;
     let active = cluster.active_coordinator()?;
+    let epoch = until("the quorum's epoch", AT_RUN_TIME, || cluster.quorum_epoch(1))?;
     let start = Instant::now();
-    cluster.apply(manifest)?;
-    cluster.settled()?;
+    let elected = elected_during(cluster, epoch, || {
+        cluster.apply(manifest)?;
+        cluster.settled().map(drop)
+    })?;
     let took = start.elapsed();
     let after = cluster.uids("broker")?;
     if let Some((name, _)) = before.iter().find(|pod| after.contains(pod)) {
@@ -68,7 +74,10 @@ fn whole_roll(cluster: &Cluster, watch: &Watch, manifest: &Manifest) -> Outcome<
     if cluster.uids("coordinator")? != coordinators {
         let last = order.iter().rfind(|name| name.contains("-coordinator-"));
         let expected = format!("{}-coordinator-{}", cluster.name, active - 3000);
-        if last != Some(&expected) {
+        // One that another was elected for meanwhile goes in its turn.
+        let told = watch.leaves(&expected, start);
+        let replaced = elected.zip(told).is_some_and(|(elected, told)| elected < told);
+        if last != Some(&expected) && !replaced {
             return Err(format!("{expected} led when the roll began; the order was {order:?}"));
         }
     }
@@ -78,13 +87,42 @@ fn whole_roll(cluster: &Cluster, watch: &Watch, manifest: &Manifest) -> Outcome<
     Ok(took)
 }
 
+/// Does something; says when the quorum was first seen in another epoch meanwhile.
+fn elected_during(
+    cluster: &Cluster,
+    epoch: i64,
+    does: impl FnOnce() -> Outcome,
+) -> Outcome<Option<Instant>> {
+    let done = AtomicBool::new(false);
+    let (outcome, seen) = std::thread::scope(|scope| {
+        let looking = scope.spawn(|| {
+            // One broker after the other: each goes once, and then says nothing.
+            for broker in (1..=3).cycle() {
+                if done.load(Ordering::Acquire) {
+                    break;
+                }
+                if cluster.quorum_epoch(broker).is_ok_and(|now| now != epoch) {
+                    return Some(Instant::now());
+                }
+                std::thread::sleep(LOOK);
+            }
+            None
+        });
+        let outcome = does();
+        done.store(true, Ordering::Release);
+        (outcome, looking.join())
+    });
+    outcome?;
+    seen.map_err(|_| "who looks for elections panicked".to_owned())
+}
+
 /// Applies a change at run time: it comes into force, and no pod is touched.
 fn nothing_rolls(cluster: &Cluster, manifest: &Manifest) -> Outcome {
     let before = (cluster.uids("broker")?, cluster.uids("coordinator")?);
     cluster.apply(manifest)?;
     cluster.settled()?;
     let value = &manifest.config[DYNAMIC];
-    crate::until("the setting in force", AT_RUN_TIME, || {
+    until("the setting in force", AT_RUN_TIME, || {
         let shown = cluster.vltava(1, &["config", "describe", "broker", "1"])?;
         let line = shown.lines().find(|line| line.contains(DYNAMIC)).unwrap_or_default();
         if line.contains(value.as_str()) { Ok(()) } else { Err(format!("it shows {line:?}")) }
