@@ -195,9 +195,9 @@ impl Cluster {
     /// The coordinator that leads the quorum.
     ///
     /// # Errors
-    /// If none leads within ten seconds.
+    /// If none leads within a minute.
     pub fn active_coordinator(&self) -> Outcome<String> {
-        until("a leader of the quorum", Duration::from_secs(10), || {
+        until("a leader of the quorum", Duration::from_secs(60), || {
             let text = self.vltava(&["quorum", "status"])?;
             let line = text.lines().find(|line| line.contains("Mode: leader"));
             let name = line.and_then(|line| line.split_whitespace().next());

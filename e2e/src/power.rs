@@ -28,6 +28,9 @@ pub use planted::run as run_planted;
 /// Cuts of a cluster that does little: one after each of the things that it does.
 const QUIET_CUTS: u32 = 5;
 
+/// How long killed nodes may take to be gone, and what they held.
+const GONE: Duration = Duration::from_secs(60);
+
 /// What a person chooses.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -195,10 +198,41 @@ fn end(pids: &[i32]) -> Outcome {
         faults::signal(*pid, Signal::KILL)?;
     }
     for pid in pids {
-        crate::until("the end of a killed node", Duration::from_secs(10), || {
-            let gone = !std::path::Path::new(&format!("/proc/{pid}/exe")).exists();
-            if gone { Ok(()) } else { Err(format!("{pid} lives")) }
+        crate::until("the end of a killed node", GONE, || {
+            if has_ended(*pid) { Ok(()) } else { Err(format!("{pid} lives")) }
         })?;
     }
     Ok(())
+}
+
+/// Whether a process holds nothing any more: its first thread may end before others, which still
+/// have its files.
+fn has_ended(pid: i32) -> bool {
+    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return true };
+    // The second field is a name in parentheses, which may hold anything (proc(5)).
+    let state = stat.rsplit_once(')').and_then(|(_, fields)| fields.split_whitespace().next());
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
+    matches!(state, Some("Z" | "X") | None) && threads <= 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::has_ended;
+
+    #[test]
+    fn a_process_that_nobody_has_waited_for_has_ended_once_it_holds_nothing() {
+        let sleeps = std::process::Command::new("sleep").arg("600").spawn();
+        let mut child = sleeps.expect("a process");
+        let pid = i32::try_from(child.id()).expect("pids are small");
+        assert!(!has_ended(pid));
+        child.kill().expect("it runs");
+        let limit = super::GONE;
+        let gone = crate::until("its end", limit, || match has_ended(pid) {
+            true => Ok(()),
+            false => Err(String::new()),
+        });
+        gone.expect("it ends while nobody waits for it");
+        child.wait().expect("it has ended");
+        assert!(has_ended(pid));
+    }
 }

@@ -66,7 +66,10 @@ impl Disk {
         // has been told to keep.
         run_program("cp", &["--sparse=always", &text(&self.image), &text(&copy)])?;
         super::end(&pids)?;
-        run_program("umount", &[&text(&self.mountpoint)])?;
+        // What belonged to a process may be given back a moment after its end.
+        crate::until("the end of all that was open", super::GONE, || {
+            run_program("umount", &[&text(&self.mountpoint)])
+        })?;
         run_program("losetup", &["-d", &self.device])?;
         let _ = std::fs::remove_file(&self.image);
         self.image = copy;

@@ -8,7 +8,7 @@ use crate::cluster::{Cluster, Shape};
 use crate::{Outcome, until};
 
 const TOPIC: &str = "testTopic";
-const PATIENCE: Duration = Duration::from_secs(15);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What `kcat -L` says of the only partition.
 struct Listing {
