@@ -45,6 +45,9 @@ const MESSAGES_PER_ROUND: usize = 256;
 /// A deadline that is missed by more shows that this process stood still.
 const STALL_MIN: Duration = Duration::from_millis(100);
 
+/// One step of the loop that takes longer was held up: by the disk, as a rule.
+const HELD_UP_MIN: Duration = Duration::from_millis(500);
+
 /// Why the loop ended other than by being told to. The process ends with it.
 #[derive(Debug, thiserror::Error)]
 pub enum DriverError {
@@ -75,6 +78,14 @@ struct Asker {
     answer: oneshot::Sender<Response>,
 }
 
+/// How far the inbox was heard: nobody is taken for silent whose word may wait there.
+#[derive(Clone, Copy, Debug)]
+struct Heard {
+    /// Messages that had come by `at` and are not taken in yet.
+    owed: usize,
+    at: Instant,
+}
+
 /// The loop's state.
 pub(crate) struct Driver {
     clock: Clock,
@@ -84,6 +95,7 @@ pub(crate) struct Driver {
     /// Everything that is committed, as far as this node knows.
     committed: Image,
     inbox: Mailbox,
+    heard: Heard,
     peers: Peers,
     askers: HashMap<Token, Asker>,
     next_token: u64,
@@ -112,18 +124,12 @@ impl Driver {
         self.step(Event::Tick)?;
         self.end_round()?;
         while !self.stopped {
-            let deadline = self.next_deadline();
+            let (deadline, asleep_at) = (self.next_deadline(), self.clock.now());
             let message = self.next_message(deadline).await;
-            self.note_stall(deadline);
-            let Some(message) = message else {
-                self.end_round()?;
-                continue;
-            };
-            self.take_in(message)?;
-            for _ in 1..MESSAGES_PER_ROUND {
-                let Some(message) = self.inbox.try_recv() else { break };
-                self.take_in(message)?;
+            if let Some(deadline) = deadline {
+                self.note_stall(deadline.max(asleep_at), STALL_MIN);
             }
+            self.take_round(message)?;
             self.end_round()?;
         }
         self.publish();
@@ -148,14 +154,43 @@ impl Driver {
         }
     }
 
-    /// Nobody is held to the time in which this process stood still.
-    fn note_stall(&mut self, deadline: Option<Instant>) {
-        let Some(deadline) = deadline else { return };
-        let late = self.clock.now() - deadline;
-        if late >= STALL_MIN {
+    /// Nobody is held to the time in which this process stood still, if it did for long: since then
+    /// it should have gone on.
+    fn note_stall(&mut self, since: Instant, least: Duration) {
+        let late = self.clock.now() - since;
+        if late >= least {
             tracing::debug!(ms = late.as_millis() as u64, "this process stood still");
             self.controller.stalled(late);
         }
+    }
+
+    /// Does one thing, for which the disk may hold the loop up.
+    fn take_time<T>(
+        &mut self,
+        act: impl FnOnce(&mut Self) -> Result<T, DriverError>,
+    ) -> Result<T, DriverError> {
+        let since = self.clock.now();
+        let done = act(self)?;
+        self.note_stall(since, HELD_UP_MIN);
+        Ok(done)
+    }
+
+    /// Takes in a message and those that wait behind it, up to a round's.
+    fn take_round(&mut self, first: Option<Message>) -> Result<(), DriverError> {
+        let mut next = first;
+        for taken in 1.. {
+            let Some(message) = next else {
+                self.heard = Heard { owed: 0, at: self.clock.now() };
+                return Ok(());
+            };
+            self.take_time(|this| this.take_in(message))?;
+            self.heard.owed = self.heard.owed.saturating_sub(1);
+            if taken == MESSAGES_PER_ROUND {
+                return Ok(());
+            }
+            next = self.inbox.try_recv();
+        }
+        Ok(())
     }
 
     /// Ends a round: what is due, then one flush for all, then the news.
@@ -163,18 +198,25 @@ impl Driver {
         let now = self.clock.now();
         if self.tick_at.is_some_and(|at| at <= now) {
             self.tick_at = None;
-            self.step(Event::Tick)?;
+            self.take_time(|this| this.step(Event::Tick))?;
         }
-        self.do_chores()?;
-        self.flush_if_wanted()?;
+        if self.heard.owed == 0 {
+            self.do_chores(self.heard.at)?;
+            self.heard = Heard { owed: self.inbox.len(), at: self.clock.now() };
+        }
+        self.take_time(Self::flush_if_wanted)?;
         self.publish();
         Ok(())
     }
 
-    fn do_chores(&mut self) -> Result<(), DriverError> {
+    /// Does what is due as of `now`: all that had come by then was taken in. Should a chore take
+    /// long, the next ones know of no later time: heartbeats wait meanwhile.
+    fn do_chores(&mut self, now: Instant) -> Result<(), DriverError> {
         while !self.stopping {
-            let Some(decision) = self.controller.next_chore(self.moment()) else { break };
-            if !self.carry_through(Decided::chore(decision))? {
+            let moment = Moment { now, ..self.moment() };
+            let Some(decision) = self.controller.next_chore(moment) else { break };
+            let chore = Decided::chore(decision);
+            if !self.take_time(|this| this.carry_through(chore))? {
                 break;
             }
         }

@@ -109,6 +109,11 @@ impl Mailbox {
         Some(self.open(letter))
     }
 
+    /// How many messages wait.
+    pub(super) fn len(&self) -> usize {
+        self.receiver.len()
+    }
+
     fn open(&self, Letter { message, bytes }: Letter) -> Message {
         self.load.messages.fetch_sub(1, Ordering::Relaxed);
         self.load.bytes.fetch_sub(bytes, Ordering::Relaxed);

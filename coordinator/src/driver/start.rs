@@ -15,7 +15,7 @@ use vltava_wire::Str;
 use super::flusher::Flusher;
 use super::inbox::{Inbox, Mailbox};
 use super::snapshot::Snapshots;
-use super::{Driver, DriverError};
+use super::{Driver, DriverError, Heard};
 use crate::clock::Clock;
 use crate::controller::{Controller, Settings};
 use crate::folder::Folder;
@@ -80,6 +80,7 @@ impl Plan<'_> {
             store,
             committed,
             inbox: messages,
+            heard: Heard { owed: 0, at: now },
             peers,
             askers: HashMap::new(),
             next_token: 0,

@@ -8,16 +8,16 @@ use tokio::runtime::Runtime;
 use tokio::sync::{oneshot, watch};
 use vltava_config::Values;
 use vltava_log::{Disk, FaultyDisk};
-use vltava_metadata::supported_features;
+use vltava_metadata::{PartitionRegistration, supported_features};
 use vltava_quorum::{FetchRequest, ReplicaKey, Request, Response};
 use vltava_wire::messages::broker_registration::{Feature, Listener};
 use vltava_wire::messages::create_topics::CreatableTopic;
 use vltava_wire::messages::{
     BrokerHeartbeatRequest, BrokerRegistrationRequest, CreateTopicsRequest,
 };
-use vltava_wire::{ErrorCode, LeaderEpoch, NodeId, Offset, Uuid};
+use vltava_wire::{ErrorCode, LeaderEpoch, NodeId, Offset, PartitionId, Uuid};
 
-use super::{Decided, Driver, DriverError, Inbox, Message, Plan, View};
+use super::{Decided, Driver, DriverError, Inbox, MESSAGES_PER_ROUND, Message, Plan, View};
 use crate::controller::{Controller, Decision, Failure, Moment};
 use crate::folder::Folder;
 use crate::peers::Peers;
@@ -114,10 +114,18 @@ impl Loop {
     }
 
     fn create(&self, name: &str) -> oneshot::Receiver<Result<ErrorCode, Failure>> {
+        self.create_on(name, 1)
+    }
+
+    fn create_on(
+        &self,
+        name: &str,
+        replication_factor: i16,
+    ) -> oneshot::Receiver<Result<ErrorCode, Failure>> {
         let topic = CreatableTopic {
             name: name.into(),
             num_partitions: 1,
-            replication_factor: 1,
+            replication_factor,
             ..CreatableTopic::default()
         };
         let request = CreateTopicsRequest { topics: vec![topic], ..Default::default() };
@@ -177,6 +185,14 @@ impl Loop {
 
     fn topics(&self) -> Vec<String> {
         self.status.borrow().image.topics().map(|topic| topic.name.to_string()).collect()
+    }
+}
+
+impl Loop {
+    fn partition(&self, topic: &str) -> PartitionRegistration {
+        let image = &self.status.borrow().image;
+        let topic = image.topic(topic).expect("the topic");
+        topic.partition(PartitionId(0)).expect("its partition").as_ref().clone()
     }
 }
 
@@ -246,4 +262,61 @@ fn a_fetch_that_was_given_up_counts_for_nothing() {
     });
     this.inbox.offer(Message::Inspect(look), 100);
     assert_eq!(observers.blocking_recv().expect("an answer"), [NodeId(8)]);
+}
+
+/// Three brokers that live, and a topic on all of them.
+fn brokers(this: &Loop) -> Vec<(i32, i64)> {
+    let brokers: Vec<(i32, i64)> = (1..=3).map(|id| (id, this.register(id))).collect();
+    for (id, epoch) in &brokers {
+        assert!(!this.beat(*id, *epoch).blocking_recv().expect("an answer").expect("a broker"));
+    }
+    let created = this.create_on("t", 3).blocking_recv();
+    assert_eq!(created.expect("an answer").expect("it is done"), ErrorCode::NONE);
+    this.until("the topic", |this| !this.topics().is_empty());
+    brokers
+}
+
+/// Longer than a session lasts.
+fn outlast_a_session() {
+    std::thread::sleep(SESSION + SESSION / 2);
+}
+
+#[test]
+fn nobody_is_fenced_for_the_time_in_which_the_disk_held_the_loop_up() {
+    let this = Loop::start();
+    let brokers = brokers(&this);
+    let before = this.partition("t");
+    this.fill();
+    // Beside the heartbeats more waits than a round takes in.
+    for _ in 0..MESSAGES_PER_ROUND {
+        this.inbox.offer(Message::Inspect(Box::new(|_| ())), 100);
+    }
+    outlast_a_session();
+    let beats: Vec<_> = brokers.iter().map(|(id, epoch)| this.beat(*id, *epoch)).collect();
+    this.make_room();
+    for beat in beats {
+        let fenced = beat.blocking_recv().expect("an answer").expect("a broker");
+        assert!(!fenced);
+    }
+    let after = this.partition("t");
+    assert_eq!((after.leader_epoch, after.isr), (before.leader_epoch, before.isr));
+}
+
+#[test]
+fn a_broker_that_stays_silent_is_fenced_a_session_after_the_loop_goes_on() {
+    let this = Loop::start();
+    let brokers = brokers(&this);
+    this.fill();
+    outlast_a_session();
+    this.make_room();
+    let goes_on = Instant::now();
+    let (silent, others) = brokers.split_first().expect("three brokers");
+    let is_fenced = |this: &Loop| !this.status.borrow().image.is_unfenced(NodeId(silent.0));
+    while !is_fenced(&this) {
+        assert!(goes_on.elapsed() < PATIENCE, "it is never fenced");
+        for (id, epoch) in others {
+            assert!(!this.beat(*id, *epoch).blocking_recv().expect("an answer").expect("a broker"));
+        }
+    }
+    assert!(goes_on.elapsed() > SESSION / 2, "{:?}", goes_on.elapsed());
 }
