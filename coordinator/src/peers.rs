@@ -50,6 +50,8 @@ struct Inner {
 enum CallError {
     #[error(transparent)]
     Client(#[from] ClientError),
+    #[error("there was no answer in time")]
+    Timeout,
     #[error("the answer makes no sense")]
     Answer(#[source] rpc::RpcError),
 }
@@ -80,7 +82,11 @@ impl Peers {
         let address = address(&to.endpoint.host, to.endpoint.port);
         let (inner, node) = (Arc::clone(&self.inner), to.node);
         self.inner.runtime.spawn(async move {
-            let event = match inner.call(&address, lane, node, request).await {
+            // Whoever has to wait for the connection that another is making waits no longer, either:
+            // requests to a node that nobody reaches would queue up without end.
+            let call = inner.call(&address, lane, node, request);
+            let outcome = tokio::time::timeout(inner.timeout, call).await;
+            let event = match outcome.unwrap_or(Err(CallError::Timeout)) {
                 Ok(response) => PeerEvent::Answered { id, response: Box::new(response) },
                 Err(error) => {
                     tracing::debug!(%address, "a coordinator did not answer: {error}");
@@ -207,5 +213,46 @@ impl Inner {
                 Response::UpdateVoter(rpc::update_response_from_wire(&answer))
             }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use tokio::net::TcpListener;
+    use vltava_quorum::{BeginQuorumEpochRequest, Endpoint, ReplicaKey};
+    use vltava_wire::{LeaderEpoch, Uuid};
+
+    use super::*;
+
+    const TIMEOUT: Duration = Duration::from_millis(200);
+
+    /// A voter's machine takes connections, and says nothing.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn requests_to_a_node_that_says_nothing_do_not_wait_for_one_another() {
+        let silent = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let port = silent.local_addr().expect("it is bound").port();
+        let (inbox, mut mailbox) = Inbox::new();
+        let peers = Peers::new(Handle::current(), inbox, "cluster".into(), NodeId(1), TIMEOUT);
+        let endpoint = Endpoint { name: "C".into(), host: "127.0.0.1".into(), port };
+        let to = Destination { node: Some(NodeId(2)), endpoint };
+        let begin = BeginQuorumEpochRequest {
+            voter: ReplicaKey::new(NodeId(2), Uuid(2_000)),
+            leader: NodeId(1),
+            epoch: LeaderEpoch(1),
+            endpoints: Vec::new(),
+        };
+        let start = Instant::now();
+        let all = 30;
+        for id in 0..all {
+            peers.send(RequestId(id), &to, Request::BeginQuorumEpoch(begin.clone()));
+        }
+        for _ in 0..all {
+            let told = mailbox.recv().await;
+            assert!(matches!(told, Some(Message::Peer(PeerEvent::Failed { .. }))));
+        }
+        let took = start.elapsed();
+        assert!(took < TIMEOUT * 15, "one after the other, they would take 6 s: {took:?}");
     }
 }

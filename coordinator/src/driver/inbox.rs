@@ -98,7 +98,7 @@ impl Inbox {
 
 impl Mailbox {
     /// The next message. The inbox never closes: the loop holds an end of it through the flusher.
-    pub(super) async fn recv(&mut self) -> Option<Message> {
+    pub(crate) async fn recv(&mut self) -> Option<Message> {
         let letter = self.receiver.recv().await?;
         Some(self.open(letter))
     }
