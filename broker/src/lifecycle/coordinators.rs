@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use tokio::sync::{Mutex, watch};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use vltava_client::{ClientError, ConnectOptions, Connection};
 use vltava_net::CancellationToken;
 use vltava_wire::header::RequestHeader;
@@ -39,12 +39,24 @@ pub struct Active {
     pub address: String,
 }
 
+/// Which of the connections to the active coordinator a call takes. A coordinator answers the
+/// requests of a connection in order: a client's that takes its time must not keep the broker from
+/// learning that its ISR has changed.
+#[derive(Clone, Copy, Debug)]
+enum Lane {
+    /// What the broker asks for itself.
+    Own,
+    /// What it forwards for clients.
+    Forwarded,
+}
+
 /// The coordinators as a broker calls them: always the active one.
 #[derive(Debug)]
 pub struct Coordinators {
     broker: NodeId,
     active: watch::Receiver<Option<Active>>,
-    connection: Mutex<Option<Connection>>,
+    own: Mutex<Option<Connection>>,
+    forwarded: Mutex<Option<Connection>>,
     shutdown: CancellationToken,
 }
 
@@ -54,7 +66,7 @@ impl Coordinators {
         active: watch::Receiver<Option<Active>>,
         shutdown: CancellationToken,
     ) -> Self {
-        Self { broker, active, connection: Mutex::new(None), shutdown }
+        Self { broker, active, own: Mutex::default(), forwarded: Mutex::default(), shutdown }
     }
 
     /// The active coordinator, if one is known.
@@ -80,6 +92,14 @@ impl Coordinators {
     /// # Errors
     /// If none is known, or it does not answer; it may have carried the request out then.
     pub async fn call<R: Request>(&self, request: &R) -> Result<R::Response, ControllerError> {
+        self.call_over(Lane::Own, request).await
+    }
+
+    async fn call_over<R: Request>(
+        &self,
+        lane: Lane,
+        request: &R,
+    ) -> Result<R::Response, ControllerError> {
         let mut active = self.active.clone();
         let asked = active.borrow_and_update().clone().ok_or(ControllerError::NoActive)?;
         let superseded = async {
@@ -91,7 +111,7 @@ impl Coordinators {
         };
         tokio::select! {
             biased;
-            answer = self.ask(&asked, request) => answer,
+            answer = self.ask(&asked, lane, request) => answer,
             () = superseded => {
                 let Active { id, address } = &asked;
                 let reason = format!("coordinator {id} at {address} is not active any more");
@@ -103,15 +123,20 @@ impl Coordinators {
     async fn ask<R: Request>(
         &self,
         active: &Active,
+        lane: Lane,
         request: &R,
     ) -> Result<R::Response, ControllerError> {
-        let connection = self.connection(active).await?;
+        let connection = self.connection(active, lane).await?;
         let version = connection.version_of::<R>(i16::MAX).map_err(failed)?;
         connection.call_within(version, request, CALL_TIMEOUT).await.map_err(failed)
     }
 
-    async fn connection(&self, active: &Active) -> Result<Connection, ControllerError> {
-        let mut held = self.connection.lock().await;
+    async fn connection(&self, active: &Active, lane: Lane) -> Result<Connection, ControllerError> {
+        let slot = match lane {
+            Lane::Own => &self.own,
+            Lane::Forwarded => &self.forwarded,
+        };
+        let mut held = slot.lock().await;
         match &*held {
             Some(open) if !open.is_closed() && open.address() == active.address => Ok(open.clone()),
             _ => {
@@ -149,7 +174,8 @@ impl Coordinators {
     ) -> Result<Bytes, ControllerError> {
         let deadline = Instant::now() + limit;
         loop {
-            let Ok(answer) = tokio::time::timeout_at(deadline, self.call(envelope)).await else {
+            let Ok(answer) = timeout_at(deadline, self.call_over(Lane::Forwarded, envelope)).await
+            else {
                 let reason = format!("no answer within {limit:?}");
                 return Err(ControllerError::Call(reason));
             };
@@ -310,6 +336,25 @@ mod tests {
         let both = async { tokio::join!(forwarding, electing).0 };
         let answer = tokio::time::timeout(LONG, both).await.expect("it is not waited for");
         assert_eq!(answer.expect("an answer"), "done");
+    }
+
+    #[tokio::test]
+    async fn a_forwarded_request_that_takes_its_time_does_not_hold_up_the_broker_s_own() {
+        let (told, mut asked) = mpsc::unbounded_channel();
+        let slow = Active { id: NodeId(11), address: coordinator(true, told).await };
+        let (_news, active) = watch::channel(Some(slow));
+        let coordinators = coordinators(active);
+        let envelope = EnvelopeRequest::default();
+        let forwarding = coordinators.forward_within(2 * LONG, &envelope);
+        let own = async {
+            asked.recv().await.expect("the forwarded one is there, and is not answered");
+            coordinators.call(&ApiVersionsRequest::default()).await
+        };
+        let answer = tokio::select! {
+            answer = tokio::time::timeout(LONG, own) => answer.expect("it is not held up"),
+            forwarded = forwarding => panic!("{forwarded:?}"),
+        };
+        assert_eq!(answer.expect("an answer").error_code, ErrorCode::NONE);
     }
 
     #[tokio::test]

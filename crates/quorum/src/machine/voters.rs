@@ -158,7 +158,10 @@ impl Machine {
             self.core.answer(token, kind, error);
             return;
         }
+        // Whatever the request says: no other change begins meanwhile, and answers to what came
+        // over the same connection wait behind this one.
         let patience = Duration::from_millis(u64::from(request.timeout_ms));
+        let patience = patience.min(self.core.config.request_timeout);
         let AddVoterRequest { voter, ack_when_committed, .. } = request;
         let step = Step::CatchUp { voter, ack_when_committed };
         let until = now + patience;

@@ -68,6 +68,25 @@ fn a_voter_that_stays_behind_is_not_added() {
 }
 
 #[test]
+fn a_voter_that_never_comes_holds_other_changes_up_for_a_request_timeout_at_most() {
+    let mut node = leader();
+    let token = node.ask(Request::AddVoter(AddVoterRequest {
+        voter: voter(4),
+        timeout_ms: u32::MAX,
+        ack_when_committed: true,
+    }));
+    let request_timeout = Config::new(key(1), 7).request_timeout;
+    node.wait(request_timeout - Duration::from_millis(1));
+    let early = node.ask(remove(key(3)));
+    assert_eq!(outcome(&node, early), Some(ErrorCode::REQUEST_TIMED_OUT));
+    assert_eq!(outcome(&node, token), None);
+    node.wait(Duration::from_millis(1));
+    assert_eq!(outcome(&node, token), Some(ErrorCode::REQUEST_TIMED_OUT));
+    node.ask(remove(key(3)));
+    assert_eq!(node.machine.voters(), &voters(&[1, 2]));
+}
+
+#[test]
 fn the_voters_change_one_at_a_time() {
     let mut node = leader();
     node.ask(remove(key(3)));
