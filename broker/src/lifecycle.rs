@@ -308,10 +308,12 @@ async fn live(
 ) -> Result<(), ControlError> {
     let (controllers, addresses) = watch::channel(addresses(&settings.bootstrap));
     let (latest, seen) = watch::channel(None);
+    let active = leader.subscribe();
     let news = observer::News { leader, controllers, images, latest };
     let observer = observer::Observer::new(&settings, news);
     let registering = registration::keep_registered(&settings, &life, &coordinators, seen);
-    let beating = heartbeat::beat(settings.heartbeat_interval, Arc::clone(&life), addresses);
+    let interval = settings.heartbeat_interval;
+    let beating = heartbeat::beat(interval, Arc::clone(&life), addresses, &active);
     tokio::select! {
         outcome = observer.run() => outcome.map_err(ControlError::Observe),
         outcome = registering => outcome.map_err(ControlError::Register),
