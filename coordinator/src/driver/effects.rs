@@ -1,6 +1,7 @@
 //! Carrying out what the quorum's machine wants, one effect after the other.
 
 use bytes::Bytes;
+use vltava_log::ReadError;
 use vltava_quorum::{
     Effect, Event, FetchResponse, FetchSnapshotResponse, LogRange, Records, Response, Token,
 };
@@ -8,7 +9,7 @@ use vltava_wire::ErrorCode;
 
 use super::commit::Leading;
 use super::{Driver, DriverError};
-use crate::store::{SnapshotPart, file_id};
+use crate::store::{SnapshotPart, StoreError, file_id};
 
 impl Driver {
     /// Carries out one effect.
@@ -96,8 +97,14 @@ impl Driver {
         if let Some(LogRange { from, max_bytes }) = read
             && self.askers.contains_key(&token)
         {
-            let bytes = self.store.read(from, max_bytes as usize).map_err(DriverError::Store)?;
-            response.records = Records { bytes, batches: Vec::new() };
+            match self.store.read(from, max_bytes as usize) {
+                Ok(bytes) => response.records = Records { bytes, batches: Vec::new() },
+                // What somebody else asks for is no reason to end.
+                Err(StoreError::Read(ReadError::OffsetOutOfRange { .. })) => {
+                    response.error = ErrorCode::OFFSET_OUT_OF_RANGE;
+                }
+                Err(error) => return Err(DriverError::Store(error)),
+            }
         }
         self.respond(token, Response::Fetch(response));
         Ok(())

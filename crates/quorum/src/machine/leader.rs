@@ -392,10 +392,15 @@ impl Machine {
 
     /// Takes in a fetch: its offset tells what the replica has on disk.
     pub(super) fn on_fetch(&mut self, token: Token, request: FetchRequest, now: Instant) {
-        let checked = self.check_leader_request(request.epoch).and_then(|()| {
-            let own = request.replica == self.core.config.local || request.replica.id.get() < 0;
-            if own { Err(ErrorCode::INVALID_REQUEST) } else { Ok(()) }
-        });
+        let own = request.replica == self.core.config.local;
+        let epochs = [request.epoch, request.last_fetched_epoch];
+        let negative = request.replica.id.get() < 0
+            || request.fetch_offset < Offset::ZERO
+            || epochs.iter().any(|epoch| epoch.get() < 0);
+        let checked = match own || negative {
+            true => Err(ErrorCode::INVALID_REQUEST),
+            false => self.check_leader_request(request.epoch),
+        };
         if let Err(error) = checked {
             self.core.answer(token, AnswerKind::Fetch, error);
             return;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use vltava_quorum::{
-    Effect, EpochEndOffset, Event, FetchRequest, LogRange, LogShape, ProposalId, QuorumState,
-    Request, SnapshotId,
+    BatchShape, Effect, EpochEndOffset, Event, FetchRequest, LogRange, LogShape, ProposalId,
+    QuorumState, Request, SnapshotId,
 };
 use vltava_wire::{ErrorCode, LeaderEpoch, Offset};
 
@@ -113,6 +113,30 @@ fn a_follower_behind_the_logs_start_is_told_the_latest_snapshot() {
     }
     let token = node.ask(Request::Fetch(fetch(2, 3, 10, 2)));
     assert_eq!(node.fetch_answer(token).snapshot_id, None);
+}
+
+#[test]
+fn a_fetch_from_before_all_records_is_refused_also_by_who_has_no_snapshot() {
+    // A leader that did not found the quorum, and has the log from its first record on.
+    let mut shape = LogShape::empty();
+    let founding = BatchShape { voters: Some(voters(&[1, 2, 3])), ..batch(0, 1, 3) };
+    shape.restore(&founding).expect("the first");
+    let mut node = Node::new(shape, state(1));
+    node.elect().flushed().ignore();
+    let epoch = node.machine.leader().epoch.get();
+    assert_eq!(node.machine.log().latest_snapshot(), None);
+    for (offset, last_epoch) in [(-1, 1), (i64::MIN, 1), (-1, 0), (3, -1)] {
+        let token = node.ask(Request::Fetch(fetch(2, epoch, offset, last_epoch)));
+        let error = node.fetch_answer(token).error;
+        assert_eq!(error, ErrorCode::INVALID_REQUEST, "at {offset} of {last_epoch}");
+    }
+    let token = node.ask(Request::Fetch(fetch(2, -1, 0, 0)));
+    assert_eq!(node.fetch_answer(token).error, ErrorCode::INVALID_REQUEST);
+    let info = node.machine.describe(node.now).expect("it leads");
+    let noted = info.voters.iter().filter(|voter| voter.key != node.machine.local());
+    assert!(noted.into_iter().all(|voter| voter.log_end_offset.is_none()), "{info:?}");
+    let read = |effect: &Effect| matches!(effect, Effect::RespondFetch { read: Some(_), .. });
+    assert!(!node.has(read));
 }
 
 #[test]
