@@ -3,15 +3,14 @@
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::gauge::ConstGauge;
-use tokio::sync::watch;
 use vltava_metadata::Image;
 use vltava_wire::{NodeId, Offset};
 
-use crate::status::Status;
+use crate::status::News;
 
 /// Reads the loop's latest news.
 #[derive(Debug)]
-pub(crate) struct StatusMetrics(pub(crate) watch::Receiver<Status>);
+pub(crate) struct StatusMetrics(pub(crate) News);
 
 /// What is counted in an image.
 #[derive(Debug, Default)]
@@ -44,7 +43,7 @@ impl Counts {
 
 impl Collector for StatusMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let status = self.0.borrow().clone();
+        let status = self.0.latest();
         let counts = Counts::of(&status.image);
         let committed = status.high_watermark.map_or(-1, Offset::get);
         let applied = status.image.provenance().offset.get();

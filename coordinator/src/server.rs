@@ -26,7 +26,7 @@ use crate::folder::{Folder, FolderError};
 use crate::metrics::StatusMetrics;
 use crate::peers::Peers;
 use crate::registration::Registration;
-use crate::status::Status;
+use crate::status::{News, Status};
 use crate::store::WaitingDisk;
 
 /// How long a coordinator that stops waits for its connections to end.
@@ -139,7 +139,7 @@ impl Coordinator {
             cluster_id,
             values: values.clone(),
             inbox: inbox.clone(),
-            status: status.clone(),
+            news: News::new(status.clone()),
         });
         let server = Arc::new(serve(values, bound, admin, context, (&status, &waiting), &stop)?);
         tokio::spawn(follow_limits(Arc::clone(&server), values.clone(), node, status.clone()));
@@ -219,15 +219,15 @@ fn serve(
 ) -> Result<Server<Service>, RunError> {
     let mut registry = Registry::default();
     ProcessMetrics::register(&mut registry);
-    registry.register_collector(Box::new(StatusMetrics(status.clone())));
+    registry.register_collector(Box::new(StatusMetrics(News::new(status.clone()))));
     let (limits, budget) = (vltava_node::limits(values), vltava_node::budget(values));
     let metrics = NetMetrics::register(&mut registry, &budget);
     if let Some(listener) = admin {
-        let (news, disk) = (status.clone(), disk.clone());
+        let (news, disk) = (News::new(status.clone()), disk.clone());
         let live = Box::new(|| Health::Good("the process answers".to_owned()));
         let ready = Box::new(move || match disk.is_full() {
             true => Health::Bad("the disk is full".to_owned()),
-            false => readiness(&news.borrow()),
+            false => readiness(&news.latest()),
         });
         let registry = Arc::new(RwLock::new(registry));
         let admin = Admin { registry, live, ready, hand_over: None };
@@ -247,8 +247,8 @@ async fn follow_limits(
     let mut applied = (values.get(keys::MAX_CONNECTIONS), values.get(keys::MAX_CONNECTIONS_PER_IP));
     // The sender is gone when the node ends.
     while status.changed().await.is_ok() {
-        let image = &status.borrow_and_update().image;
-        let (values, _unusable) = dynamic_values(&values, node, image);
+        let image = status.borrow_and_update().image.clone();
+        let (values, _unusable) = dynamic_values(&values, node, &image);
         let wanted = (values.get(keys::MAX_CONNECTIONS), values.get(keys::MAX_CONNECTIONS_PER_IP));
         if wanted != applied {
             applied = wanted;

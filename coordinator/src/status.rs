@@ -1,5 +1,6 @@
 //! How a coordinator fares: what its loop tells everybody else.
 
+use tokio::sync::watch;
 use vltava_metadata::Image;
 use vltava_quorum::{LeaderInfo, RoleName, VoterSet};
 use vltava_wire::Offset;
@@ -33,5 +34,21 @@ impl Status {
             && self.log_end_offset == other.log_end_offset
             && self.image.provenance() == other.image.provenance()
             && self.voters == other.voters
+    }
+}
+
+/// The loop's latest news, for handlers. Whoever looks gets a copy: the loop waits to tell the next
+/// news for as long as somebody looks at the last, and so does the whole quorum.
+#[derive(Clone, Debug)]
+pub(crate) struct News(watch::Receiver<Status>);
+
+impl News {
+    pub(crate) fn new(status: watch::Receiver<Status>) -> Self {
+        Self(status)
+    }
+
+    /// The latest news.
+    pub(crate) fn latest(&self) -> Status {
+        self.0.borrow().clone()
     }
 }

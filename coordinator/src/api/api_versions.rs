@@ -18,7 +18,7 @@ pub(super) fn handle(context: &Arc<Context>, call: Call) -> Reply {
     if let Err(close) = call.decode::<ApiVersionsRequest>() {
         return close.into();
     }
-    let status = context.status.borrow();
+    let status = context.news.latest();
     let image = &status.image;
     let features = supported_features().iter().map(|feature| SupportedFeatureKey {
         name: Str::from_static(feature.name),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 use vltava_config::Values;
 use vltava_net::{Answer, ConnectionId, Inbound, Reply};
 use vltava_node::refused::Refusable;
@@ -15,7 +15,7 @@ use vltava_wire::{ApiKey, ErrorCode, NodeId, Request, Str};
 
 use crate::controller::{Controller, Decision, Failure, Moment};
 use crate::driver::{Decided, Inbox, Message, View};
-use crate::status::Status;
+use crate::status::News;
 
 /// The node, as handlers see it.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub(crate) struct Context {
     pub(crate) cluster_id: Str,
     pub(crate) values: Values,
     pub(crate) inbox: Inbox,
-    pub(crate) status: watch::Receiver<Status>,
+    pub(crate) news: News,
 }
 
 /// The answer to a request of which nothing is done.

@@ -28,7 +28,7 @@ pub(super) fn handle(context: &Arc<Context>, call: Call) -> Reply {
         };
         return call.answer::<DescribeClusterRequest>(&response);
     }
-    let status = context.status.borrow();
+    let status = context.news.latest();
     let response = DescribeClusterResponse {
         endpoint_type: CONTROLLERS,
         cluster_id: context.cluster_id.clone(),

@@ -14,7 +14,7 @@ pub(super) fn handle(context: &Arc<Context>, call: Call) -> Reply {
         Ok(request) => request,
         Err(close) => return close.into(),
     };
-    let image = &context.status.borrow().image;
+    let image = &context.news.latest().image;
     let (values, _unusable) = dynamic_values(&context.values, context.node, image);
     let (node, role) = (context.node, Role::Coordinator);
     let describer = Describer { image, node, role, values: &values, loggers: loggers::levels };
