@@ -234,6 +234,18 @@ impl Controller {
 }
 
 impl Active {
+    /// What this is once records that were decided upon it are appended, for what is decided in the
+    /// same breath.
+    fn after(&self, records: &[MetadataRecord]) -> Self {
+        let mut image = self.image.clone();
+        for record in records {
+            image
+                .apply(record, &mut Changes::default())
+                .expect("a decision fits the image that it was made on");
+        }
+        Self { image, values: self.values.clone(), ..*self }
+    }
+
     /// Whether a topic lets a replica lead that is not in sync.
     fn unclean_election(&self, topic: &str) -> bool {
         let own = self.image.topic_config(topic);

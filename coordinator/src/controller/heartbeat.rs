@@ -37,9 +37,13 @@ impl Controller {
         let first = self.sessions.touch(id, metadata_offset, moment.now);
         let active = self.active()?;
         let broker = active.image.broker(id).expect("the epoch of a registered broker was checked");
+        // What failed comes first: who may lead is decided upon the directories that are left.
+        let mut outcome = Outcome::default();
+        active.take_directories_offline(broker, &request.offline_log_dirs, &mut outcome);
+        let after = (!outcome.records.is_empty()).then(|| active.after(&outcome.records));
+        let active = after.as_ref().unwrap_or(active);
         let present = State::of(broker);
         let next = self.next_state(active, broker, present, request);
-        let mut outcome = Outcome::default();
         if present != next {
             match next {
                 State::Fenced | State::Down => {
@@ -52,7 +56,6 @@ impl Controller {
             // It was thought to live, but nobody knew; what waited for it need not wait longer.
             active.lead_what_is_leaderless(id, &mut outcome);
         }
-        active.take_directories_offline(broker, &request.offline_log_dirs, &mut outcome);
         let response = BrokerHeartbeatResponse {
             is_caught_up: request.current_metadata_offset >= broker.epoch.get(),
             is_fenced: matches!(next, State::Fenced | State::Down),
@@ -134,7 +137,7 @@ impl State {
 impl Active {
     /// Log directories of a broker failed (KIP-858): what lies in them is out of sync, and cannot
     /// be led from there.
-    fn take_directories_offline(
+    pub(super) fn take_directories_offline(
         &self,
         broker: &BrokerRegistration,
         offline: &[Uuid],

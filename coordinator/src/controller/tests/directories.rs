@@ -61,6 +61,26 @@ fn what_lies_in_a_failed_directory_is_led_by_others_and_the_rest_stays() {
 }
 
 #[test]
+fn a_heartbeat_that_unfences_gives_nothing_to_the_directory_that_it_reports() {
+    let mut world = world();
+    assign(&mut world, "both", Uuid(A));
+    assign(&mut world, "alone", Uuid(A));
+    world.topic("elsewhere", &[1], &[]);
+    assign(&mut world, "elsewhere", Uuid(B));
+    let fence = BrokerHeartbeatRequest { want_fence: true, ..world.heartbeat(1) };
+    world.beat_with(&fence).expect("it was cut off");
+    assert_eq!(world.state("alone"), (-1, vec![1]));
+    let failed = BrokerHeartbeatRequest { offline_log_dirs: vec![Uuid(A)], ..world.heartbeat(1) };
+    assert!(!world.beat_with(&failed).expect("a heartbeat").is_fenced);
+    assert_eq!(world.state("alone"), (-1, vec![1]), "the last copy may come back");
+    assert_eq!(world.state("both"), (2, vec![2]));
+    assert_eq!(world.state("elsewhere"), (1, vec![1]), "the other directory is well");
+    world.register_as(1, 2, &[A, B]).expect("the disk is back");
+    world.beat(1).expect("a heartbeat");
+    assert_eq!(world.state("alone"), (1, vec![1]));
+}
+
+#[test]
 fn a_replica_that_is_assigned_to_a_failed_directory_late_goes_offline_then() {
     let mut world = world();
     let failed = BrokerHeartbeatRequest { offline_log_dirs: vec![Uuid(A)], ..world.heartbeat(1) };
