@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 
 use vltava_metadata::{
     BrokerRegistration, Image, KRAFT_VERSION, METADATA_VERSION, METADATA_VERSION_MIN,
-    MetadataRecord, PartitionRegistration, TopicImage, bytes_in_batch,
+    PartitionRegistration, TopicImage, bytes_in_batch,
 };
 use vltava_quorum::Instant;
 use vltava_wire::messages::{BrokerRegistrationRequest, BrokerRegistrationResponse};
@@ -65,7 +65,7 @@ impl Controller {
         let present = active.image.broker(id).cloned();
         if let Some(present) = &present {
             if present.incarnation == request.incarnation_id {
-                return Ok(register_again(present, request));
+                return Ok(active.register_again(present, request));
             }
             self.check_old_process(present, request, moment.now)?;
         }
@@ -283,28 +283,34 @@ impl Active {
             false => Fate::Unclean,
         }
     }
-}
 
-/// The same process registers again, for its listeners changed perhaps: it keeps its epoch.
-fn register_again(
-    present: &BrokerRegistration,
-    request: &BrokerRegistrationRequest,
-) -> Decision<BrokerRegistrationResponse> {
-    let record = RegisterBrokerRecord {
-        broker_epoch: present.epoch.get(),
-        fenced: present.fenced,
-        in_controlled_shutdown: present.in_controlled_shutdown,
-        ..registration_record(request)
-    };
-    let response = BrokerRegistrationResponse {
-        broker_epoch: present.epoch.get(),
-        ..BrokerRegistrationResponse::default()
-    };
-    let mut sorted = record.clone();
-    sorted.log_dirs.sort_unstable();
-    let unchanged = present.to_record() == canonical(sorted);
-    let records: Vec<MetadataRecord> = if unchanged { Vec::new() } else { vec![record.into()] };
-    Decision::of(records, response)
+    /// The same process registers again, for its listeners changed perhaps: it keeps its epoch. Of
+    /// a directory that it names no more it may not have told by a heartbeat yet.
+    fn register_again(
+        &self,
+        present: &BrokerRegistration,
+        request: &BrokerRegistrationRequest,
+    ) -> Decision<BrokerRegistrationResponse> {
+        let is_gone = |id: &Uuid| !request.log_dirs.contains(id);
+        let gone: Vec<Uuid> = present.directories.iter().copied().filter(is_gone).collect();
+        let mut outcome = Outcome::default();
+        self.take_directories_offline(present, &gone, &mut outcome);
+        let record = RegisterBrokerRecord {
+            broker_epoch: present.epoch.get(),
+            fenced: present.fenced,
+            in_controlled_shutdown: present.in_controlled_shutdown,
+            ..registration_record(request)
+        };
+        let mut sorted = record.clone();
+        sorted.log_dirs.sort_unstable();
+        if present.to_record() != canonical(sorted) {
+            outcome.records.push(record.into());
+        }
+        outcome.decide(BrokerRegistrationResponse {
+            broker_epoch: present.epoch.get(),
+            ..BrokerRegistrationResponse::default()
+        })
+    }
 }
 
 /// A broker must be able to do what the cluster's features say (KIP-584). Of a feature that it

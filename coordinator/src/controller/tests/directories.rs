@@ -81,6 +81,21 @@ fn a_heartbeat_that_unfences_gives_nothing_to_the_directory_that_it_reports() {
 }
 
 #[test]
+fn a_process_that_registers_again_without_a_directory_leads_nothing_there() {
+    let mut world = world();
+    assign(&mut world, "both", Uuid(A));
+    assign(&mut world, "alone", Uuid(B));
+    assert_eq!(world.state("both"), (1, vec![1, 2]));
+    let epoch = world.epoch(1);
+    assert_eq!(world.register_as(1, 1, &[B]), Ok(epoch), "the same process");
+    assert_eq!(world.state("both"), (2, vec![2]));
+    assert_eq!(world.state("alone"), (1, vec![1]));
+    let failed = BrokerHeartbeatRequest { offline_log_dirs: vec![Uuid(A)], ..world.heartbeat(1) };
+    world.beat_with(&failed).expect("a heartbeat that comes later");
+    assert_eq!(world.state("both"), (2, vec![2]));
+}
+
+#[test]
 fn a_replica_that_is_assigned_to_a_failed_directory_late_goes_offline_then() {
     let mut world = world();
     let failed = BrokerHeartbeatRequest { offline_log_dirs: vec![Uuid(A)], ..world.heartbeat(1) };
