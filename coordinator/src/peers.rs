@@ -82,8 +82,8 @@ impl Peers {
         let address = address(&to.endpoint.host, to.endpoint.port);
         let (inner, node) = (Arc::clone(&self.inner), to.node);
         self.inner.runtime.spawn(async move {
-            // Whoever has to wait for the connection that another is making waits no longer, either:
-            // requests to a node that nobody reaches would queue up without end.
+            // Whoever waits for the connection that another is making waits no longer, either: else
+            // requests to a node that nobody reaches queue up without end.
             let call = inner.call(&address, lane, node, request);
             let outcome = tokio::time::timeout(inner.timeout, call).await;
             let event = match outcome.unwrap_or(Err(CallError::Timeout)) {
