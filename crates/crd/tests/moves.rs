@@ -134,6 +134,20 @@ fn racks_stay_apart() {
 }
 
 #[test]
+fn replicas_that_share_a_rack_are_parted_once_another_rack_has_room() {
+    let lists: &[&[i32]] = &[&[1, 2], &[2, 1], &[1, 2], &[2, 1]];
+    let mut view = cluster(2, &["a", "a"], &[("orders", lists)]);
+    assert!(moves(&Input { cluster: &view, brokers: 2, replicas: &BTreeMap::new() }).is_empty());
+    view.brokers.insert(3, BrokerView { rack: Some("b".to_owned()), ..BrokerView::default() });
+    settle(&mut view, &(3, BTreeMap::new()));
+    for (id, _, partition) in view.partitions() {
+        assert!(partition.replicas.contains(&3), "{id} lies in one rack: {partition:?}");
+    }
+    let leads = |id| view.partitions().filter(|(_, _, it)| it.replicas[0] == id).count();
+    assert!(leads(1) == 2 && leads(2) == 2, "preferred leaders stay: {view:?}");
+}
+
+#[test]
 fn the_replication_factor_goes_up_and_down_and_the_leader_stays() {
     let mut view = cluster(3, &[], &[("single", &[&[1], &[2]])]);
     let wanted = |count| (3, BTreeMap::from([("single".to_owned(), count)]));

@@ -78,7 +78,8 @@ pub fn moves(input: &Input<'_>) -> Vec<Move> {
     if !left && all_live && refused(input).is_none() {
         let begun: BTreeSet<PartitionId> = moves.iter().map(|it| it.partition.clone()).collect();
         while moves.len() < ROUND_MAX && room > 0 {
-            let Some(next) = ground.share(&begun, &moves) else { break };
+            let next = ground.part(&begun, &moves).or_else(|| ground.share(&begun, &moves));
+            let Some(next) = next else { break };
             room -= 1;
             moves.push(next);
         }
@@ -320,10 +321,43 @@ impl<'a> Ground<'a> {
         })
     }
 
+    /// Partitions that may be moved for the sake of order.
+    fn movable(
+        &self,
+        begun: &BTreeSet<PartitionId>,
+        moves: &[Move],
+    ) -> impl Iterator<Item = (PartitionId, &'a PartitionView)> {
+        let cluster: &'a ClusterView = self.cluster;
+        cluster.partitions().filter_map(move |(id, _, partition)| {
+            let is_settled = !partition.is_moving() && partition.leader.is_some();
+            let is_begun = begun.contains(&id) || moves.iter().any(|it| it.partition == id);
+            (is_settled && !is_begun).then_some((id, partition))
+        })
+    }
+
+    /// The next move that parts two replicas which share a rack, where another rack has none.
+    fn part(&mut self, begun: &BTreeSet<PartitionId>, moves: &[Move]) -> Option<Move> {
+        let parted = self.movable(begun, moves).find_map(|(id, partition)| {
+            let now = &partition.replicas;
+            let crowded = (0..now.len()).filter(|at| self.shared(now[*at], now) > 0);
+            // The preferred leader stays, if another can go.
+            let at = crowded.max_by_key(|at| {
+                let held = self.loads.get(&now[*at]).map_or(0, |load| load.replicas);
+                (*at > 0, held, *at)
+            })?;
+            let others: Vec<i32> = now.iter().copied().filter(|it| *it != now[at]).collect();
+            let mut goal = now.clone();
+            goal[at] = self.best(&id.topic, &others, at == 0)?;
+            (self.racks(&goal) > self.racks(now)).then_some((id, partition, goal))
+        });
+        let (id, partition, goal) = parted?;
+        self.put(&id.topic, &partition.replicas, &goal);
+        Some(Move { partition: id, replicas: goal })
+    }
+
     /// The next move towards equal shares: from who holds most to who holds less than its share.
     /// Never into fewer racks.
     fn share(&mut self, begun: &BTreeSet<PartitionId>, moves: &[Move]) -> Option<Move> {
-        let cluster = self.cluster;
         let total: usize = self.loads.values().map(|load| load.replicas).sum();
         let share = total.checked_div(self.loads.len())?;
         let mut poor: Vec<i32> = self
@@ -338,15 +372,10 @@ impl<'a> Ground<'a> {
             rich.retain(|id| self.loads[id].replicas >= self.loads[&to].replicas + 2);
             rich.sort_by_key(|id| (std::cmp::Reverse(self.loads[id].replicas), *id));
             for from in rich {
-                let movable = cluster.partitions().filter(|(id, _, partition)| {
-                    !partition.is_moving()
-                        && partition.leader.is_some()
-                        && !begun.contains(id)
-                        && !moves.iter().any(|it| it.partition == *id)
-                        && partition.replicas.contains(&from)
-                        && !partition.replicas.contains(&to)
+                let movable = self.movable(begun, moves).filter(|(_, partition)| {
+                    partition.replicas.contains(&from) && !partition.replicas.contains(&to)
                 });
-                let swapped = movable.filter_map(|(id, _, partition)| {
+                let swapped = movable.filter_map(|(id, partition)| {
                     let swap = |it: &i32| if *it == from { to } else { *it };
                     let goal: Vec<i32> = partition.replicas.iter().map(swap).collect();
                     let keeps = self.racks(&goal) >= self.racks(&partition.replicas);
