@@ -1,8 +1,8 @@
 //! Which cluster a command means, and what its brokers already know.
 
-use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use tokio::time::Instant;
 use vltava_client::{ClientError, Cluster, ClusterOptions, ConnectOptions};
 use vltava_wire::ErrorCode;
 use vltava_wire::messages::metadata::MetadataRequestTopic;
@@ -19,6 +19,8 @@ const PAUSE: Duration = Duration::from_millis(10);
 const PAUSE_MAX: Duration = Duration::from_millis(500);
 /// How long what was decided takes at most to be known to every broker that lives.
 const VISIBLE: Duration = Duration::from_secs(10);
+/// How long a broker may say nothing to a question before it counts as one that stands still.
+const SILENT: Duration = Duration::from_secs(5);
 
 /// The cluster that was named, or else that of the data folder.
 ///
@@ -106,37 +108,49 @@ pub(crate) async fn said_by_all(
     if cluster.retry(|| cluster.metadata(Some(&[]), false)).await.is_err() {
         return;
     }
-    let mut waiting: BTreeSet<i32> = known_now(cluster).collect();
-    while !waiting.is_empty() && Instant::now() < deadline {
-        let (mut still, mut silent) = (BTreeSet::new(), false);
-        for id in waiting {
-            match tokio::time::timeout(CONNECT, says(id)).await {
-                Ok(Ok(true)) => {}
-                Ok(Ok(false)) => drop(still.insert(id)),
-                Err(_)
-                | Ok(Err(ClientError::ConnectTimeout { .. } | ClientError::Timeout { .. })) => {
-                    silent = true;
-                    still.insert(id);
-                }
-                // A broker that has died meanwhile, or is stopped, need not know anything.
-                Ok(Err(_)) => {}
+    let all = async {
+        for node in cluster.nodes() {
+            while !says_or_left(cluster, node.id, &says).await {
+                tokio::time::sleep(PAUSE).await;
             }
         }
-        // One that is only slow is waited for, and one that the others have given up is not.
-        let asked = async { cluster.metadata(Some(&[]), false).await.is_ok() };
-        if silent && matches!(tokio::time::timeout(CONNECT, asked).await, Ok(true)) {
-            let known: BTreeSet<i32> = known_now(cluster).collect();
-            still.retain(|id| known.contains(id));
+    };
+    let _ = tokio::time::timeout_at(deadline, all).await;
+}
+
+/// Whether a broker says so, or need not: it has died, stands still, or the others have given it
+/// up. One that is only slow is waited for.
+async fn says_or_left(
+    cluster: &Cluster,
+    id: i32,
+    says: &impl AsyncFn(i32) -> Result<bool, ClientError>,
+) -> bool {
+    let answer = async {
+        loop {
+            match says(id).await {
+                Err(ClientError::ConnectTimeout { .. }) => {}
+                answer => return answer.unwrap_or(true),
+            }
         }
-        waiting = still;
-        if !waiting.is_empty() {
-            tokio::time::sleep(PAUSE).await;
-        }
+    };
+    tokio::select! {
+        so = answer => so,
+        () = given_up(cluster, id) => true,
+        () = tokio::time::sleep(SILENT) => true,
     }
 }
 
-fn known_now(cluster: &Cluster) -> impl Iterator<Item = i32> {
-    cluster.nodes().into_iter().map(|node| node.id)
+/// Waits until the other brokers do not list that one any more.
+async fn given_up(cluster: &Cluster, id: i32) {
+    loop {
+        tokio::time::sleep(PAUSE_MAX).await;
+        let asked = cluster.metadata(Some(&[]), false);
+        if matches!(tokio::time::timeout(CONNECT, asked).await, Ok(Ok(_)))
+            && cluster.nodes().iter().all(|node| node.id != id)
+        {
+            return;
+        }
+    }
 }
 
 async fn ask(cluster: &Cluster, id: i32, names: &[&str]) -> Result<MetadataResponse, ClientError> {

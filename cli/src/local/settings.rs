@@ -94,6 +94,8 @@ pub(crate) async fn tell(
     }
     if !changed.is_empty() {
         bootstrap::said_by_all(cluster, async |id| {
+            // One that has died is not asked again and again.
+            cluster.node(id).await?;
             let entries = cluster.describe_configs(&ConfigResource::broker(id), false).await?;
             Ok(changed.iter().all(|(key, value)| shows(&entries, key, *value)))
         })

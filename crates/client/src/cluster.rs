@@ -5,6 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use parking_lot::{Mutex, RwLock};
 use rand::seq::SliceRandom;
 use tokio::time::Instant;
@@ -25,6 +27,10 @@ pub(crate) use deciding::Decided;
 /// How long a topic or a node that no node knows is asked for: one that is new reaches all nodes
 /// sooner, and one that does not exist should be said so soon.
 const UNKNOWN_MAX: Duration = Duration::from_secs(5);
+
+/// How long any node is waited for before another one is tried beside it: one that stands still
+/// accepts a connection, and says nothing.
+const NEXT_AFTER: Duration = Duration::from_millis(500);
 
 /// How often it is checked whether a leader that has not answered still is the leader, and how
 /// long that may take.
@@ -199,10 +205,19 @@ impl Cluster {
         let more: Vec<String> = more.cloned().collect();
         addresses.extend(more);
         let mut last = String::new();
-        for address in &addresses {
-            match self.connection(address).await {
-                Ok(connection) => return Ok(connection),
-                Err(error) => last = chain(&error),
+        let (mut next, mut asked) = (addresses.iter(), FuturesUnordered::new());
+        loop {
+            match next.next() {
+                Some(address) => asked.push(self.connection(address)),
+                None if asked.is_empty() => break,
+                None => {}
+            }
+            tokio::select! {
+                Some(answer) = asked.next() => match answer {
+                    Ok(connection) => return Ok(connection),
+                    Err(error) => last = chain(&error),
+                },
+                () = tokio::time::sleep(NEXT_AFTER), if next.len() > 0 => {}
             }
         }
         Err(ClientError::NoNode { tried: addresses.join(", "), last })

@@ -1,12 +1,14 @@
 //! Calls that are made twice, so that the second answer says that it is done already; and nodes
-//! that nobody knows yet.
+//! that nobody knows yet, or that say nothing.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use peer::{Peer, listen};
 use tokio::task::JoinHandle;
-use vltava_client::{ClientError, Cluster, ClusterOptions, ConfigResource, NewTopic, RaftVoter};
+use vltava_client::{
+    ClientError, Cluster, ClusterOptions, ConfigResource, ConnectOptions, NewTopic, RaftVoter,
+};
 use vltava_wire::messages::create_partitions::CreatePartitionsTopicResult;
 use vltava_wire::messages::create_topics::CreatableTopicResult;
 use vltava_wire::messages::delete_topics::DeletableTopicResult;
@@ -54,6 +56,7 @@ where
 
 /// A cluster of one node that takes these turns, once each is asked for.
 struct Node {
+    address: String,
     cluster: Cluster,
     serving: JoinHandle<()>,
 }
@@ -80,7 +83,7 @@ impl Node {
         let backoff_min = Duration::from_millis(1);
         let options = ClusterOptions { backoff_min, ..ClusterOptions::default() };
         let cluster = Cluster::new(&address, options).expect("an address");
-        Self { cluster, serving }
+        Self { address, cluster, serving }
     }
 
     /// Takes these turns whatever its port is.
@@ -287,4 +290,22 @@ async fn a_node_that_nobody_knows_yet_is_asked_for_again() {
     let described = node.cluster.describe_configs(&ConfigResource::broker(2), false).await;
     described.expect("the node is known in the end");
     node.finish().await;
+}
+
+#[tokio::test]
+async fn a_node_that_says_nothing_keeps_nobody_from_the_others() {
+    let silent = listen().await;
+    let known = || says::<MetadataRequest>(MetadataResponse::default());
+    // Which node is tried first is a matter of chance.
+    for _ in 0..8 {
+        let node = Node::taking([known()]).await;
+        let late = Duration::from_secs(600);
+        let connect = ConnectOptions { connect_timeout: late, ..ConnectOptions::default() };
+        let options = ClusterOptions { connect, deadline: late, ..ClusterOptions::default() };
+        let both = format!("{},{}", silent.1, node.address);
+        let cluster = Cluster::new(&both, options).expect("addresses");
+        let asked = tokio::time::timeout(late / 10, cluster.metadata(Some(&[]), false)).await;
+        asked.expect("the other one is asked").expect("it answers");
+        node.finish().await;
+    }
 }
