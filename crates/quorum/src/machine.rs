@@ -29,7 +29,7 @@ use crate::message::{
 };
 use crate::voter_set::{ReplicaKey, VoterSet};
 
-use self::core::{Core, Running};
+use self::core::{Core, EPOCH_MAX, Running};
 use self::election::Election;
 use self::follower::Follower;
 use self::leader::Leader;
@@ -223,7 +223,7 @@ impl Machine {
     fn observe(&mut self, info: &LeaderInfo, now: Instant) {
         let known = &self.core.state;
         let leader = info.leader.filter(|leader| *leader != self.core.config.local.id);
-        if info.epoch < known.epoch {
+        if info.epoch < known.epoch || info.epoch > EPOCH_MAX {
             return;
         }
         if info.epoch > known.epoch {

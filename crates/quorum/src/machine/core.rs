@@ -16,6 +16,10 @@ use crate::voter_set::{Endpoint, ReplicaKey};
 
 use super::observer::Discovery;
 
+/// The last epoch that is believed and entered. Whoever says that it is in a later one makes a
+/// mistake: nobody could be elected after it.
+pub(super) const EPOCH_MAX: LeaderEpoch = LeaderEpoch(i32::MAX - 1);
+
 /// A pause doubles with each failure at most this often.
 const BACKOFF_DOUBLINGS_MAX: u32 = 4;
 

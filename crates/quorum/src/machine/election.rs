@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use vltava_wire::{ErrorCode, LeaderEpoch};
 
-use super::core::{Core, InFlight};
+use super::core::{Core, EPOCH_MAX, InFlight};
 use super::{AnswerKind, Machine, Role, earliest, planted};
 use crate::effect::QuorumState;
 use crate::event::{RequestId, Token};
@@ -126,6 +126,10 @@ impl Machine {
             self.core.answer(token, AnswerKind::Vote, ErrorCode::INVALID_VOTER_KEY);
             return;
         }
+        if request.epoch > EPOCH_MAX {
+            self.core.answer(token, AnswerKind::Vote, ErrorCode::INVALID_REQUEST);
+            return;
+        }
         if request.epoch < self.core.state.epoch {
             self.core.answer(token, AnswerKind::Vote, ErrorCode::FENCED_LEADER_EPOCH);
             return;
@@ -191,9 +195,14 @@ impl Machine {
     }
 
     fn become_candidate(&mut self, now: Instant) {
+        let present = self.core.state.epoch;
+        if present >= EPOCH_MAX {
+            // To stand in an epoch twice could take back a vote that was given in it.
+            self.lose_round(true, now);
+            return;
+        }
         self.leave_role(now);
-        let epoch = LeaderEpoch(self.core.state.epoch.get() + 1);
-        self.core.enter_epoch(epoch);
+        self.core.enter_epoch(LeaderEpoch(present.get() + 1));
         self.core.state.voted = Some(self.core.config.local);
         self.role = Role::Candidate(Election::new(&mut self.core, now));
     }

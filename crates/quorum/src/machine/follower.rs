@@ -2,7 +2,7 @@
 
 use vltava_wire::{ErrorCode, LeaderEpoch, NodeId};
 
-use super::core::{Core, InFlight};
+use super::core::{Core, EPOCH_MAX, InFlight};
 use super::membership::Membership;
 use super::snapshot::SnapshotFetch;
 use super::{AnswerKind, Machine, Role, earliest, planted};
@@ -229,7 +229,7 @@ impl Machine {
         if epoch < known.epoch {
             return ErrorCode::FENCED_LEADER_EPOCH;
         }
-        if leader == self.core.config.local.id {
+        if leader == self.core.config.local.id || epoch > EPOCH_MAX {
             return ErrorCode::INVALID_REQUEST;
         }
         if epoch == known.epoch && known.leader.is_some_and(|known| known != leader) {

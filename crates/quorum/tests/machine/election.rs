@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use vltava_quorum::{
-    Config, ControlRecord, Effect, EndQuorumEpochRequest, Event, FetchResponse, LeaderInfo,
-    QuorumState, Request, Response, RoleName, VoteRequest, VoteResponse,
+    BeginQuorumEpochRequest, Config, ControlRecord, Effect, EndQuorumEpochRequest, Event,
+    FetchResponse, LeaderInfo, QuorumState, Request, Response, RoleName, VoteRequest, VoteResponse,
 };
 use vltava_wire::{ErrorCode, LeaderEpoch, NodeId, Uuid};
 
-use crate::fixture::{Node, endpoint, fetch, key, leader, log, nobody, state, vote, voters};
+use crate::fixture::{
+    Node, endpoint, fetch, granted, key, leader, log, nobody, state, vote, voters,
+};
 
 fn is_vote(request: &Request) -> Option<VoteRequest> {
     match request {
@@ -278,4 +280,61 @@ fn hearing_of_a_leader_that_cannot_be_found_does_not_put_off_the_election() {
         node.effects.retain(|effect| !matches!(effect, Effect::Send { .. }));
     }
     panic!("no vote was asked for within four seconds, {answered} answers");
+}
+
+/// Tells node 1 of an epoch by whatever there is, and returns how the requests were answered.
+fn tell_of(node: &mut Node, epoch: i32) -> Vec<ErrorCode> {
+    let (leader_id, epoch) = (NodeId(2), LeaderEpoch(epoch));
+    let requests = [
+        Request::Vote(vote(2, epoch.get(), 1, 5)),
+        Request::Vote(VoteRequest { pre_vote: true, ..vote(3, epoch.get(), 1, 5) }),
+        Request::BeginQuorumEpoch(BeginQuorumEpochRequest {
+            voter: key(1),
+            leader: leader_id,
+            epoch,
+            endpoints: vec![endpoint(2)],
+        }),
+        Request::EndQuorumEpoch(EndQuorumEpochRequest {
+            leader: leader_id,
+            epoch,
+            preferred_candidates: Vec::new(),
+            endpoints: vec![endpoint(2)],
+        }),
+    ];
+    let tokens: Vec<_> = requests.into_iter().map(|request| node.ask(request)).collect();
+    let error = |token| match node.answer(token) {
+        Some(Response::Vote(answer)) => answer.error,
+        Some(Response::BeginQuorumEpoch(answer) | Response::EndQuorumEpoch(answer)) => answer.error,
+        other => panic!("{other:?}"),
+    };
+    tokens.into_iter().map(error).collect()
+}
+
+#[test]
+fn an_epoch_after_which_there_is_none_is_not_believed() {
+    let mut node = Node::new(log(&[1, 2, 3], &[(1, 5)]), state(1));
+    assert_eq!(tell_of(&mut node, i32::MAX), [ErrorCode::INVALID_REQUEST; 4]);
+    let (id, _) = node.wait_for(is_vote);
+    let nonsense = VoteResponse { granted: false, leader: leader(3, i32::MAX), ..granted(1) };
+    node.on(Event::Response { id, response: Response::Vote(nonsense) });
+    assert_eq!(node.machine.quorum_state().epoch, LeaderEpoch(1));
+    node.elect();
+    assert_eq!(node.machine.leader().epoch, LeaderEpoch(2));
+}
+
+#[test]
+fn who_is_in_the_last_epoch_keeps_its_vote_and_stands_no_more() {
+    for last in [i32::MAX - 1, i32::MAX] {
+        let voted = QuorumState { epoch: LeaderEpoch(last), leader: None, voted: Some(key(2)) };
+        let mut node = Node::new(log(&[1, 2, 3], &[(1, 5)]), voted);
+        for _ in 0..20 {
+            node.wait(Duration::from_millis(100));
+            for (id, asked) in node.sent(is_vote) {
+                assert!(asked.pre_vote, "{asked:?}");
+                node.on(Event::Response { id, response: Response::Vote(granted(last)) });
+            }
+            node.ignore();
+        }
+        assert_eq!(node.machine.quorum_state(), voted);
+    }
 }
