@@ -13,6 +13,7 @@ mod clock;
 pub mod controller;
 mod driver;
 mod folder;
+mod founding;
 mod metrics;
 mod peers;
 mod quorum_state;

@@ -111,7 +111,8 @@ impl Peers {
     }
 }
 
-fn address(host: &str, port: u16) -> String {
+/// `host:port`, as one connects to it.
+pub(crate) fn address(host: &str, port: u16) -> String {
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 

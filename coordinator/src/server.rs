@@ -22,7 +22,8 @@ use vltava_wire::{NodeId, Uuid};
 use crate::api::{Context, Service};
 use crate::clock::Clock;
 use crate::driver::{DriverError, Inbox, Message, Plan};
-use crate::folder::{Folder, FolderError};
+use crate::folder::{Folder, FolderError, Opened};
+use crate::founding;
 use crate::metrics::StatusMetrics;
 use crate::peers::Peers;
 use crate::registration::Registration;
@@ -30,7 +31,7 @@ use crate::status::{News, Status};
 use crate::store::WaitingDisk;
 
 /// How long a coordinator that stops waits for its connections to end.
-const CONNECTIONS_LIMIT: Duration = Duration::from_secs(2);
+pub(crate) const CONNECTIONS_LIMIT: Duration = Duration::from_secs(2);
 
 /// Bytes of the loop's stack.
 const LOOP_STACK_BYTES: usize = 512 * 1024;
@@ -73,9 +74,16 @@ pub fn run(loaded: Loaded) -> Result<(), RunError> {
         .build()
         .map_err(RunError::Runtime)?;
     runtime.block_on(async {
-        let signal = shutdown::signalled().map_err(RunError::Signals)?;
-        let coordinator = Coordinator::start(&loaded.values).await?;
-        coordinator.run_until(signal).await
+        let mut signal = Box::pin(shutdown::signalled().map_err(RunError::Signals)?);
+        let started = tokio::select! {
+            started = Coordinator::start(&loaded.values) => started?,
+            // A founder may wait for the others for as long as they do not come.
+            signal = &mut signal => {
+                tracing::info!("the coordinator stops: {signal}");
+                return Ok(());
+            }
+        };
+        started.run_until(signal).await
     })
 }
 
@@ -101,9 +109,14 @@ impl Coordinator {
         let stop = CancellationToken::new();
         let waiting = WaitingDisk::new(Arc::new(RealDisk));
         let disk: Arc<dyn Disk> = Arc::new(waiting.clone());
-        let random = rand::rng().random();
-        let folder =
-            Folder::open(&disk, values, random, Clock::wall_ms()).map_err(RunError::Folder)?;
+        let (random, now) = (rand::rng().random(), Clock::wall_ms());
+        let opened = Folder::open(&disk, values, random, now).map_err(RunError::Folder)?;
+        let folder = match opened {
+            Opened::Ready(folder) => folder,
+            Opened::Unfounded(empty) => {
+                founding::settle(values, &disk, empty, (random, now)).await?
+            }
+        };
         let (node, cluster_id) = (folder.replica.id, folder.cluster_id.clone());
         let bound = bind(values).await?;
         let admin = vltava_node::bind_admin(values).await.map_err(RunError::Bind)?;
@@ -270,7 +283,7 @@ fn readiness(status: &Status) -> Health {
     }
 }
 
-async fn bind(values: &Values) -> Result<Vec<BoundListener>, RunError> {
+pub(crate) async fn bind(values: &Values) -> Result<Vec<BoundListener>, RunError> {
     let names = values.controller_listener_names();
     let mut bound = Vec::new();
     for listener in values.listeners().into_iter().filter(|it| names.contains(&it.name)) {

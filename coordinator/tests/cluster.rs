@@ -5,7 +5,7 @@ mod nodes;
 
 use std::time::Duration;
 
-use nodes::{Broker, PATIENCE, Quorum};
+use nodes::{Broker, PATIENCE, Quorum, listed};
 use vltava_wire::ErrorCode;
 
 /// A death is noticed by the closed connection; the session would last longer (9 s).
@@ -163,6 +163,88 @@ async fn a_request_larger_than_a_batch_ends_no_coordinator() {
     quorum.start_node(0);
     quorum.eventually(0, "vltava_topics", 1).await;
     drop(brokers);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_quorum_is_founded_once_its_founders_have_met() {
+    let mut quorum = Quorum::of(3, &[]);
+    quorum.start_node(0);
+    quorum.start_node(1);
+    for node in [0, 1] {
+        let waits = |quorum: &Quorum| {
+            quorum
+                .says(node, "/readyz")
+                .is_some_and(|text| text.trim_end().ends_with("awaited: 3003"))
+        };
+        quorum.until(node, "waiting for the last founder", waits).await;
+        assert_eq!(quorum.directory(node), None);
+    }
+    quorum.start_node(2);
+    quorum.active().await;
+    for node in 0..3 {
+        quorum.until(node, "a voter", |quorum| quorum.directory(node).is_some()).await;
+        assert_eq!(quorum.directory(node), Some(listed(node)));
+    }
+    quorum.agree().await;
+    assert_eq!(quorum.voters().await, 3);
+    // One that waits for others can be told to stop.
+    let mut quorum = Quorum::of(2, &[]);
+    quorum.start_node(0);
+    let waits = |quorum: &Quorum| quorum.says(0, "/readyz").is_some();
+    quorum.until(0, "waiting for the other founder", waits).await;
+    assert!(quorum.stop(0).await.success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_founder_that_lost_its_disk_elects_nobody_who_lacks_what_it_had() {
+    let mut quorum = Quorum::start(3).await;
+    quorum.active().await;
+    let brokers = Broker::start_all(&quorum, &[1]).await;
+    assert_eq!(quorum.create_topic("before", 1).await, ErrorCode::NONE);
+    quorum.agree().await;
+    quorum.kill(2);
+    assert_eq!(quorum.create_topic("after", 1).await, ErrorCode::NONE);
+    quorum.kill(1);
+    quorum.lose_disk(1);
+    quorum.kill(0);
+    quorum.start_node(1);
+    quorum.start_node(2);
+    quorum.until(1, "somebody new", |quorum| quorum.directory(1).is_some()).await;
+    assert_ne!(quorum.directory(1), Some(listed(1)));
+    // Two of the three voters are there again, one of them with everything.
+    quorum.start_node(0);
+    let active = quorum.active().await;
+    assert_eq!(active, 0, "nobody else has it");
+    for node in 0..3 {
+        quorum.eventually(node, "vltava_topics", 2).await;
+    }
+    quorum.agree().await;
+    drop(brokers);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn founders_that_lost_their_disks_found_no_second_quorum_beside_one_that_remembers() {
+    let mut quorum = Quorum::start(3).await;
+    quorum.active().await;
+    quorum.agree().await;
+    (0..3).for_each(|node| quorum.kill(node));
+    for node in [0, 1] {
+        quorum.lose_disk(node);
+        quorum.start_node(node);
+    }
+    for node in [0, 1] {
+        let waits = |quorum: &Quorum| {
+            quorum
+                .says(node, "/readyz")
+                .is_some_and(|text| text.trim_end().ends_with("awaited: 3003"))
+        };
+        quorum.until(node, "waiting for the third founder", waits).await;
+    }
+    quorum.start_node(2);
+    for node in [0, 1] {
+        quorum.until(node, "somebody new", |quorum| quorum.directory(node).is_some()).await;
+        assert_ne!(quorum.directory(node), Some(listed(node)));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

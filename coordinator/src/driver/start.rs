@@ -134,7 +134,11 @@ fn log_config(values: &Values) -> LogConfig {
 
 fn quorum_config(values: &Values, folder: &Folder, endpoints: Vec<Endpoint>) -> Config {
     let millis = |ms: i32| Duration::from_millis(u64::try_from(ms).unwrap_or(0));
-    let bootstrap = values.quorum_addresses().into_iter().map(|address| Endpoint {
+    let mut bootstrap = values.quorum_addresses();
+    if bootstrap.is_empty() {
+        bootstrap.extend(values.initial_controllers().into_iter().map(|founder| founder.address));
+    }
+    let bootstrap = bootstrap.into_iter().map(|address| Endpoint {
         name: String::new().into(),
         host: address.host.into(),
         port: address.port,

@@ -19,7 +19,7 @@ use vltava_wire::{ErrorCode, LeaderEpoch, NodeId, Offset, PartitionId, Uuid};
 
 use super::{Decided, Driver, DriverError, Inbox, MESSAGES_PER_ROUND, Message, Plan, View};
 use crate::controller::{Controller, Decision, Failure, Moment};
-use crate::folder::Folder;
+use crate::folder::{Folder, Opened};
 use crate::peers::Peers;
 use crate::status::Status;
 use crate::store::WaitingDisk;
@@ -61,7 +61,9 @@ impl Loop {
         let faulty = FaultyDisk::new(0);
         let waiting = WaitingDisk::new(Arc::new(faulty.clone()));
         let disk: Arc<dyn Disk> = Arc::new(waiting.clone());
-        let opened = Folder::open(&disk, &values, 2, 0).expect("a folder");
+        let Ok(Opened::Ready(opened)) = Folder::open(&disk, &values, 2, 0) else {
+            panic!("a founder alone waits for nobody")
+        };
         let runtime = Runtime::new().expect("a runtime");
         let (inbox, messages) = Inbox::new();
         let timeout = Duration::from_secs(1);

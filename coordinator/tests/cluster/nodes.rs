@@ -23,6 +23,11 @@ use vltava_wire::{ErrorCode, Request, Uuid};
 
 const CLUSTER: &str = "AAAAAAAAQACAAAAAAAAACA";
 
+/// The directory id that the founders' list gives a node.
+pub fn listed(node: usize) -> Uuid {
+    Uuid::from_random(1 + node as u128)
+}
+
 /// How long anything may take that is waited for.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -54,21 +59,23 @@ impl Quorum {
 
     /// Founds a quorum with settings.
     pub async fn start_with(voters: usize, extra: &[(&str, &str)]) -> Self {
+        let mut quorum = Self::of(voters, extra);
+        (0..voters).for_each(|node| quorum.start_node(node));
+        quorum
+    }
+
+    /// Founders that are not started yet.
+    pub fn of(voters: usize, extra: &[(&str, &str)]) -> Self {
         let ports = free_ports(2 * (voters + 1));
-        let mut quorum = Self {
+        Self {
             folder: tempfile::tempdir().expect("a folder"),
             admin_ports: ports[voters + 1..].to_vec(),
             ports: ports[..=voters].to_vec(),
             voters,
             extra: extra.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect(),
-            processes: Vec::new(),
+            processes: (0..voters).map(|_| None).collect(),
             paused: BTreeSet::new(),
-        };
-        for node in 0..voters {
-            quorum.processes.push(None);
-            quorum.start_node(node);
         }
-        quorum
     }
 
     fn data(&self, node: usize) -> PathBuf {
@@ -80,10 +87,7 @@ impl Quorum {
         let voters = 0..self.voters;
         let servers: Vec<String> = voters.clone().map(address).collect();
         let founders: Vec<String> = voters
-            .map(|node| {
-                let directory = Uuid::from_random(1 + node as u128);
-                format!("{}@{}:{directory}", 3001 + node, address(node))
-            })
+            .map(|node| format!("{}@{}:{}", 3001 + node, address(node), listed(node)))
             .collect();
         let mut settings = vec![
             ("node.id", (3001 + node).to_string()),
@@ -132,6 +136,18 @@ impl Quorum {
         self.processes.push(None);
         self.start_node(node);
         node
+    }
+
+    /// Takes the disk of a node that does not run.
+    pub fn lose_disk(&self, node: usize) {
+        std::fs::remove_dir_all(self.data(node)).expect("a folder");
+    }
+
+    /// The id of a node's directory; `None` while it is not formatted.
+    pub fn directory(&self, node: usize) -> Option<Uuid> {
+        let text = std::fs::read_to_string(self.data(node).join("meta.properties")).ok()?;
+        let id = text.lines().find_map(|line| line.strip_prefix("directory.id="))?;
+        Some(id.parse().expect("an id"))
     }
 
     /// SIGKILL.
@@ -189,13 +205,19 @@ impl Quorum {
         (0..self.processes.len()).filter(runs)
     }
 
-    /// A metric of a node; `None` while it does not answer.
-    pub fn metric(&self, node: usize, name: &str) -> Option<i64> {
+    /// What a node says of itself on its admin port; `None` while it does not answer.
+    pub fn says(&self, node: usize, path: &str) -> Option<String> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.admin_ports[node])).ok()?;
         stream.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
-        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: node\r\n\r\n").ok()?;
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: node\r\n\r\n").ok()?;
         let mut text = String::new();
         stream.read_to_string(&mut text).ok()?;
+        Some(text)
+    }
+
+    /// A metric of a node; `None` while it does not answer.
+    pub fn metric(&self, node: usize, name: &str) -> Option<i64> {
+        let text = self.says(node, "/metrics")?;
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line?.trim().parse().ok()
     }

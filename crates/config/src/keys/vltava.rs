@@ -11,7 +11,10 @@ keys! {
         Node, ReadOnly, High;
     /// The coordinators that found the quorum: `id@host:port:directoryId`, separated by commas.
     /// Only for the first start of a new cluster: on a data folder that has been used it changes
-    /// nothing.
+    /// nothing. The quorum is founded once all of them have met, each on its empty folder; until
+    /// then none is ready. A founder that comes back with an empty folder afterwards is nobody
+    /// whom the voters know: it observes, under a new directory id, until its former self is
+    /// removed from the voters and it is added (`kafka-metadata-quorum.sh`).
     VLTAVA_INITIAL_CONTROLLERS: Vec<String> = "vltava.initial.controllers", Some(""),
         Form(listeners::check_initial, "id@host:port:directoryId, separated by commas"),
         Coordinator, ReadOnly, High;
