@@ -34,6 +34,7 @@ struct Node {
 }
 
 struct World {
+    seed: u64,
     random: StdRng,
     now: u32,
     nodes: Vec<Node>,
@@ -51,7 +52,7 @@ impl World {
             |_| Node { folder: Folder::default(), founding: None, lives: 0, voted_before: false };
         let nodes = (0..count).map(node).collect();
         let random = StdRng::seed_from_u64(seed);
-        let mut world = Self { random, now: 0, nodes, answers: Vec::new() };
+        let mut world = Self { seed, random, now: 0, nodes, answers: Vec::new() };
         (0..count).for_each(|node| world.start(node));
         world
     }
@@ -122,7 +123,7 @@ impl World {
             let made_at = node.folder.made_at;
             let remembers = |other: &Node| other.folder.voted_at.is_some_and(|at| at < made_at);
             let survivor = self.nodes.iter().position(remembers);
-            assert_eq!(survivor, None, "founder {to} came back without its vote");
+            assert_eq!(survivor, None, "seed {}: founder {to} came back", self.seed);
         }
     }
 
@@ -199,7 +200,6 @@ fn founders_that_keep_their_disks_all_found_whatever_happens_in_between() {
 fn a_founder_that_lost_its_vote_does_not_come_back_while_anybody_remembers_the_quorum() {
     let mut joined = 0;
     for seed in 0..SEEDS {
-        println!("seed {seed}");
         let world = history(seed, 1 + seed as u32 % 4);
         let nodes = world.nodes.iter();
         let joins = |node: &&Node| matches!(node.folder.formatted, Some(Verdict::Joins { .. }));
