@@ -223,6 +223,31 @@ async fn a_founder_that_lost_its_disk_elects_nobody_who_lacks_what_it_had() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_founder_that_lost_its_disk_takes_the_place_of_its_former_self_if_it_may() {
+    let join = ("controller.quorum.auto.join.enable", "true");
+    let mut quorum = Quorum::start_with(3, &[join]).await;
+    quorum.active().await;
+    quorum.agree().await;
+    quorum.kill(1);
+    quorum.lose_disk(1);
+    quorum.start_node(1);
+    quorum.until(1, "somebody new", |quorum| quorum.directory(1).is_some()).await;
+    let new = quorum.directory(1).expect("it was there");
+    assert_ne!(new, listed(1));
+    let start = std::time::Instant::now();
+    let mut voting = quorum.voting_directories().await;
+    while voting.len() < 3 || !voting.contains(&new) {
+        assert!(start.elapsed() < PATIENCE, "{new} does not vote: {voting:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        voting = quorum.voting_directories().await;
+    }
+    // It votes with what the others have: one of those may go now.
+    let active = quorum.active().await;
+    quorum.kill(if active == 1 { 0 } else { active });
+    quorum.active().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn founders_that_lost_their_disks_found_no_second_quorum_beside_one_that_remembers() {
     let mut quorum = Quorum::start(3).await;
     quorum.active().await;

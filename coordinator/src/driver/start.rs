@@ -149,6 +149,7 @@ fn quorum_config(values: &Values, folder: &Folder, endpoints: Vec<Endpoint>) -> 
         endpoints,
         listener_name: names.first().cloned().unwrap_or_else(|| "CONTROLLER".to_owned()),
         bootstrap: bootstrap.collect(),
+        auto_join: values.get(keys::CONTROLLER_QUORUM_AUTO_JOIN_ENABLE),
         election_timeout: millis(values.get(keys::CONTROLLER_QUORUM_ELECTION_TIMEOUT_MS)),
         fetch_timeout,
         request_timeout: millis(values.get(keys::CONTROLLER_QUORUM_REQUEST_TIMEOUT_MS)),

@@ -316,6 +316,11 @@ impl Quorum {
 
     /// How many vote, as the active coordinator says.
     pub async fn voters(&self) -> usize {
+        self.voting_directories().await.len()
+    }
+
+    /// The directories of those who vote, as the active coordinator says.
+    pub async fn voting_directories(&self) -> Vec<Uuid> {
         let request = DescribeQuorumRequest {
             topics: vec![TopicData {
                 topic_name: "__cluster_metadata".into(),
@@ -325,7 +330,9 @@ impl Quorum {
         let voters = |response: DescribeQuorumResponse| {
             let partition =
                 response.topics.into_iter().flat_map(|topic| topic.partitions).next()?;
-            partition.error_code.is_ok().then_some(partition.current_voters.len())
+            let voters = partition.current_voters.into_iter();
+            let directories = voters.map(|voter| voter.replica_directory_id).collect();
+            partition.error_code.is_ok().then_some(directories)
         };
         self.call("who votes", &request, voters).await.0
     }

@@ -180,7 +180,6 @@ const SOCKETS: &[&str] = &[
 
 const OTHER: &[&str] = &[
     "controller.quorum.append.linger.ms",
-    "controller.quorum.auto.join.enable",
     "controller.quorum.election.backoff.max.ms",
     "controller.socket.timeout.ms",
     "early.start.listeners",

@@ -1,7 +1,7 @@
 //! Keys of the metadata quorum: its members, its timing and its log.
 
 use crate::listeners;
-use crate::spec::Check::{AtLeast, Form};
+use crate::spec::Check::{Any, AtLeast, Form};
 
 keys! {
     /// Where coordinators can be found: `host:port`, separated by commas. One that answers is
@@ -28,6 +28,11 @@ keys! {
     /// How long a node waits before it repeats a failed request to the quorum, in milliseconds.
     CONTROLLER_QUORUM_RETRY_BACKOFF_MS: i32 = "controller.quorum.retry.backoff.ms", Some("20"),
         AtLeast(0), Node, ReadOnly, Low;
+    /// Whether a coordinator that does not vote has itself added to the voters once it has caught
+    /// up (KIP-853, KIP-1186). One that lost its disk has its former self removed first. One that
+    /// is removed while it runs comes back: stop it first.
+    CONTROLLER_QUORUM_AUTO_JOIN_ENABLE: bool = "controller.quorum.auto.join.enable",
+        Some("false"), Any, Coordinator, ReadOnly, Medium;
     /// The size at which the metadata log rolls to a new segment, in bytes.
     METADATA_LOG_SEGMENT_BYTES: i32 = "metadata.log.segment.bytes", Some("1073741824"),
         AtLeast(8_388_608), Node, ReadOnly, High;

@@ -14,7 +14,8 @@ keys! {
     /// nothing. The quorum is founded once all of them have met, each on its empty folder; until
     /// then none is ready. A founder that comes back with an empty folder afterwards is nobody
     /// whom the voters know: it observes, under a new directory id, until its former self is
-    /// removed from the voters and it is added (`kafka-metadata-quorum.sh`).
+    /// removed from the voters and it is added (`kafka-metadata-quorum.sh`, or by itself with
+    /// `controller.quorum.auto.join.enable`).
     VLTAVA_INITIAL_CONTROLLERS: Vec<String> = "vltava.initial.controllers", Some(""),
         Form(listeners::check_initial, "id@host:port:directoryId, separated by commas"),
         Coordinator, ReadOnly, High;
