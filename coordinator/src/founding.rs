@@ -85,7 +85,21 @@ impl Founding {
             Some(founder) if is_fresh && request.pre_vote && request.voter == self.local => {
                 Asked::ByFounder { new: !std::mem::replace(&mut founder.met, true) }
             }
+            Some(_) if request.epoch > LeaderEpoch(0) => {
+                self.is_beyond(request.candidate.id);
+                Asked::Otherwise
+            }
             _ => Asked::Otherwise,
+        }
+    }
+
+    /// A founder is in an epoch in which one votes. If this node was there before, it needs no more
+    /// from this one.
+    fn is_beyond(&mut self, founder: NodeId) {
+        match self.others.get_mut(&founder) {
+            Some(other) if other.met => other.settled = true,
+            Some(_) => self.elder = Some(founder),
+            None => {}
         }
     }
 
@@ -107,9 +121,11 @@ impl Founding {
         let Some(other) = self.others.get_mut(&by) else { return };
         match answer.leader.epoch {
             LeaderEpoch(0) if answer.error.is_ok() => other.settled = true,
-            // It votes, and this node was there before it did.
-            LeaderEpoch(1..) if other.met => other.settled = true,
-            LeaderEpoch(1..) => self.elder = Some(by),
+            LeaderEpoch(1..) => {
+                self.is_beyond(by);
+                // The leader may have died since; it votes all the same.
+                answer.leader.leader.into_iter().for_each(|leader| self.is_beyond(leader));
+            }
             // Another node, or another list.
             _ => {}
         }

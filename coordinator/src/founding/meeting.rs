@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 use prometheus_client::registry::Registry;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use vltava_client::{ConnectOptions, Connection};
 use vltava_config::Values;
 use vltava_log::Disk;
@@ -26,8 +26,10 @@ use crate::api::Call;
 use crate::folder::{Folder, FolderError, Unfounded};
 use crate::server::{CONNECTIONS_LIMIT, RunError, bind};
 
-/// The pause before founders that did not answer as they should are asked again.
-const ASK_PAUSE: Duration = Duration::from_millis(200);
+/// The pauses before founders that did not answer as they should are asked again: each is twice
+/// the one before, up to the longest. One that asks is asked at once.
+const ASK_PAUSE_MIN: Duration = Duration::from_millis(10);
+const ASK_PAUSE_MAX: Duration = Duration::from_millis(320);
 
 /// How long one of them may take to answer.
 const ASK_LIMIT: Duration = Duration::from_secs(1);
@@ -40,6 +42,8 @@ struct Meeting {
     founding: Mutex<Founding>,
     /// Told of each change.
     verdict: watch::Sender<Verdict>,
+    /// Somebody asked.
+    asked: Notify,
     addresses: BTreeMap<NodeId, String>,
     disk: Arc<dyn Disk>,
     unfounded: Unfounded,
@@ -63,6 +67,7 @@ pub(crate) async fn settle(
     let meeting = Arc::new(Meeting {
         founding: Mutex::new(founding),
         verdict,
+        asked: Notify::new(),
         addresses: unfounded.addresses(),
         disk: Arc::clone(disk),
         unfounded,
@@ -139,7 +144,7 @@ impl Meeting {
 
     /// Asks all who are awaited, again and again. Ends only if there is an error.
     async fn ask(&self) -> RunError {
-        let mut said = String::new();
+        let (mut said, mut pause) = (String::new(), ASK_PAUSE_MIN);
         loop {
             let awaited: Vec<NodeId> = self.founding.lock().awaited().collect();
             let asked = awaited.into_iter().map(|founder| self.ask_one(founder));
@@ -150,7 +155,10 @@ impl Meeting {
                 tracing::info!("{waits_for}");
                 said = waits_for;
             }
-            tokio::time::sleep(ASK_PAUSE).await;
+            tokio::select! {
+                () = tokio::time::sleep(pause) => pause = (pause * 2).min(ASK_PAUSE_MAX),
+                () = self.asked.notified() => pause = ASK_PAUSE_MIN,
+            }
         }
     }
 
@@ -197,6 +205,8 @@ impl Meeting {
             }
             Asked::Otherwise => ErrorCode::INVALID_VOTER_KEY,
         };
+        self.verdict.send_replace(founding.verdict());
+        self.asked.notify_one();
         Ok(VoteResponse { error, leader: LeaderInfo::default(), granted: false })
     }
 }

@@ -37,6 +37,8 @@ struct World {
     seed: u64,
     random: StdRng,
     now: u32,
+    /// Who was elected last.
+    leader: Option<usize>,
     nodes: Vec<Node>,
     /// Who asked in which life, and what who answers.
     answers: Vec<((usize, u32), NodeId, VoteResponse)>,
@@ -52,7 +54,7 @@ impl World {
             |_| Node { folder: Folder::default(), founding: None, lives: 0, voted_before: false };
         let nodes = (0..count).map(node).collect();
         let random = StdRng::seed_from_u64(seed);
-        let mut world = Self { seed, random, now: 0, nodes, answers: Vec::new() };
+        let mut world = Self { seed, random, now: 0, leader: None, nodes, answers: Vec::new() };
         (0..count).for_each(|node| world.start(node));
         world
     }
@@ -98,7 +100,8 @@ impl World {
             // It observes, and has heard of nothing yet.
             None => (ErrorCode::INVALID_VOTER_KEY, 0),
         };
-        let leader = LeaderInfo { epoch: LeaderEpoch(epoch), ..LeaderInfo::default() };
+        let leader = self.leader.filter(|_| epoch > 0).map(|leader| key(leader).id);
+        let leader = LeaderInfo { epoch: LeaderEpoch(epoch), leader, endpoint: None };
         let answer = VoteResponse { error, leader, granted: false };
         self.answers.push(((from, self.nodes[from].lives), key(to).id, answer));
     }
@@ -135,6 +138,7 @@ impl World {
             let skip = self.random.random_range(0..=able.len() - majority);
             for node in able.into_iter().skip(skip).take(majority) {
                 self.nodes[node].folder.voted_at.get_or_insert(self.now);
+                self.leader = Some(node);
             }
         }
     }
@@ -217,7 +221,6 @@ fn questions_of_somebody_else_are_not_taken_for_a_founder_s() {
     let elsewhere = ReplicaKey::new(key(1).id, Uuid(7));
     let table = [
         VoteRequest { pre_vote: false, ..question.clone() },
-        VoteRequest { epoch: LeaderEpoch(1), ..question.clone() },
         VoteRequest { end_offset: Offset(1), ..question.clone() },
         VoteRequest { candidate: elsewhere, ..question.clone() },
         VoteRequest { candidate: ReplicaKey::new(NodeId(9), Uuid(9)), ..question.clone() },
@@ -230,4 +233,27 @@ fn questions_of_somebody_else_are_not_taken_for_a_founder_s() {
     assert_eq!(founding.asked(&question), Asked::ByFounder { new: true });
     assert_eq!(founding.asked(&question), Asked::ByFounder { new: false });
     assert_eq!(founding.met(), BTreeSet::from([key(1).id]));
+}
+
+#[test]
+fn whoever_was_met_and_leads_now_is_not_waited_for() {
+    let mut founding = Founding::new(key(0), [key(1), key(2)], &BTreeSet::from([key(1).id]));
+    let answer = |epoch: i32, leader: Option<usize>| VoteResponse {
+        error: if epoch == 0 { ErrorCode::NONE } else { ErrorCode::FENCED_LEADER_EPOCH },
+        leader: LeaderInfo {
+            epoch: LeaderEpoch(epoch),
+            leader: leader.map(|leader| key(leader).id),
+            endpoint: None,
+        },
+        granted: false,
+    };
+    founding.answered(key(2).id, &answer(0, None));
+    assert_eq!(founding.verdict(), Verdict::Waits);
+    // The first one has died meanwhile.
+    founding.answered(key(2).id, &answer(1, Some(1)));
+    let elder = key(2).id;
+    assert_eq!(founding.verdict(), Verdict::Founds, "{elder} had answered before it voted");
+    let mut met = Founding::new(key(0), [key(1), key(2)], &BTreeSet::from([key(2).id]));
+    met.answered(key(2).id, &answer(1, Some(1)));
+    assert_eq!(met.verdict(), Verdict::Joins { elder: key(1).id });
 }

@@ -227,9 +227,13 @@ impl Quorum {
         let start = Instant::now();
         while !is_so(self) {
             if start.elapsed() > PATIENCE {
-                let log = self.folder.path().join(format!("coordinator-{node}.log"));
-                let log = std::fs::read_to_string(log).unwrap_or_default();
-                panic!("{what} does not come about; coordinator {node} says:\n{log}");
+                let log = |node: usize| {
+                    let path = self.folder.path().join(format!("coordinator-{node}.log"));
+                    let text = std::fs::read_to_string(path).unwrap_or_default();
+                    format!("coordinator {node} says:\n{text}")
+                };
+                let logs: String = (0..self.processes.len()).map(log).collect();
+                panic!("{what} does not come about at coordinator {node}\n{logs}");
             }
             tokio::time::sleep(LOOK).await;
         }
