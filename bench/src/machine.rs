@@ -42,7 +42,7 @@ impl Machine {
             cpu: field("/proc/cpuinfo", "model name").unwrap_or_else(|| "unknown".to_owned()),
             cores: cores(),
             memory_gib: kib / f64::from(1 << 20),
-            kernel: said("uname", &["-r"]),
+            kernel: version_of(&said("uname", &["-r"])),
             sync_ms: sync_ms()?,
             load: load.split(' ').next().unwrap_or("?").to_owned(),
             date: said("date", &["-u", "+%Y-%m-%d"]),
@@ -71,6 +71,11 @@ impl Machine {
 /// How many cores there are.
 pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// A kernel's version without what its builder added.
+fn version_of(release: &str) -> String {
+    release.split('-').next().unwrap_or_default().to_owned()
 }
 
 fn said(program: &str, arguments: &[&str]) -> String {

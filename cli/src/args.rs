@@ -104,11 +104,13 @@ impl Command {
 /// What `up` takes.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Without a manifest it is the one that the data folder was made from, or the default cluster:
+Without a manifest it is the one that `up` was given last, or the default cluster:
 `prague`, 3 coordinators and 3 brokers, for clients at 127.0.0.1:32001 to 32003.
 
 On a cluster that runs, `up` applies what changed in the manifest: topics are created, grown and
-altered, brokers added; and it starts nodes that do not run.
+altered, replicas added and taken away, brokers added, or drained and taken out, settings told
+that can change at run time. It starts nodes that do not run, and lets coordinators vote whose
+disks were replaced.
 
 Examples:
   vltava up
@@ -191,7 +193,8 @@ Environment variables stand above the file: KAFKA_LOG_RETENTION_MS is log.retent
 
 Examples:
   vltava broker --config broker.properties
-  KAFKA_NODE_ID=1 KAFKA_CONTROLLER_QUORUM_BOOTSTRAP_SERVERS=coordinator-1:9093 vltava broker")]
+  CLUSTER_ID=VltavaInPragueWithUsAQ KAFKA_NODE_ID=1 \\
+    KAFKA_CONTROLLER_QUORUM_BOOTSTRAP_SERVERS=coordinator-1:9093 vltava broker")]
 pub struct NodeArgs {
     /// The `.properties` file
     #[arg(short, long, value_name = "FILE")]

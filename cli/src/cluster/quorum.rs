@@ -25,7 +25,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Who lets an observer vote, in a cluster on this machine and elsewhere.
 const HEAL_HERE: &str = "`vltava up` lets it vote again";
-const HEAL_THERE: &str = "the operator lets it vote once it has caught up";
+const HEAL_THERE: &str = "it votes once it has caught up and the operator, or \
+     controller.quorum.auto.join.enable, lets it";
 
 /// Runs the command.
 ///

@@ -10,12 +10,15 @@ keys! {
         Form(listeners::check_uuid, "an id of 22 characters in URL-safe base64"),
         Node, ReadOnly, High;
     /// The coordinators that found the quorum: `id@host:port:directoryId`, separated by commas.
-    /// Only for the first start of a new cluster: on a data folder that has been used it changes
-    /// nothing. The quorum is founded once all of them have met, each on its empty folder; until
-    /// then none is ready. A founder that comes back with an empty folder afterwards is nobody
-    /// whom the voters know: it observes, under a new directory id, until its former self is
-    /// removed from the voters and it is added (`kafka-metadata-quorum.sh`, or by itself with
-    /// `controller.quorum.auto.join.enable`).
+    /// Only for the first start of a new cluster: on a data folder that has been used it says no
+    /// more than where the others are, where neither `controller.quorum.bootstrap.servers` nor
+    /// `controller.quorum.voters` does. The quorum is founded once all of them have met, each on
+    /// its empty folder; until then none is ready. A founder that comes back with an empty folder
+    /// afterwards, while another remembers, is nobody whom the voters know: it observes, under a
+    /// new directory id, until its former self is removed from the voters and it is added
+    /// (`kafka-metadata-quorum.sh`, or by itself with `controller.quorum.auto.join.enable`). A
+    /// founder that is alone in the list, or all of them on empty folders, found a new quorum:
+    /// take the list out once there is one.
     VLTAVA_INITIAL_CONTROLLERS: Vec<String> = "vltava.initial.controllers", Some(""),
         Form(listeners::check_initial, "id@host:port:directoryId, separated by commas"),
         Coordinator, ReadOnly, High;
