@@ -313,6 +313,9 @@ impl Partition {
         };
         drop(stage);
         stepped.unwrap_or_else(|error| {
+            if let MoveError::Write(LogError::GivenUp { .. }) = error {
+                return Next::Done;
+            }
             let reason = vltava_net::error_chain(&error);
             tracing::error!(partition = %self.name, %reason, "a replica stays where it is");
             if error.is_of_target() {
@@ -346,7 +349,10 @@ impl Partition {
         let start = if is_left { Offset::ZERO } else { piece.begins_at() };
         let config = self.settings().log;
         let disk = Arc::clone(to.disk());
-        let opened = FutureLog::open(disk, folder.clone(), config, start, wall_clock_ms());
+        // All that an earlier run has copied is read, and who ends the move waits for this.
+        let goes_on = || !moving.is_over.load(Ordering::Acquire);
+        let begins = (start, wall_clock_ms());
+        let opened = FutureLog::open(disk, folder.clone(), config, begins, &goes_on);
         let mut future = opened.map_err(MoveError::Write)?;
         if is_left {
             let mut state = self.state();

@@ -33,6 +33,12 @@ pub enum LogError {
         /// Where the log ends.
         log_end_offset: Offset,
     },
+    /// Who wanted the log opened has given it up meanwhile. The log is as it was.
+    #[error("{} is not opened: that was given up", dir.display())]
+    GivenUp {
+        /// The log's folder.
+        dir: PathBuf,
+    },
     /// An earlier fsync failed, or a failure left the files in an unknown state. The log is not
     /// used any more until it is opened anew.
     #[error("{} has failed: {reason}", dir.display())]

@@ -43,23 +43,24 @@ pub enum TakeOverError {
 
 impl FutureLog {
     /// Opens the copy in a folder that is there, whatever a crash has left of it; an empty one
-    /// begins at `start`. Nothing that it held counts as durable: all of it is checked.
+    /// begins at `start`. Nothing that it held counts as durable: all of it is checked, for as long
+    /// as `goes_on` says, which is asked before each segment.
     ///
     /// # Errors
-    /// The disk's.
+    /// The disk's; [`LogError::GivenUp`].
     pub fn open(
         disk: Arc<dyn Disk>,
         dir: PathBuf,
         config: LogConfig,
-        start: Offset,
-        now_ms: i64,
+        (start, now_ms): (Offset, i64),
+        goes_on: &dyn Fn() -> bool,
     ) -> Result<Self, LogError> {
         // What is below the start of the current log is all that retention may take.
         let config = LogConfig { retention_ms: -1, retention_bytes: -1, ..config };
         let recovery_point = Offset::ZERO;
         let options =
             OpenOptions { recovery_point, clean_shutdown: false, log_start_offset: start, now_ms };
-        let (log, _) = Log::open(disk, dir, config, options)?;
+        let (log, _) = Log::open_while(disk, dir, config, options, goes_on)?;
         Ok(Self { log })
     }
 

@@ -260,7 +260,8 @@ impl World {
         let path = Path::new(DIRS[1 - self.lies]).join(name);
         let disk = Arc::clone(&self.disk);
         self.cut = None;
-        self.future = Some(FutureLog::open(disk, path, self.config, begins, 0).map_err(text)?);
+        self.future =
+            Some(FutureLog::open(disk, path, self.config, (begins, 0), &|| true).map_err(text)?);
         Ok(())
     }
 
@@ -362,7 +363,7 @@ impl World {
                 continue;
             }
             let disk = Arc::clone(&self.disk);
-            let opened = FutureLog::open(disk, path, self.config, Offset::ZERO, 0);
+            let opened = FutureLog::open(disk, path, self.config, (Offset::ZERO, 0), &|| true);
             let mut future = opened.map_err(text)?;
             let current = self.log.as_ref().expect("it was found");
             future.reconcile(current, &mut |_| Ok(())).map_err(text)?;

@@ -76,6 +76,17 @@ impl Log {
         config: LogConfig,
         options: OpenOptions,
     ) -> Result<(Self, RecoveryReport), LogError> {
+        Self::open_while(disk, dir, config, options, &|| true)
+    }
+
+    /// As [`open`](Self::open), for as long as `goes_on` says: it is asked before each segment.
+    pub(crate) fn open_while(
+        disk: Arc<dyn Disk>,
+        dir: PathBuf,
+        config: LogConfig,
+        options: OpenOptions,
+        goes_on: &dyn Fn() -> bool,
+    ) -> Result<(Self, RecoveryReport), LogError> {
         let volume = Volume::new(disk);
         volume.create_folder(&dir, SyncKind::LogFolder)?;
         let folder = Folder { volume: volume.clone(), dir, ending: "" };
@@ -89,7 +100,7 @@ impl Log {
         })?;
         let report = RecoveryReport::default();
         let mut opening = Opening { folder, config, options, report, segments: Vec::new(), epochs };
-        opening.load_segments(&listing)?;
+        opening.load_segments(&listing, goes_on)?;
         let log_start_offset = opening.settle_ends(&mut listing)?;
         let producers = opening.load_producers(&mut listing)?;
         Ok(opening.finish(log_start_offset, producers, listing.snapshots))
@@ -102,8 +113,15 @@ impl Opening {
         if self.options.clean_shutdown { Offset(i64::MAX) } else { self.options.recovery_point }
     }
 
-    fn load_segments(&mut self, listing: &Listing) -> Result<(), LogError> {
+    fn load_segments(
+        &mut self,
+        listing: &Listing,
+        goes_on: &dyn Fn() -> bool,
+    ) -> Result<(), LogError> {
         for (index, &(base_offset, size)) in listing.logs.iter().enumerate() {
+            if !goes_on() {
+                return Err(LogError::GivenUp { dir: self.folder.dir.clone() });
+            }
             let next_base = listing.logs.get(index + 1).map(|(next, _)| *next);
             let found = Found {
                 base_offset,

@@ -1,9 +1,12 @@
 //! Opening after clean and unclean stops, failing disks, full disks, corruption.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use vltava_log::disk::OpenMode;
-use vltava_log::{AppendError, Disk, FaultyDisk, LogConfig, LogError, OpenOptions, ReadError};
+use vltava_log::{
+    AppendError, Disk, FaultyDisk, FutureLog, LogConfig, LogError, OpenOptions, ReadError,
+};
 use vltava_log::{Log, SyncKind};
 use vltava_wire::{LeaderEpoch, Offset};
 
@@ -298,4 +301,29 @@ fn a_deleted_log_leaves_nothing() {
     log.set_dir(doomed);
     log.delete().unwrap();
     assert_eq!(disk.list(Path::new("/data")).unwrap(), []);
+}
+
+#[test]
+fn the_copy_of_a_log_is_opened_for_as_long_as_somebody_wants_it() {
+    let disk = FaultyDisk::new(1);
+    let config = LogConfig { segment_bytes: 150, ..Default::default() };
+    let mut log = open_with(&disk, config, options()).unwrap();
+    for _ in 0..5 {
+        append(&mut log, plain(1, NOW_MS)).unwrap();
+    }
+    log.close().unwrap();
+    let asked = std::cell::Cell::new(0);
+    let open = |most: u32| {
+        asked.set(0);
+        let goes_on = || {
+            asked.set(asked.get() + 1);
+            asked.get() <= most
+        };
+        let begins = (Offset::ZERO, NOW_MS);
+        FutureLog::open(Arc::new(disk.clone()), dir(), config, begins, &goes_on)
+    };
+    let given_up = open(2).unwrap_err();
+    assert!(matches!(given_up, LogError::GivenUp { .. }), "{given_up}");
+    assert_eq!(asked.get(), 3, "before each segment");
+    assert_eq!(open(u32::MAX).unwrap().end(), Offset(5), "nothing is gone");
 }
