@@ -100,7 +100,12 @@ impl FoundLogs {
         registered: Uuid,
     ) -> Taken {
         let mut all = self.by_id.remove(&(topic_id, index)).unwrap_or_default();
-        all.sort_by_key(|found| (found.reach(), found.dir.id() == registered));
+        // One that lies where it is registered and cannot be opened reached further than another
+        // that is left elsewhere, which would serve without what was acknowledged since.
+        all.sort_by_key(|found| {
+            let is_registered = found.dir.id() == registered;
+            (is_registered && found.log.is_err(), found.reach(), is_registered)
+        });
         let log = all.pop().or_else(|| self.by_name.remove(&(topic.to_owned(), index)));
         let futures = self.futures.remove(&(topic_id, index)).unwrap_or_default();
         Taken { log, surplus: all, futures }

@@ -217,3 +217,23 @@ fn a_new_log_says_after_a_power_cut_which_topic_it_belongs_to() {
         assert_eq!(id, Some(Uuid(5)), "seed {seed}");
     }
 }
+
+#[test]
+fn a_damaged_log_does_not_make_way_for_an_old_one_that_was_left_elsewhere() {
+    let disks = [disk(), disk()];
+    let dirs = [1, 2]
+        .map(|id| Arc::new(open(&disks[id - 1], &owner("a", 1), id as u128).expect("opened")));
+    for dir in &dirs {
+        let log = opening::create_log(dir, "orders", Uuid(5), 0, LogConfig::default());
+        log.expect("made").close().expect("closed");
+    }
+    let taken = || {
+        let mut found = opening::open_found(&dirs, LogConfig::default(), 1).expect("listed");
+        let taken = found.take("orders", Uuid(5), 0, Uuid(2)).log.expect("found");
+        (taken.dir.id(), taken.log.is_ok())
+    };
+    assert_eq!(taken(), (Uuid(2), true));
+    let epochs = Path::new("/orders-0/leader-epoch-checkpoint");
+    vltava_log::disk::write_file(&disks[1], epochs, b"0\n1\nno").expect("written");
+    assert_eq!(taken(), (Uuid(2), false));
+}
