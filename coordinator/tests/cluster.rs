@@ -165,17 +165,19 @@ async fn a_request_larger_than_a_batch_ends_no_coordinator() {
     drop(brokers);
 }
 
+/// Whether a node says that it waits for one other founder alone.
+fn awaits(quorum: &Quorum, node: usize, founder: i32) -> bool {
+    let said = quorum.says(node, "/readyz");
+    said.is_some_and(|text| text.trim_end().ends_with(&format!("awaited: {founder}")))
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_quorum_is_founded_once_its_founders_have_met() {
     let mut quorum = Quorum::of(3, &[]);
     quorum.start_node(0);
     quorum.start_node(1);
     for node in [0, 1] {
-        let waits = |quorum: &Quorum| {
-            quorum
-                .says(node, "/readyz")
-                .is_some_and(|text| text.trim_end().ends_with("awaited: 3003"))
-        };
+        let waits = |quorum: &Quorum| awaits(quorum, node, 3003);
         quorum.until(node, "waiting for the last founder", waits).await;
         assert_eq!(quorum.directory(node), None);
     }
@@ -258,11 +260,7 @@ async fn founders_that_lost_their_disks_found_no_second_quorum_beside_one_that_r
         quorum.start_node(node);
     }
     for node in [0, 1] {
-        let waits = |quorum: &Quorum| {
-            quorum
-                .says(node, "/readyz")
-                .is_some_and(|text| text.trim_end().ends_with("awaited: 3003"))
-        };
+        let waits = |quorum: &Quorum| awaits(quorum, node, 3003);
         quorum.until(node, "waiting for the third founder", waits).await;
     }
     quorum.start_node(2);

@@ -63,14 +63,17 @@ impl Partitions {
 /// Opens a log that could not be opened at the start.
 fn reopen(dir: &LogDir, partition: &Partition) -> Again {
     // One that failed in use is lost: what was read of it was wrong.
-    if partition.was_open() {
+    if !partition.state().may_reopen {
         return Again::Lost;
     }
     let name = &partition.name;
     let config = partition.settings().log;
     let again = opening::open_again(dir, &name.topic, name.topic_id, name.index, config);
-    if let Again::Whole(_) = again {
-        tracing::info!(partition = %name, "the log can be used after all");
+    match again {
+        Again::Whole(_) => tracing::info!(partition = %name, "the log can be used after all"),
+        // It is not read whenever something changes.
+        Again::Lost => partition.state().may_reopen = false,
+        Again::Unknown(_) => {}
     }
     again
 }

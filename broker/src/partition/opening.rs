@@ -10,7 +10,7 @@ use vltava_log::checkpoint::{self, CheckpointError};
 use vltava_log::{Disk, Log, LogConfig, LogError, OpenOptions, SyncKind};
 use vltava_wire::{LeaderEpoch, Offset, Uuid};
 
-use super::dirs::{self, DirError, Folder, LogDir, Owner};
+use super::dirs::{self, DirError, Folder, LastKnown, LogDir, Owner};
 use super::room::{self, Room};
 use super::settings::Settings;
 use super::surroundings::wall_clock_ms;
@@ -175,16 +175,19 @@ pub(super) fn open_found(
 }
 
 fn open_one(dir: &Arc<LogDir>, folder: Folder, config: LogConfig) -> Found {
-    let index = folder.index.get();
-    let known = dir.last_known(&folder.topic, index);
-    let options = OpenOptions {
+    let known = dir.last_known(&folder.topic, folder.index.get());
+    let options = open_options(known, dir.clean_shutdown().is_some());
+    let log = open_log(dir, &folder.path, config, options).map_err(|error| offline_reason(&error));
+    Found { dir: Arc::clone(dir), folder, log, high_watermark: known.high_watermark }
+}
+
+fn open_options(known: LastKnown, clean_shutdown: bool) -> OpenOptions {
+    OpenOptions {
         recovery_point: known.recovery_point,
-        clean_shutdown: dir.clean_shutdown().is_some(),
+        clean_shutdown,
         log_start_offset: known.log_start,
         now_ms: wall_clock_ms(),
-    };
-    let log = open_log(dir, &folder.path, config, options);
-    Found { dir: Arc::clone(dir), folder, log, high_watermark: known.high_watermark }
+    }
 }
 
 fn open_log(
@@ -192,21 +195,17 @@ fn open_log(
     folder: &Path,
     config: LogConfig,
     options: OpenOptions,
-) -> Result<Log, Arc<str>> {
-    match Log::open(Arc::clone(dir.disk()), folder.to_owned(), config, options) {
-        Ok((log, report)) => {
-            if report.truncated_bytes > 0 {
-                tracing::warn!(
-                    folder = %folder.display(), ?report,
-                    "an unfinished append was cut off: nobody was told that it is there"
-                );
-            } else {
-                tracing::debug!(folder = %folder.display(), ?report, "opened");
-            }
-            Ok(log)
-        }
-        Err(error) => Err(offline_reason(&error)),
+) -> Result<Log, LogError> {
+    let (log, report) = Log::open(Arc::clone(dir.disk()), folder.to_owned(), config, options)?;
+    if report.truncated_bytes > 0 {
+        tracing::warn!(
+            folder = %folder.display(), ?report,
+            "an unfinished append was cut off: nobody was told that it is there"
+        );
+    } else {
+        tracing::debug!(folder = %folder.display(), ?report, "opened");
     }
+    Ok(log)
 }
 
 /// What is in the folder of a partition whose log could not be opened before.
@@ -233,15 +232,10 @@ pub(super) fn open_again(
         Ok(_) | Err(CheckpointError::Malformed { .. }) => return Again::Lost,
         Err(error) => return Again::Unknown(vltava_net::error_chain(&error).into()),
     }
-    let known = dir.last_known(topic, index);
-    let options = OpenOptions {
-        recovery_point: known.recovery_point,
-        clean_shutdown: false,
-        log_start_offset: known.log_start,
-        now_ms: wall_clock_ms(),
-    };
-    match Log::open(Arc::clone(dir.disk()), folder, config, options) {
-        Ok((log, _)) => Again::Whole(Box::new(log)),
+    // What the mark of a clean shutdown said was for the start.
+    let options = open_options(dir.last_known(topic, index), false);
+    match open_log(dir, &folder, config, options) {
+        Ok(log) => Again::Whole(Box::new(log)),
         Err(LogError::Corrupt { .. } | LogError::RecordsMissing { .. }) => Again::Lost,
         Err(error) => Again::Unknown(offline_reason(&error)),
     }
@@ -281,18 +275,13 @@ pub(super) fn create_log(
         }
         _ => {}
     }
-    let options = OpenOptions {
-        recovery_point: Offset::ZERO,
-        clean_shutdown: false,
-        log_start_offset: Offset::ZERO,
-        now_ms: wall_clock_ms(),
-    };
+    let options = open_options(LastKnown::default(), false);
     // Before there is a segment, which is synced with the folder's names: no log with records is
     // ever without the id of its topic.
     vltava_log::disk::make_folder(dir.disk(), &folder, SyncKind::LogFolder)
         .map_err(|error| Arc::<str>::from(vltava_net::error_chain(&error)))?;
     adopt(dir, &folder, topic_id)?;
-    open_log(dir, &folder, config, options)
+    open_log(dir, &folder, config, options).map_err(|error| offline_reason(&error))
 }
 
 /// Writes into a folder which topic it belongs to.

@@ -100,8 +100,8 @@ pub(super) struct State {
     pub(super) role: Role,
     pub(super) high_watermark: Offset,
     pub(super) settings: Settings,
-    /// Whether its log was open at any time of this run.
-    pub(super) was_open: bool,
+    /// Whether its log may be opened again: it was not open in this run, nor found to be lost.
+    pub(super) may_reopen: bool,
     flushing: Flushing,
     /// Since when something is to be flushed, where the topic flushes by time.
     dirty_since: Option<Instant>,
@@ -297,7 +297,7 @@ impl Partition {
             Storage::Offline(_) => high_watermark,
         };
         let state = State {
-            was_open: matches!(storage, Storage::Online(_)),
+            may_reopen: matches!(storage, Storage::Offline(_)),
             storage,
             role: Role::Unassigned,
             high_watermark,
@@ -374,11 +374,6 @@ impl Partition {
             Storage::Online(_) => None,
             Storage::Offline(reason) => Some(Arc::clone(reason)),
         }
-    }
-
-    /// Whether its log was open at any time of this run.
-    pub(super) fn was_open(&self) -> bool {
-        self.state().was_open
     }
 
     /// Raises the high watermark as far as the replicas allow, if this broker leads.
@@ -490,9 +485,7 @@ impl Partition {
 
     /// Takes a directory out of use, and tells of it once.
     pub(super) fn fail_dir(&self, dir: &LogDir, reason: &str) {
-        if dir.fail(reason) {
-            self.around.tell(News::DirFailed(dir.id()));
-        }
+        self.around.fail_dir(dir, reason);
     }
 
     pub(super) fn set_offline(&self, state: &mut State, reason: Arc<str>) {

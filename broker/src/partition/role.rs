@@ -338,7 +338,7 @@ impl Partition {
         let mut state = self.state();
         state.note_truncation(log.log_end_offset());
         state.high_watermark = log.log_start_offset();
-        state.was_open = true;
+        state.may_reopen = false;
         state.storage = Storage::Online(Box::new(log));
     }
 

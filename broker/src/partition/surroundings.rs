@@ -7,6 +7,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use tokio::sync::mpsc;
 use vltava_wire::{BrokerEpoch, NodeId, Uuid};
 
+use super::dirs::LogDir;
 use super::flusher::FlushQueue;
 use super::replica::Partition;
 use crate::metadata::ClusterView;
@@ -72,6 +73,13 @@ impl Surroundings {
     /// Tells news; nobody listens any more when the broker shuts down.
     pub fn tell(&self, news: News) {
         let _ = self.news.send(news);
+    }
+
+    /// Takes a directory out of use, and tells of it once.
+    pub fn fail_dir(&self, dir: &LogDir, reason: &str) {
+        if dir.fail(reason) {
+            self.tell(News::DirFailed(dir.id()));
+        }
     }
 }
 

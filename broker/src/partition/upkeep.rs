@@ -173,9 +173,7 @@ impl Partitions {
             let reason = vltava_net::error_chain(&error);
             match error {
                 CheckpointError::Disk(error) if error.is_sync_failure() => {
-                    if dir.fail(&reason) {
-                        self.around.tell(News::DirFailed(dir.id()));
-                    }
+                    self.around.fail_dir(dir, &reason);
                 }
                 _ => tracing::warn!(error = reason, "a checkpoint was not written"),
             }
