@@ -73,6 +73,9 @@ pub enum Command {
     Broker(NodeArgs),
     /// Run one coordinator (`up` starts these; images run them)
     Coordinator(NodeArgs),
+    /// Let the clients of a broker go that stands still (`broker` starts it beside itself)
+    #[command(hide = true)]
+    Watchdog(WatchdogArgs),
 }
 
 impl Command {
@@ -96,7 +99,8 @@ impl Command {
             | Self::Quorum(_)
             | Self::Consume(_)
             | Self::Broker(_)
-            | Self::Coordinator(_) => false,
+            | Self::Coordinator(_)
+            | Self::Watchdog(_) => false,
         }
     }
 }
@@ -199,4 +203,18 @@ pub struct NodeArgs {
     /// The `.properties` file
     #[arg(short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+}
+
+/// What `watchdog` takes.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  vltava watchdog --pid 4711 --session-timeout-ms 3000")]
+pub struct WatchdogArgs {
+    /// The broker's process, which must be the parent of this one
+    #[arg(long, value_name = "PID")]
+    pub pid: i32,
+    /// The broker's `broker.session.timeout.ms`
+    #[arg(long, value_name = "MS")]
+    pub session_timeout_ms: u64,
 }

@@ -201,6 +201,9 @@ pub enum CliError {
     /// Signals to this process cannot be handled.
     #[error("cannot wait for signals")]
     Signals(#[source] io::Error),
+    /// A broker cannot be watched, or its connections cannot be ended.
+    #[error("the watchdog of this broker cannot do its work")]
+    Watchdog(#[source] io::Error),
     /// A record was not taken.
     #[error("line {line}")]
     Produce {

@@ -3,7 +3,7 @@
 //! [`args`] is what can be typed. [`local`] runs brokers and coordinators as processes with a data
 //! folder: `up`, `ps`, `stop`, `kill`, `start`, `logs`, `down`. [`cluster`] asks a cluster by the
 //! Kafka protocol: topics, groups, configs, the quorum, producing, consuming. [`node`] is what such
-//! a process runs: `vltava broker` and `vltava coordinator`.
+//! a process runs: `vltava broker`, with a [`watchdog`] beside it, and `vltava coordinator`.
 
 use std::process::ExitCode;
 
@@ -14,6 +14,7 @@ pub mod local;
 pub mod node;
 pub mod output;
 mod usage;
+mod watchdog;
 
 use args::{Cli, Command};
 use error::CliError;
@@ -38,6 +39,7 @@ fn run(cli: Cli) -> Result<(), CliError> {
         // A node builds a runtime of its own.
         Command::Broker(args) => node::broker(&args),
         Command::Coordinator(args) => node::coordinator(&args),
+        Command::Watchdog(args) => watchdog::run(&args),
         command => {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
@@ -67,6 +69,6 @@ async fn dispatch(data_dir: &std::path::Path, command: Command) -> Result<(), Cl
         Command::Consume(args) => cluster::consume::run(&dir, &args).await,
         Command::Group(args) => cluster::group::run(&dir, args).await,
         Command::Config(args) => cluster::config::run(&dir, args).await,
-        Command::Broker(_) | Command::Coordinator(_) => Ok(()),
+        Command::Broker(_) | Command::Coordinator(_) | Command::Watchdog(_) => Ok(()),
     }
 }

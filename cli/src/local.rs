@@ -8,7 +8,7 @@ pub mod logs;
 mod manifest_file;
 pub mod node_name;
 mod ports;
-mod process;
+pub(crate) mod process;
 pub mod ps;
 mod readiness;
 mod refusals;

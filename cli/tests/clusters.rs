@@ -1,6 +1,7 @@
 //! Clusters on this machine, from `up` to `down`, as a person runs them.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, ErrorKind, Read};
+use std::net::TcpStream;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
@@ -99,6 +100,43 @@ fn nodes_are_killed_seen_dead_and_started_again() {
     });
     let unknown = cluster.output(&["stop", "broker-3"]);
     assert!(String::from_utf8_lossy(&unknown.stderr).contains("there is no node broker-3"));
+}
+
+#[test]
+fn a_broker_that_stands_still_lets_its_clients_go_and_serves_again_when_it_goes_on() {
+    let cluster = Cluster::new(1);
+    let file = cluster.manifest(1, 1, "{name: orders}");
+    cluster.run(&["up", "-d", "-f", &file]);
+    let broker = cluster.pid("broker-1");
+    let mut connected = connect(cluster.ports[0]);
+    rustix::process::kill_process(broker, Signal::STOP).expect("it runs");
+    assert!(is_ended(&mut connected), "who is connected is let go");
+    assert!(is_ended(&mut connect(cluster.ports[0])), "and who comes then is turned away");
+    rustix::process::kill_process(broker, Signal::CONT).expect("it runs");
+    cluster.produce(&["orders"], "it goes on\n");
+
+    let children = format!("/proc/{0}/task/{0}/children", broker.as_raw_nonzero());
+    let children = std::fs::read_to_string(children).expect("the broker lives");
+    let watchdog = children.trim().parse::<i32>().expect("it has one child");
+    cluster.run(&["kill", "broker-1"]);
+    eventually("the end of the watchdog", || {
+        let stat = std::fs::read_to_string(format!("/proc/{watchdog}/stat"));
+        stat.map_or(true, |stat| stat.contains(") Z "))
+    });
+}
+
+fn connect(port: u16) -> TcpStream {
+    let stream = TcpStream::connect(("127.0.0.1", port)).expect("the system takes connections");
+    stream.set_read_timeout(Some(cluster::PATIENCE)).expect("it is not zero");
+    stream
+}
+
+/// Whether the other side of a connection ends it, to which nothing is said.
+fn is_ended(stream: &mut TcpStream) -> bool {
+    match stream.read(&mut [0]) {
+        Ok(read) => read == 0,
+        Err(error) => error.kind() == ErrorKind::ConnectionReset,
+    }
 }
 
 #[test]

@@ -61,12 +61,26 @@ fn has_threads(pid: i32) -> bool {
 /// When a process started, from `/proc/PID/stat` (see proc(5)), and whether its first thread has
 /// ended and only waits for the parent to notice.
 fn start_of(stat: &str) -> Option<(u64, bool)> {
-    // The second field is a name in parentheses, which may hold anything.
-    let (_, fields) = stat.rsplit_once(')')?;
-    let mut fields = fields.split_whitespace();
+    let mut fields = fields_of(stat)?;
     let state = fields.next()?;
     let started = fields.nth(18)?.parse().ok()?;
     Some((started, matches!(state, "Z" | "X" | "x")))
+}
+
+/// The fields of `/proc/PID/stat` from the state on.
+fn fields_of(stat: &str) -> Option<std::str::SplitWhitespace<'_>> {
+    // The second field is a name in parentheses, which may hold anything.
+    stat.rsplit_once(')').map(|(_, fields)| fields.split_whitespace())
+}
+
+/// Whether a process was stopped, by a signal or by a debugger, and did not go on since.
+pub(crate) fn stands_still(pid: i32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    is_stopped(&stat)
+}
+
+fn is_stopped(stat: &str) -> bool {
+    matches!(fields_of(stat).and_then(|mut fields| fields.next()), Some("T" | "t"))
 }
 
 fn boot_id() -> String {
@@ -213,7 +227,7 @@ pub(crate) fn forget(dir: &DataDir, name: NodeName) -> Result<(), CliError> {
 
 #[cfg(test)]
 mod tests {
-    use super::{ProcessId, start_of};
+    use super::{ProcessId, is_stopped, start_of};
 
     #[test]
     fn this_process_lives_and_is_itself() {
@@ -231,6 +245,15 @@ mod tests {
         let tail = "1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 777 20";
         assert_eq!(start_of(&format!("5 (a) b) (c)) S {tail}")), Some((777, false)));
         assert_eq!(start_of(&format!("5 (gone) Z {tail}")), Some((777, true)));
+    }
+
+    #[test]
+    fn a_stopped_process_is_told_from_others_whatever_its_name() {
+        assert!(is_stopped("5 (a) T 1 2"), "SIGSTOP");
+        assert!(is_stopped("5 (a) t 1 2"), "a debugger");
+        for running in ["5 (a) S 1 2", "5 (T) R 1", "5 (x) T) D 1", "5 (a) Z 1", "", "5 (a)"] {
+            assert!(!is_stopped(running), "{running}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! How long a producer waits when the leader of its partition dies or stands still.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::process::Signal;
 
@@ -32,44 +32,11 @@ pub(super) fn leader_and_coordinator() -> Outcome<String> {
     })
 }
 
-/// A client that hangs on a paused leader learns of the next one by its own timeouts alone, so this
-/// measures a client that comes anew: from the pause to its first acknowledgement.
+/// The leader goes on once its clients have gone on without it.
 pub(super) fn pause() -> Outcome<String> {
-    let folder = super::folder()?;
-    let shape = Shape { topics: vec![(TOPIC.to_owned(), 1, 3)], ..Shape::default() };
-    let cluster = Cluster::up(folder.path(), &shape)?;
-    let mut gaps = Vec::new();
-    let mut acked = Vec::new();
-    for run in 0..RUNS {
-        check::isr_whole(&cluster, 3, Duration::from_secs(60))?;
-        let leader = check::leader_of(&cluster.bootstrap(), TOPIC)?;
-        let others: Vec<String> = (1..=3)
-            .filter(|broker| *broker != leader)
-            .map(|broker| format!("127.0.0.1:{}", cluster.port(broker)))
-            .collect();
-        faults::signal_node(&cluster, &format!("broker-{leader}"), Signal::STOP)?;
-        let start = Instant::now();
-        until("another leader", Duration::from_secs(30), || {
-            let now = check::leader_of(&others.join(","), TOPIC)?;
-            if now == leader || now < 0 { Err(format!("{now}")) } else { Ok(()) }
-        })?;
-        let load = Load::start(Options {
-            bootstrap: others.join(","),
-            topic: TOPIC.to_owned(),
-            id: run,
-            rate: 100,
-            partition: Some(0),
-            settings: Vec::new(),
-            log: None,
-        })?;
-        until("the first acknowledgement", Duration::from_secs(30), || {
-            if load.acked() > 0 { Ok(()) } else { Err("none".to_owned()) }
-        })?;
-        gaps.push(start.elapsed());
-        faults::signal_node(&cluster, &format!("broker-{leader}"), Signal::CONT)?;
-        acked.append(&mut load.finish()?.acked);
-    }
-    verdict(&cluster, &gaps, PAUSE_GAP_MAX, &acked)
+    runs(PAUSE_GAP_MAX, |cluster, leader| {
+        faults::signal_node(cluster, &format!("broker-{leader}"), Signal::STOP)
+    })
 }
 
 fn verdict(
@@ -113,6 +80,7 @@ fn runs(limit: Duration, fault: fn(&Cluster, i32) -> Outcome) -> Outcome<String>
             if acked >= before + 4000 { Ok(()) } else { Err(format!("{}", acked - before)) }
         })?;
         gaps.push(load.longest_gap());
+        go_on(&cluster)?;
         cluster.start_all()?;
         let mut report = load.finish()?;
         if let Some(reason) = report.fatal.first() {
@@ -124,4 +92,14 @@ fn runs(limit: Duration, fault: fn(&Cluster, i32) -> Outcome) -> Outcome<String>
         acked.append(&mut report.acked);
     }
     verdict(&cluster, &gaps, limit, &acked)
+}
+
+/// Lets those go on that stand still.
+fn go_on(cluster: &Cluster) -> Outcome {
+    for node in cluster.nodes()? {
+        if let Some(pid) = node.pid {
+            faults::signal(pid, Signal::CONT)?;
+        }
+    }
+    Ok(())
 }
