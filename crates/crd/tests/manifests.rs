@@ -298,6 +298,14 @@ fn nodes_get_their_share_of_the_settings() {
     let brokers = config::of_role(&one, vltava_config::Role::Broker);
     assert_eq!(brokers["offsets.topic.replication.factor"], "1");
     assert_eq!(brokers["transaction.state.log.replication.factor"], "1");
+
+    let (session, heartbeat) = ("broker.session.timeout.ms", "broker.heartbeat.interval.ms");
+    assert_eq!((&*brokers[session], &*brokers[heartbeat]), ("3000", "500"), "sooner than Kafka's");
+    let coordinators = config::of_role(&one, vltava_config::Role::Coordinator);
+    assert_eq!(coordinators[session], "3000");
+    assert!(!coordinators.contains_key(heartbeat), "which only brokers read");
+    let slow = cluster("brokers: {config: {broker.session.timeout.ms: 18000}}").spec;
+    assert_eq!(config::of_role(&slow, vltava_config::Role::Broker)[session], "18000");
 }
 
 #[test]

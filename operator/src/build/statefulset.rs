@@ -18,9 +18,6 @@ const DATA: &str = "/var/lib/vltava";
 const POD_INFO: &str = "/etc/vltava/pod";
 /// Whom nodes run as.
 const USER: i64 = 65_532;
-/// What a manifest gets that says nothing else: a node that stands still is noticed sooner.
-const QUICKER: [(&str, &str); 2] =
-    [("broker.session.timeout.ms", "3000"), ("broker.heartbeat.interval.ms", "500")];
 
 /// The StatefulSet of a component.
 pub(super) fn statefulset(cluster: &KafkaCluster, component: Component, facts: &Facts) -> Value {
@@ -299,12 +296,7 @@ fn settings(cluster: &KafkaCluster, component: Component) -> BTreeMap<String, St
         Component::Broker => Role::Broker,
         Component::Coordinator => Role::Coordinator,
     };
-    let mut settings: BTreeMap<String, String> =
-        QUICKER.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-    if component == Component::Coordinator {
-        settings.remove("broker.heartbeat.interval.ms");
-    }
-    settings.extend(config::of_role(&cluster.spec, role));
+    let mut settings = config::of_role(&cluster.spec, role);
     let own = match component {
         Component::Broker => None,
         Component::Coordinator => Some(&cluster.spec.coordinators.config),
