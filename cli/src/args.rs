@@ -209,12 +209,12 @@ pub struct NodeArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  vltava watchdog --pid 4711 --session-timeout-ms 3000")]
+  vltava watchdog --pid 4711 --after-ms 2300")]
 pub struct WatchdogArgs {
     /// The broker's process, which must be the parent of this one
     #[arg(long, value_name = "PID")]
     pub pid: i32,
-    /// The broker's `broker.session.timeout.ms`
+    /// How long it may stand still, in milliseconds
     #[arg(long, value_name = "MS")]
-    pub session_timeout_ms: u64,
+    pub after_ms: u64,
 }

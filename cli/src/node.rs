@@ -1,8 +1,6 @@
 //! `vltava broker` and `vltava coordinator`: one node, in this process.
 
-use std::time::Duration;
-
-use vltava_config::{Loaded, Role, keys};
+use vltava_config::{Loaded, Role};
 
 use crate::args::NodeArgs;
 use crate::error::CliError;
@@ -15,9 +13,7 @@ use crate::watchdog;
 /// [`CliError::NoNodes`] if this build has none.
 pub fn broker(args: &NodeArgs) -> Result<(), CliError> {
     let loaded = load(Role::Broker, args)?;
-    let session = loaded.values.get(keys::BROKER_SESSION_TIMEOUT_MS);
-    let session = Duration::from_millis(u64::try_from(session).unwrap_or(0));
-    watchdog::start(session).map_err(CliError::Watchdog)?;
+    watchdog::start(&loaded.values).map_err(CliError::Watchdog)?;
     #[cfg(feature = "nodes")]
     return vltava_broker::run(loaded).map_err(|error| CliError::RunNode(error.into()));
     #[cfg(not(feature = "nodes"))]

@@ -1,17 +1,16 @@
-//! The watchdog beside a broker: it lets the broker's clients go when the broker stands still.
+//! The watchdog beside a broker: it lets go of everybody when the broker stands still.
 //!
 //! A process that was stopped (SIGSTOP, a debugger) keeps its connections. Once its session has
 //! ended its partitions have other leaders, but clients with requests on the way to it wait until
 //! their own timeouts, which are half a minute and more. So a process of its own looks whether the
-//! broker stands still, and ends its connections once it has for as long as its session lasts:
-//! the system sends what it sends for a broker that died, and clients go on at once.
+//! broker stands still, and shortly before its session ends it ends the broker's connections, to
+//! clients, brokers and coordinators, as the system does for a process that died. What follows is
+//! what follows a death: the broker is fenced, and clients go on with the next leaders.
 //!
 //! It duplicates the broker's sockets (`pidfd_getfd(2)`) for a moment, only then. A broker in a
-//! container has none: there the liveness probe does the same, by killing it.
+//! container has none: there the liveness probe ends who stands still.
 
-use std::collections::BTreeSet;
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -19,10 +18,13 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::net::{Shutdown, SocketFlags, accept_with, getsockname, shutdown, sockopt};
+use rustix::net::{
+    AddressFamily, Shutdown, SocketFlags, SocketType, accept_with, shutdown, sockopt,
+};
 use rustix::process::{
     PTracer, Pid, PidfdFlags, PidfdGetfdFlags, getppid, pidfd_getfd, pidfd_open, set_ptracer,
 };
+use vltava_config::{Values, keys};
 use vltava_net::logging::{LogConfig, LogOutput};
 
 use crate::args::WatchdogArgs;
@@ -31,16 +33,21 @@ use crate::local::process;
 
 /// How often the broker is looked at.
 const LOOK: Duration = Duration::from_millis(100);
+/// The shortest time between two looks.
+const TICK: Duration = Duration::from_millis(1);
 
 /// Starts the watchdog of this process, which is a broker.
 ///
 /// # Errors
 /// If the system refuses.
-pub(crate) fn start(session_timeout: Duration) -> io::Result<()> {
+pub(crate) fn start(values: &Values) -> io::Result<()> {
+    let milliseconds = |value: i32| Duration::from_millis(u64::try_from(value).unwrap_or(0));
+    let session = milliseconds(values.get(keys::BROKER_SESSION_TIMEOUT_MS));
+    let heartbeat = milliseconds(values.get(keys::BROKER_HEARTBEAT_INTERVAL_MS));
     let child = Command::new(std::env::current_exe()?)
         .arg("watchdog")
         .args(["--pid", &std::process::id().to_string()])
-        .args(["--session-timeout-ms", &session_timeout.as_millis().to_string()])
+        .args(["--after-ms", &patience(session, heartbeat).as_millis().to_string()])
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         // A signal to the broker's group is not for its watchdog.
@@ -55,32 +62,40 @@ pub(crate) fn start(session_timeout: Duration) -> io::Result<()> {
     Ok(())
 }
 
+/// How long a broker may stand still. Its last heartbeat may have come an interval before, so its
+/// session ends that much sooner. The connections must have ended by then: a fenced broker that
+/// others are still connected to is not listed, and clients that move away from it find it gone.
+fn patience(session: Duration, heartbeat: Duration) -> Duration {
+    session.saturating_sub(heartbeat + 2 * LOOK).max(session / 2)
+}
+
 /// Watches a broker, the parent of this process, until it ends.
 ///
 /// # Errors
 /// [`CliError::Watchdog`] if the broker cannot be watched.
 pub fn run(args: &WatchdogArgs) -> Result<(), CliError> {
-    let logs = LogConfig::from_env(LogOutput::Stderr);
-    if let Ok(logs) = logs {
+    if let Ok(logs) = LogConfig::from_env(LogOutput::Stderr) {
         // The broker tells what is wrong with these settings.
         let _ = logs.init();
     }
     let Some(broker) = Broker::open(args.pid).map_err(CliError::Watchdog)? else { return Ok(()) };
-    let session = Duration::from_millis(args.session_timeout_ms);
+    let patience = Duration::from_millis(args.after_ms);
     let mut still = Still::default();
-    let mut held = None;
+    let mut listeners = None;
     let mut next = LOOK;
     while !broker.ends_within(next).map_err(CliError::Watchdog)? {
-        let left = still.left(Instant::now(), broker.stands_still(), session);
-        next = left.unwrap_or(LOOK).clamp(Duration::from_millis(1), LOOK);
-        if left != Some(Duration::ZERO) {
-            held = None;
-            continue;
-        }
         next = LOOK;
-        match &held {
-            None => held = Some(broker.let_clients_go(session).map_err(CliError::Watchdog)?),
-            Some(listeners) => broker.turn_away(listeners).map_err(CliError::Watchdog)?,
+        match still.left(Instant::now(), broker.stands_still(), patience) {
+            None => listeners = None,
+            Some(left) if !left.is_zero() => next = next.min(left.max(TICK)),
+            Some(_) => {
+                if let Err(error) = broker.let_go(&mut listeners, patience)
+                    // It may have ended meanwhile.
+                    && !broker.ends_within(Duration::ZERO).map_err(CliError::Watchdog)?
+                {
+                    return Err(CliError::Watchdog(error));
+                }
+            }
         }
     }
     Ok(())
@@ -93,15 +108,14 @@ struct Still {
 }
 
 impl Still {
-    /// How long it may go on standing still at this look, before it has for `session`; `None` if
-    /// it does not stand still.
-    fn left(&mut self, now: Instant, stands_still: bool, session: Duration) -> Option<Duration> {
+    /// How long it may go on standing still at this look; `None` if it does not stand still.
+    fn left(&mut self, now: Instant, stands_still: bool, patience: Duration) -> Option<Duration> {
         if !stands_still {
             self.since = None;
             return None;
         }
         let since = *self.since.get_or_insert(now);
-        Some(session.saturating_sub(now.duration_since(since)))
+        Some(patience.saturating_sub(now.duration_since(since)))
     }
 }
 
@@ -136,52 +150,46 @@ impl Broker {
         process::stands_still(self.pid)
     }
 
-    /// Ends all connections that came to its listeners; gives back the listeners.
-    fn let_clients_go(&self, session: Duration) -> io::Result<Vec<RawFd>> {
-        let sockets = self.sockets()?;
-        let (listeners, others): (Vec<_>, Vec<_>) =
-            sockets.into_iter().partition(|socket| socket.listens);
-        let ports: BTreeSet<u16> = listeners.iter().map(|socket| socket.local.port()).collect();
-        let accepted = others.iter().filter(|socket| ports.contains(&socket.local.port()));
-        let mut count = 0;
-        for connection in accepted {
-            // It may have ended by itself.
-            count += usize::from(shutdown(&connection.socket, Shutdown::Both).is_ok());
+    /// Ends all its connections, the first time, and those that came to its listeners since.
+    fn let_go(&self, listeners: &mut Option<Vec<RawFd>>, patience: Duration) -> io::Result<()> {
+        if listeners.is_none() {
+            *listeners = Some(self.end_connections(patience)?);
+        }
+        listeners.iter().flatten().try_for_each(|listener| self.turn_away(*listener))
+    }
+
+    /// Ends all its connections; gives back its listeners.
+    fn end_connections(&self, patience: Duration) -> io::Result<Vec<RawFd>> {
+        let (mut listeners, mut ended) = (Vec::new(), 0);
+        let folder = PathBuf::from(format!("/proc/{}/fd", self.pid));
+        for entry in std::fs::read_dir(folder)? {
+            let path = entry?.path();
+            let Some(number) = socket_number(&path) else { continue };
+            let Some(socket) = self.duplicate(number)? else { continue };
+            match is_listener(&socket) {
+                Some(true) => listeners.push(number),
+                // It may have ended by itself.
+                Some(false) => ended += usize::from(shutdown(&socket, Shutdown::Both).is_ok()),
+                None => {}
+            }
         }
         tracing::warn!(
-            connections = count,
-            "this broker stood still for its session of {} ms and does still: its connections are \
-             ended, so that clients go on with its partitions' next leaders",
-            session.as_millis()
+            connections = ended,
+            "this broker has stood still for {} ms: its connections are ended, as if it had died, \
+             so that its session ends and clients go on with its partitions' next leaders",
+            patience.as_millis()
         );
-        let listeners: Vec<RawFd> = listeners.iter().map(|listener| listener.number).collect();
-        self.turn_away(&listeners)?;
         Ok(listeners)
     }
 
-    /// Ends connections that came meanwhile, which the system took in the broker's name.
-    fn turn_away(&self, listeners: &[RawFd]) -> io::Result<()> {
-        for number in listeners {
-            // Held for this moment only: when the broker dies its ports are free at once.
-            let Some(listener) = self.duplicate(*number)? else { continue };
+    /// Ends connections to a listener, which the system took in the broker's name.
+    fn turn_away(&self, listener: RawFd) -> io::Result<()> {
+        // Held for this moment only: when the broker dies its ports are free at once.
+        if let Some(listener) = self.duplicate(listener)? {
             // The broker's listeners do not block, and this is the same file description.
             while accept_with(&listener, SocketFlags::CLOEXEC).is_ok() {}
         }
         Ok(())
-    }
-
-    /// The TCP sockets that it has open.
-    fn sockets(&self) -> io::Result<Vec<Socket>> {
-        let folder = PathBuf::from(format!("/proc/{}/fd", self.pid));
-        let mut sockets = Vec::new();
-        for entry in std::fs::read_dir(folder)? {
-            let path = entry?.path();
-            let Some(number) = socket_number(&path) else { continue };
-            if let Some(socket) = self.duplicate(number)?.and_then(|fd| Socket::of(number, fd)) {
-                sockets.push(socket);
-            }
-        }
-        Ok(sockets)
     }
 
     /// A duplicate of one of its descriptors; `None` if it is closed.
@@ -194,21 +202,14 @@ impl Broker {
     }
 }
 
-/// A TCP socket of the broker.
-struct Socket {
-    /// Its descriptor in the broker.
-    number: RawFd,
-    socket: OwnedFd,
-    local: SocketAddr,
-    listens: bool,
-}
-
-impl Socket {
-    fn of(number: RawFd, socket: OwnedFd) -> Option<Self> {
-        let local = SocketAddr::try_from(getsockname(&socket).ok()?).ok()?;
-        let listens = sockopt::socket_acceptconn(&socket).ok()?;
-        Some(Self { number, socket, local, listens })
-    }
+/// Whether a socket is a TCP listener, or a TCP connection; `None` if it is neither.
+fn is_listener(socket: &OwnedFd) -> Option<bool> {
+    let is_tcp = sockopt::socket_type(socket).ok()? == SocketType::STREAM
+        && matches!(
+            sockopt::socket_domain(socket).ok()?,
+            AddressFamily::INET | AddressFamily::INET6
+        );
+    is_tcp.then(|| sockopt::socket_acceptconn(socket).ok()).flatten()
 }
 
 /// The number of a descriptor in `/proc/PID/fd`, if it is a socket.
@@ -223,7 +224,18 @@ mod tests {
     use std::sync::LazyLock;
     use std::time::{Duration, Instant};
 
-    use super::Still;
+    use super::{Still, patience};
+
+    #[test]
+    fn a_broker_is_let_go_before_its_session_can_end() {
+        let patience = |session, heartbeat| {
+            let of = Duration::from_millis;
+            patience(of(session), of(heartbeat)).as_millis()
+        };
+        assert_eq!(patience(3_000, 500), 2_300);
+        assert_eq!(patience(9_000, 2_000), 6_800);
+        assert_eq!(patience(1_000, 900), 500, "but not for a moment's rest");
+    }
 
     #[test]
     fn who_stands_still_for_a_session_is_let_go_and_not_before() {
