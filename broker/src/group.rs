@@ -11,6 +11,7 @@
 pub mod calls;
 mod config;
 mod consumer;
+mod deletion;
 mod describe;
 mod desk;
 mod join;

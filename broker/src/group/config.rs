@@ -16,9 +16,12 @@ pub(super) const PENDING_MEMBERS_MAX: usize = 10_000;
 /// How many assignment protocols a member may offer; clients offer a handful.
 pub(super) const PROTOCOLS_MAX: usize = 64;
 
-/// How many bytes a member's protocols may take in all: what is beyond a record's size could
-/// never be stored as part of the group.
+/// How many bytes one of a member's protocols may take: what is beyond a record's size could never
+/// be stored as part of the group. The others are kept in memory alone.
 pub(super) const PROTOCOL_BYTES_MAX: usize = 1024 * 1024;
+
+/// How many bytes a member's protocols may take in all.
+pub(super) const PROTOCOLS_BYTES_MAX: usize = 8 * PROTOCOL_BYTES_MAX;
 
 /// How many groups one partition may hold. A group that does nothing costs about a KiB.
 pub(super) const GROUPS_MAX: usize = 200_000;

@@ -3,7 +3,7 @@
 use vltava_wire::{ErrorCode, Str};
 
 use super::calls::JoinCall;
-use super::config::{PENDING_MEMBERS_MAX, PROTOCOL_BYTES_MAX, PROTOCOLS_MAX};
+use super::config::{PENDING_MEMBERS_MAX, PROTOCOL_BYTES_MAX, PROTOCOLS_BYTES_MAX, PROTOCOLS_MAX};
 use super::desk::{Desk, Reply, StaticRejoin, Then, Token};
 use super::member::{Member, detached};
 use super::state::{Group, GroupState, join_error};
@@ -22,8 +22,11 @@ pub(super) fn validate(call: &JoinCall, desk: &Desk) -> Result<(), ErrorCode> {
     if !session.contains(&call.session_timeout_ms) {
         return Err(ErrorCode::INVALID_SESSION_TIMEOUT);
     }
-    let bytes: usize = call.protocols.iter().map(|(name, data)| name.len() + data.len()).sum();
-    if call.protocols.len() > PROTOCOLS_MAX || bytes > PROTOCOL_BYTES_MAX {
+    let sizes = call.protocols.iter().map(|(name, data)| name.len() + data.len());
+    if call.protocols.len() > PROTOCOLS_MAX
+        || sizes.clone().sum::<usize>() > PROTOCOLS_BYTES_MAX
+        || sizes.max() > Some(PROTOCOL_BYTES_MAX)
+    {
         return Err(ErrorCode::INVALID_REQUEST);
     }
     Ok(())

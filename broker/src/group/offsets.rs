@@ -16,8 +16,8 @@ use vltava_wire::messages::offset_fetch::{
 use vltava_wire::{ErrorCode, ProducerId, Str, Uuid};
 
 use super::calls::{CommitCall, Deletions, FetchCall, OffsetDeleteCall};
-use super::config::APPEND_BYTES_MAX;
-use super::desk::{Desk, OffsetChange, Reply, Then, Token};
+use super::deletion::DeletionBatch;
+use super::desk::{OffsetChange, Reply, Then, Token};
 use super::machine::Shard;
 use super::pending::Pending;
 use super::record::{self, CommittedOffset, Record};
@@ -403,12 +403,13 @@ impl Shard {
             if code.is_ok() {
                 let changes = self.forget_all(id, |_, _| true);
                 changes.into_iter().for_each(|change| batch.forget(change, &mut self.desk));
-                batch.delete(id.detach(), self.tombstones_of(id));
+                let tombstones = self.tombstones_of(id);
+                batch.delete(id.detach(), tombstones, &mut self.desk);
             }
             outcome.push((id.detach(), code));
         }
         let reply = Reply::Deletions(outcome);
-        match batch.append(&mut self.desk) {
+        match batch.finish(&mut self.desk) {
             true => {
                 let ticket = self.desk.last_ticket();
                 self.desk.reply_after(ticket, token, reply);
@@ -472,10 +473,10 @@ impl Shard {
             expired.into_iter().for_each(|change| batch.forget(change, &mut self.desk));
             if vanishes {
                 let tombstones = self.tombstones_of(&id);
-                batch.delete(id, tombstones);
+                batch.delete(id, tombstones, &mut self.desk);
             }
         }
-        batch.append(&mut self.desk);
+        batch.finish(&mut self.desk);
     }
 
     /// Whether nobody is in a group, nor was promised to be.
@@ -504,51 +505,11 @@ impl Shard {
             let changes = self.forget_all(&id, gone);
             changes.into_iter().for_each(|change| batch.forget(change, &mut self.desk));
         }
-        batch.append(&mut self.desk);
+        batch.finish(&mut self.desk);
     }
 }
 
-/// Collects what is to be taken back, and appends it in batches of bounded size.
-#[derive(Debug, Default)]
-struct DeletionBatch {
-    records: Vec<Record>,
-    bytes: usize,
-    groups: Vec<Str>,
-    changes: Vec<OffsetChange>,
-}
-
-impl DeletionBatch {
-    fn forget(&mut self, change: OffsetChange, desk: &mut Desk) {
-        self.add(to_record(&change));
-        self.changes.push(change);
-        if self.bytes >= APPEND_BYTES_MAX {
-            self.append(desk);
-        }
-    }
-
-    /// Takes back a group without members.
-    fn delete(&mut self, group: Str, tombstones: Vec<Record>) {
-        tombstones.into_iter().for_each(|record| self.add(record));
-        self.groups.push(group);
-    }
-
-    fn add(&mut self, record: Record) {
-        self.bytes += record.size_in_bytes();
-        self.records.push(record);
-    }
-
-    /// Appends what was collected; says whether there was anything.
-    fn append(&mut self, desk: &mut Desk) -> bool {
-        let Self { records, groups, changes, .. } = std::mem::take(self);
-        if records.is_empty() {
-            return false;
-        }
-        desk.append(records, Then::Deletion { groups, changes }, None);
-        true
-    }
-}
-
-fn to_record(change: &OffsetChange) -> Record {
+pub(super) fn to_record(change: &OffsetChange) -> Record {
     let OffsetChange { group, topic, partition, value } = change;
     record::offset_commit(group, topic, *partition, value.as_ref())
 }

@@ -24,6 +24,9 @@ use crate::share::persister::AskShareCoordinator;
 /// How many share-partitions the share coordinator is asked about at once, for one group.
 const ASKS_AT_ONCE: usize = 32;
 
+/// Of how many of them a group is told at once, where as many are answered.
+const TOLD_AT_ONCE: usize = 1000;
+
 /// Partitions of topics.
 pub type ByTopic = BTreeMap<Uuid, BTreeSet<i32>>;
 
@@ -56,21 +59,24 @@ impl AsksForShares {
                 let answer = asks.ask(key, Ask::Initialize(new.clone()));
                 async move { (topic, partition, answer.await) }
             });
+            // Some coordinator may be away for long: what others answer is told meanwhile.
             let answers = futures::stream::iter(asked).buffer_unordered(ASKS_AT_ONCE);
-            let answers: Vec<_> = answers.collect().await;
-            let mut outcome = ShareOutcome { group: group.clone(), ..Default::default() };
-            for (topic, partition, answer) in answers {
-                match answer.map(|_| ()).map_err(|refusal| refusal.code) {
-                    // It knows of a later state.
-                    Ok(()) | Err(ErrorCode::FENCED_STATE_EPOCH) => {
-                        outcome.initialized.entry(topic).or_default().insert(partition);
-                    }
-                    Err(code) => {
-                        tracing::warn!(%group, %topic, partition, %code, "not yet initialized");
+            let mut answers = answers.ready_chunks(TOLD_AT_ONCE);
+            while let Some(answers) = answers.next().await {
+                let mut outcome = ShareOutcome { group: group.clone(), ..Default::default() };
+                for (topic, partition, answer) in answers {
+                    match answer.map(|_| ()).map_err(|refusal| refusal.code) {
+                        // It knows of a later state.
+                        Ok(()) | Err(ErrorCode::FENCED_STATE_EPOCH) => {
+                            outcome.initialized.entry(topic).or_default().insert(partition);
+                        }
+                        Err(code) => {
+                            tracing::warn!(%group, %topic, partition, %code, "not yet initialized");
+                        }
                     }
                 }
+                driver.tell(Event::ShareOutcome(outcome));
             }
-            driver.tell(Event::ShareOutcome(outcome));
         });
     }
 }

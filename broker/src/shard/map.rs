@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures::FutureExt;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use vltava_metadata::Image;
-use vltava_wire::{ErrorCode, LeaderEpoch, NodeId, PartitionId};
+use vltava_wire::{ErrorCode, LeaderEpoch, NodeId, PartitionId, Uuid};
 
 use super::log::StateLog;
 use super::{Answer, Driver, Machine, Token};
@@ -28,6 +28,8 @@ pub struct Shards<M: Machine> {
     topic: &'static str,
     partitions: AtomicUsize,
     drivers: RwLock<HashMap<PartitionId, Arc<Driver<M>>>>,
+    /// The topic that was followed last.
+    followed: Mutex<Option<Uuid>>,
 }
 
 impl<M: Machine> Shards<M> {
@@ -44,6 +46,7 @@ impl<M: Machine> Shards<M> {
             topic,
             partitions: AtomicUsize::new(partitions),
             drivers: RwLock::default(),
+            followed: Mutex::default(),
         }
     }
 
@@ -58,6 +61,10 @@ impl<M: Machine> Shards<M> {
     pub fn follow(&self, image: &Image, me: NodeId) {
         let mut led = BTreeMap::new();
         if let Some(topic) = image.topic(self.topic) {
+            // Another topic of the same name has other logs, and begins with the first epoch.
+            if self.followed.lock().replace(topic.id).is_some_and(|before| before != topic.id) {
+                self.close();
+            }
             self.set_partition_count(topic.partitions.len());
             let own = topic.partitions.iter().filter(|(_, at)| at.leader() == Some(me));
             led.extend(own.map(|(partition, at)| (*partition, at.leader_epoch)));
@@ -101,7 +108,7 @@ impl<M: Machine> Shards<M> {
         }
     }
 
-    /// Gives up everything, as a broker does that shuts down.
+    /// Gives up everything, as a broker does that shuts down, or whose topic was made anew.
     pub fn close(&self) {
         let drivers = std::mem::take(&mut *self.drivers.write());
         drivers.into_values().for_each(|driver| driver.close());

@@ -71,12 +71,16 @@ impl Persister {
         let (mut pause, max) = PAUSE;
         loop {
             let reply = self.once(&key, &ask).await;
-            let again = matches!(&reply, Err(refusal) if matches!(
-                refusal.code,
+            let again = reply.as_ref().is_err_and(|refusal| match refusal.code {
                 ErrorCode::NOT_COORDINATOR
-                    | ErrorCode::COORDINATOR_NOT_AVAILABLE
-                    | ErrorCode::COORDINATOR_LOAD_IN_PROGRESS
-            ));
+                | ErrorCode::COORDINATOR_NOT_AVAILABLE
+                | ErrorCode::COORDINATOR_LOAD_IN_PROGRESS => true,
+                // It has not read of the topic yet.
+                ErrorCode::UNKNOWN_TOPIC_OR_PARTITION => {
+                    self.cluster.image().topic_by_id(key.topic).is_some()
+                }
+                _ => false,
+            });
             if !again || Instant::now() + pause >= deadline {
                 return reply;
             }

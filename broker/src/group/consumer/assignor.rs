@@ -94,44 +94,58 @@ impl Task {
 #[derive(Debug, Default)]
 struct Balance {
     targets: BTreeMap<Str, Partitions>,
-    /// How many partitions each member has, least first: the next to be given one comes first.
-    load: BTreeSet<(usize, Str)>,
-    counts: BTreeMap<Str, usize>,
-    /// Who subscribes to each topic.
-    readers: BTreeMap<Uuid, Vec<Str>>,
-    /// Whether all subscribe to the same.
-    homogeneous: bool,
-    taken: BTreeSet<(Uuid, i32)>,
+    /// How many partitions each member has, and which class it is of.
+    counts: BTreeMap<Str, (usize, usize)>,
+    /// The members that subscribe to the same, with their counts, least first: the next of them to
+    /// be given one comes first.
+    classes: Vec<BTreeSet<(usize, Str)>>,
+    /// The classes that subscribe to each topic.
+    readers: BTreeMap<Uuid, Vec<usize>>,
+    owners: BTreeMap<(Uuid, i32), Str>,
 }
 
 impl Balance {
     fn of(task: &Task) -> Self {
-        let mut balance = Self { homogeneous: true, ..Self::default() };
-        let first = task.members.values().next().map(|member| &member.topics);
+        let mut balance = Self::default();
+        let mut classes: BTreeMap<&BTreeSet<Uuid>, usize> = BTreeMap::new();
         for (id, member) in &task.members {
-            balance.targets.insert(id.clone(), Partitions::new());
-            balance.load.insert((0, id.clone()));
-            balance.counts.insert(id.clone(), 0);
-            balance.homogeneous &= Some(&member.topics) == first;
-            for topic in &member.topics {
-                balance.readers.entry(*topic).or_default().push(id.clone());
+            let next = classes.len();
+            let class = *classes.entry(&member.topics).or_insert(next);
+            if class == next {
+                balance.classes.push(BTreeSet::new());
+                for topic in &member.topics {
+                    balance.readers.entry(*topic).or_default().push(class);
+                }
             }
+            balance.classes[class].insert((0, id.clone()));
+            balance.counts.insert(id.clone(), (0, class));
+            balance.targets.insert(id.clone(), Partitions::new());
         }
         balance
     }
 
+    /// Whether all subscribe to the same.
+    fn is_homogeneous(&self) -> bool {
+        self.classes.len() <= 1
+    }
+
+    fn count_of(&self, member: &Str) -> usize {
+        self.counts[member].0
+    }
+
     fn count(&mut self, member: &Str, more: bool) {
-        let count = self.counts.get_mut(member).expect("every member has a count");
-        self.load.remove(&(*count, member.clone()));
+        let (count, class) = self.counts.get_mut(member).expect("every member has a count");
+        let load = &mut self.classes[*class];
+        load.remove(&(*count, member.clone()));
         *count = if more { *count + 1 } else { *count - 1 };
-        self.load.insert((*count, member.clone()));
+        load.insert((*count, member.clone()));
     }
 
     fn give(&mut self, member: &Str, topic: Uuid, partition: i32) {
         let own = self.targets.get_mut(member).expect("every member has a target");
         own.entry(topic).or_default().insert(partition);
         self.count(member, true);
-        self.taken.insert((topic, partition));
+        self.owners.insert((topic, partition), member.clone());
     }
 
     fn take(&mut self, member: &Str, topic: Uuid, partition: i32) {
@@ -143,7 +157,7 @@ impl Balance {
             }
         }
         self.count(member, false);
-        self.taken.remove(&(topic, partition));
+        self.owners.remove(&(topic, partition));
     }
 
     /// Everybody keeps what it was to have before; where all subscribe to the same, up to its
@@ -163,12 +177,12 @@ impl Balance {
                 let exists = task.topics.get(&topic).is_some_and(|count| partition < *count);
                 if !exists
                     || !member.topics.contains(&topic)
-                    || self.taken.contains(&(topic, partition))
+                    || self.owners.contains_key(&(topic, partition))
                 {
                     continue;
                 }
-                if self.homogeneous {
-                    match self.counts[id] {
+                if self.is_homogeneous() {
+                    match self.count_of(id) {
                         count if count < share => {}
                         count if count == share && larger > 0 => larger -= 1,
                         _ => break,
@@ -184,10 +198,14 @@ impl Balance {
         let mut topics: Vec<(Uuid, i32)> =
             task.topics.iter().map(|(topic, partitions)| (*topic, *partitions)).collect();
         // Topics that few may read first: who may read them may not be free later.
-        topics.sort_by_key(|(topic, _)| (self.readers.get(topic).map_or(0, Vec::len), *topic));
+        let readers = |topic: &Uuid| -> usize {
+            let classes = self.readers.get(topic).into_iter().flatten();
+            classes.map(|class| self.classes[*class].len()).sum()
+        };
+        topics.sort_by_cached_key(|(topic, _)| (readers(topic), *topic));
         for (topic, partitions) in topics {
             for partition in 0..partitions {
-                if self.taken.contains(&(topic, partition)) {
+                if self.owners.contains_key(&(topic, partition)) {
                     continue;
                 }
                 if let Some(member) = self.least_loaded(topic) {
@@ -198,18 +216,16 @@ impl Balance {
     }
 
     fn least_loaded(&self, topic: Uuid) -> Option<Str> {
-        let readers = self.readers.get(&topic)?;
-        if self.homogeneous {
-            return self.load.first().map(|(_, member)| member.clone());
-        }
-        readers.iter().min_by_key(|member| (self.counts[*member], *member)).cloned()
+        let classes = self.readers.get(&topic)?.iter();
+        let least = classes.filter_map(|class| self.classes[*class].first()).min();
+        least.map(|(_, member)| member.clone())
     }
 
     /// Where subscriptions differ: whoever has two more than one who may read the same gives one
     /// away, until nobody has. Each move makes the sum of squares of the counts smaller, so that
     /// this ends.
     fn even_out(&mut self, task: &Task) {
-        if self.homogeneous {
+        if self.is_homogeneous() {
             return;
         }
         loop {
@@ -227,12 +243,8 @@ impl Balance {
 
     fn even_out_one(&mut self, topic: Uuid, partition: i32) -> bool {
         let Some(least) = self.least_loaded(topic) else { return false };
-        let readers = &self.readers[&topic];
-        let has = |member: &&Str| {
-            self.targets[*member].get(&topic).is_some_and(|own| own.contains(&partition))
-        };
-        let Some(owner) = readers.iter().find(has).cloned() else { return false };
-        if self.counts[&owner] < self.counts[&least] + 2 {
+        let Some(owner) = self.owners.get(&(topic, partition)).cloned() else { return false };
+        if self.count_of(&owner) < self.count_of(&least) + 2 {
             return false;
         }
         self.take(&owner, topic, partition);
@@ -287,6 +299,17 @@ mod tests {
         targets.values().map(|own| own.values().map(BTreeSet::len).sum()).collect()
     }
 
+    /// Whether nobody has two more than one who may read something of it.
+    fn is_even(task: &Task, targets: &BTreeMap<Str, Partitions>) -> bool {
+        let count = |member| -> usize { targets[member].values().map(BTreeSet::len).sum() };
+        targets.iter().all(|(owner, own)| {
+            own.keys().all(|topic| {
+                let readers = task.members.iter().filter(|(_, it)| it.topics.contains(topic));
+                readers.into_iter().all(|(reader, _)| count(owner) < count(reader) + 2)
+            })
+        })
+    }
+
     #[test]
     fn every_partition_goes_to_exactly_one_subscriber() {
         for seed in 0..300 {
@@ -301,6 +324,7 @@ mod tests {
                 let most = counts.iter().max().zip(counts.iter().min());
                 assert!(most.is_some_and(|(most, least)| most - least <= 1), "seed {seed}");
             }
+            assert!(is_even(&task, &targets), "seed {seed}: {targets:?}");
             for (member, target) in &targets {
                 task.members.get_mut(member).expect("a member").target = target.clone();
             }

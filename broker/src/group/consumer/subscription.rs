@@ -24,11 +24,9 @@ pub(super) fn compile(pattern: &str) -> Result<Regex, Refusal> {
     })
 }
 
-/// The topics that a regular expression stands for. Topics of the cluster's own are not meant.
+/// The topics that a regular expression stands for, the cluster's own among them.
 fn resolve(regex: &Regex, image: &Image, now: Now) -> ConsumerGroupRegularExpressionValue {
-    let names = image
-        .topic_names_from("")
-        .filter(|name| regex.is_match(name) && !crate::metadata::topic::is_internal(name));
+    let names = image.topic_names_from("").filter(|name| regex.is_match(name));
     ConsumerGroupRegularExpressionValue {
         topics: names.cloned().collect(),
         version: image.provenance().offset.get(),

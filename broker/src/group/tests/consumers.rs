@@ -1,8 +1,10 @@
 //! Groups of the new protocol as scenarios (KIP-848).
 
+use vltava_metadata::{Changes, MetadataRecord};
 use vltava_wire::messages::consumer_group_heartbeat::TopicPartitions;
 use vltava_wire::messages::{ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse};
-use vltava_wire::{ErrorCode, Str};
+use vltava_wire::records::metadata::{PartitionRecord, TopicRecord};
+use vltava_wire::{ErrorCode, Str, Uuid};
 
 use super::consumer_storm::Topics;
 use super::world::{GROUP, World, commit_of, s};
@@ -209,6 +211,44 @@ fn a_regular_expression_follows_the_topics_and_a_bad_one_is_refused() {
     world.set_image(Topics::of(&[4, 2]).image());
     let more = beat(&mut world, staying("a", first.member_epoch, &[0, 1, 2, 3]));
     assert_eq!(given(&more).map(|own| own.len()), Some(6));
+}
+
+#[test]
+fn a_regular_expression_may_mean_topics_of_the_cluster_itself() {
+    let mut world = world();
+    let (topic_id, name) = (Uuid(7), "__consumer_offsets".into());
+    let mut image = Topics::of(&[4]).image();
+    let topic = TopicRecord { name, topic_id };
+    let partition = PartitionRecord { topic_id, ..PartitionRecord::default() };
+    for record in [MetadataRecord::from(topic), partition.into()] {
+        image.apply(&record, &mut Changes::default()).expect("a record that fits");
+    }
+    world.set_image(image);
+    let first = ConsumerGroupHeartbeatRequest {
+        subscribed_topic_names: None,
+        subscribed_topic_regex: Some("__consumer.*".into()),
+        ..joining("a")
+    };
+    assert_eq!(given(&beat(&mut world, first)).map(|own| own.len()), Some(1));
+}
+
+#[test]
+fn many_groups_that_never_committed_are_deleted_in_batches_that_fit() {
+    let mut world = world();
+    let groups: Vec<Str> = (0..40).map(|i| format!("{i:0>20000}").into()).collect();
+    for group_id in &groups {
+        let group =
+            |request| ConsumerGroupHeartbeatRequest { group_id: group_id.clone(), ..request };
+        beat(&mut world, group(joining("a")));
+        beat(&mut world, group(staying("a", -1, &[])));
+    }
+    world.commits = false;
+    let token = world.send(|token| Event::DeleteGroups(token, groups));
+    assert!(world.uncommitted.len() > 2, "{}", world.uncommitted.len());
+    assert_eq!(world.answer(token), None);
+    world.commit_all();
+    let Some(Reply::Deletions(outcome)) = world.answer(token) else { panic!("an answer") };
+    assert!(outcome.iter().all(|(_, code)| code.is_ok()));
 }
 
 #[test]

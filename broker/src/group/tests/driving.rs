@@ -281,4 +281,22 @@ async fn the_service_follows_the_metadata_log() {
 
     service.follow(&image, &Changes::default(), NodeId(2));
     assert_eq!(offset(&service).await, Err(ErrorCode::NOT_COORDINATOR));
+
+    // Its own topic is deleted and made anew before it looks again.
+    service.follow(&image, &Changes::default(), NodeId(1));
+    assert_eq!(offset(&service).await, Ok(-1));
+    let records = [
+        MetadataRecord::from(vltava_wire::records::metadata::RemoveTopicRecord {
+            topic_id: Uuid(1),
+        }),
+        MetadataRecord::from(topic("__consumer_offsets", Uuid(3))),
+        MetadataRecord::from(PartitionRecord { leader_epoch: 0, ..led_by(Uuid(3), 1) }),
+    ];
+    for record in &records {
+        image.apply(record, &mut changes).expect("a record that fits");
+    }
+    log.elect(PartitionId(0), 0);
+    service.follow(&image, &changes, NodeId(1));
+    assert_eq!(offset(&service).await, Ok(-1));
+    assert_eq!(commit(&service, 7).await, ErrorCode::NONE, "by the new topic's first epoch");
 }

@@ -317,7 +317,11 @@ fn what_no_group_could_accept_is_refused_before_one_is_made() {
         (JoinCall { session_timeout_ms: 1_800_001, ..consumer("a", "") }, invalid),
         (JoinCall { protocols: protocols(65, 1), ..consumer("a", "") }, ErrorCode::INVALID_REQUEST),
         (
-            JoinCall { protocols: protocols(2, 600_000), ..consumer("a", "") },
+            JoinCall { protocols: protocols(1, 1_050_000), ..consumer("a", "") },
+            ErrorCode::INVALID_REQUEST,
+        ),
+        (
+            JoinCall { protocols: protocols(9, 1_000_000), ..consumer("a", "") },
             ErrorCode::INVALID_REQUEST,
         ),
         (consumer("a", "some-id"), ErrorCode::UNKNOWN_MEMBER_ID),
@@ -327,6 +331,10 @@ fn what_no_group_could_accept_is_refused_before_one_is_made() {
     }
     assert_eq!(world.state(), "Dead");
     assert_eq!(world.heartbeat("a", 1), ErrorCode::UNKNOWN_MEMBER_ID);
+    let long = JoinCall { protocols: protocols(2, 1_000_000), ..consumer("a", "") };
+    let join = world.join(long);
+    let code = world.joined(join).error_code;
+    assert_eq!(code, ErrorCode::MEMBER_ID_REQUIRED, "only one of the two will ever be stored");
 }
 
 #[test]

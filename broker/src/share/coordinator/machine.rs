@@ -272,11 +272,15 @@ impl ShareStates {
         }
     }
 
-    /// Sets a share-partition to what it is to begin with, whatever was known.
+    /// Sets a share-partition to what it is to begin with, whatever was known. Who does not know
+    /// where it begins asks that it be known at all, maybe once more: what is known stays then.
     fn initialize(&mut self, token: Token, key: ShareKey, new: NewState) {
         let known = self.states.get(&key);
         if known.is_some_and(|known| new.state_epoch != -1 && known.state_epoch > new.state_epoch) {
             return self.reply(token, Err(ErrorCode::FENCED_STATE_EPOCH.into()));
+        }
+        if new.start_offset == -1 && known.is_some_and(|known| known.start_offset != -1) {
+            return self.reply(token, Ok(None));
         }
         // Of what begins at a known place nothing is done with yet.
         let complete = if new.start_offset == -1 { new.delivery_complete_count } else { 0 };

@@ -175,6 +175,18 @@ fn what_was_meant_for_an_earlier_state_is_fenced() {
 }
 
 #[test]
+fn what_a_person_has_set_stays_where_it_is_asked_once_more_that_it_be_known() {
+    let mut world = World::new();
+    world.initialize(new(1, -1, 100, &[])).expect("set");
+    assert_eq!(world.initialize(new(2, -1, -1, &[])), Ok(None));
+    let known = world.read(4).expect("known").expect("set");
+    assert_eq!((known.state_epoch, known.start_offset), (1, 100));
+    assert_eq!(world.write(new(1, 4, 100, &[batch(100, 109, 2)])), Ok(None));
+    world.initialize(new(3, -1, 50, &[])).expect("reset");
+    assert_eq!(world.read(4).expect("known").expect("set").start_offset, 50);
+}
+
+#[test]
 fn what_is_deleted_is_not_known_any_more() {
     let mut world = World::new();
     world.initialize(new(1, -1, 0, &[])).expect("set");
