@@ -112,6 +112,14 @@ pub fn changes<'a>(told: &'a Told, view: &ClusterView, broker: i32) -> Option<Ch
     (!set.is_empty() || !reset.is_empty()).then_some((set, reset))
 }
 
+/// The first broker of these that is not known to have opened what it is to be told.
+pub fn closed(cluster: &KafkaCluster, found: &Found, view: &ClusterView) -> Option<i32> {
+    (1..=cluster.spec.brokers.replicas).find(|id| {
+        let known = view.brokers.get(id).filter(|it| !it.fenced && !it.config.is_empty());
+        known.is_none() || changes(&told(cluster, found, view, *id), view, *id).is_some()
+    })
+}
+
 /// What the status says of the listeners.
 pub fn status(cluster: &KafkaCluster, found: &Found) -> Vec<ListenerStatus> {
     let of = |listener: &Listener| {
@@ -150,7 +158,7 @@ mod tests {
     use serde_json::{Value, json};
     use vltava_crd::KafkaCluster;
 
-    use super::{changes, told};
+    use super::{changes, closed, told};
     use crate::dereference::Found;
     use crate::plan::{BrokerView, ClusterView, ConfigValue};
 
@@ -208,6 +216,15 @@ mod tests {
         assert_eq!(moved["advertised.listeners"], expected);
         let one = told(&cluster(&["east"]), &found(&[]), &view, 1);
         assert_eq!(one["listeners"], "INTERNAL://:9092,EAST://:9094");
+        // What the first broker knows, all of them must.
+        let mut single = cluster(&["east", "west"]);
+        single.spec.brokers.replicas = 1;
+        assert_eq!(closed(&single, &whole, &view), None);
+        let other = found(&[("east", "192.0.2.9"), ("west", "192.0.2.2")]);
+        assert_eq!(closed(&single, &other, &view), Some(1), "it is told another address");
+        assert_eq!(closed(&single, &whole, &ClusterView::default()), Some(1));
+        single.spec.brokers.replicas = 2;
+        assert_eq!(closed(&single, &whole, &view), Some(2));
         // One that never had an address is not opened.
         let none = told(&two, &found(&[]), &ClusterView::default(), 1);
         assert!(none.is_empty(), "{none:?}");

@@ -11,6 +11,7 @@ pub mod disruption;
 pub(crate) mod fixture;
 pub mod health;
 pub mod rollout;
+pub mod start;
 pub mod throttle;
 
 pub use vltava_crd::plan::{

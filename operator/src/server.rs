@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::jiff::Timestamp;
 use kube::client::ClientBuilder;
 use kube::runtime::controller::Action;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
@@ -102,6 +103,18 @@ impl Context {
     pub fn look(&self, cluster: &KafkaCluster, input: &health::Input<'_>) -> health::Seen {
         let uid = cluster.metadata.uid.clone().unwrap_or_default();
         self.health.lock().entry(uid).or_default().look(input)
+    }
+
+    /// Whether a cluster comes up for the first time, and may still be waited for.
+    pub fn comes_up(
+        &self,
+        cluster: &KafkaCluster,
+        is_new: bool,
+        answers: bool,
+        now: Timestamp,
+    ) -> bool {
+        let uid = cluster.metadata.uid.clone().unwrap_or_default();
+        self.health.lock().entry(uid).or_default().comes_up(is_new, answers, now)
     }
 
     /// What of the findings was not told before.

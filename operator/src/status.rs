@@ -6,6 +6,7 @@ use vltava_crd::KafkaCluster;
 use vltava_crd::status::{KafkaClusterStatus, NodesStatus, StorageStatus, TopicStatus};
 
 use crate::dereference::Found;
+use crate::plan::health::UNWRITABLE_MAX_S;
 use crate::plan::{ClusterView, Component, SetView, voters};
 use crate::{listeners, names};
 
@@ -46,6 +47,10 @@ pub struct Report {
     pub invalid: Option<String>,
     /// Whether what the cluster does not answer says nothing yet.
     pub is_brief: bool,
+    /// What a cluster that comes up for the first time still lacks.
+    pub starting: Option<String>,
+    /// Which partitions take no `acks=all` write, and for how many seconds.
+    pub unwritable: Option<(String, i64)>,
     /// A row a topic; `None` if they could not be looked at.
     pub topics: Option<Vec<TopicStatus>>,
     /// Volumes that are not as the manifest says.
@@ -210,7 +215,17 @@ fn conditions(
         (_, Some(_)) if ready == 0 => {
             Err(Finding::new("NoBroker", format!("none of {asked} brokers is ready")))
         }
-        _ => Ok(serving()),
+        // Clients are to find all that is declared: until then they would be refused, or make the
+        // topics themselves.
+        _ if !was_ready && report.starting.is_some() => {
+            Err(Finding::new("Starting", report.starting.clone().unwrap_or_default()))
+        }
+        _ => match &report.unwritable {
+            Some((what, lasts)) if !was_ready || *lasts > UNWRITABLE_MAX_S => {
+                Err(Finding::new("NotWritable", what.clone()))
+            }
+            _ => Ok(serving()),
+        },
     };
     let progressing = match (&report.invalid, &report.progressing) {
         (None, Some(finding)) => (true, finding.clone()),
@@ -263,6 +278,16 @@ mod tests {
         is_asked: bool,
         is_brief: bool,
     ) -> (bool, &'static str) {
+        let report = Report { is_brief, ..Report::default() };
+        reported(before, prague, is_asked, &report)
+    }
+
+    fn reported(
+        before: &str,
+        prague: &Prague,
+        is_asked: bool,
+        report: &Report,
+    ) -> (bool, &'static str) {
         let condition = json!({
             "type": "Ready", "status": before, "reason": "So", "message": "",
             "lastTransitionTime": "2026-01-01T00:00:00Z",
@@ -272,11 +297,32 @@ mod tests {
             "metadata": {"name": "a"}, "spec": {}, "status": {"conditions": [condition]},
         }))
         .expect("a manifest");
-        let report = Report { is_brief, ..Report::default() };
         let (sets, view) = ([&prague.brokers, &prague.coordinators], Some(&prague.cluster));
-        let mut all = conditions(&cluster, sets, view.filter(|_| is_asked), &report).into_iter();
+        let mut all = conditions(&cluster, sets, view.filter(|_| is_asked), report).into_iter();
         let (_, holds, finding) = all.find(|it| it.0 == "Ready").expect("it is there");
         (holds, finding.reason)
+    }
+
+    #[test]
+    fn a_cluster_is_ready_first_once_all_of_it_is_there_and_then_stays_so() {
+        let starting = Some("2 of 3 brokers are ready".to_owned());
+        let report = Report { starting, is_brief: true, ..Report::default() };
+        let prague = Prague::rolling();
+        assert_eq!(reported("False", &prague, true, &report), (false, "Starting"));
+        assert_eq!(reported("True", &prague, true, &report), (true, "Serving"));
+    }
+
+    #[test]
+    fn a_cluster_that_takes_no_write_is_not_ready_and_one_that_served_has_patience() {
+        let prague = Prague::rolling();
+        let after = |before: &str, seconds: i64| {
+            let unwritable = Some(("orders-0".to_owned(), seconds));
+            let report = Report { unwritable, is_brief: true, ..Report::default() };
+            reported(before, &prague, true, &report)
+        };
+        assert_eq!(after("True", 15), (true, "Serving"));
+        assert_eq!(after("True", 16), (false, "NotWritable"));
+        assert_eq!(after("False", 0), (false, "NotWritable"), "nor does it flap");
     }
 
     #[test]

@@ -24,11 +24,11 @@ use crate::error::{OperatorError, Outcome};
 use crate::identity::{Identity, identify, is_leaving, orphaned};
 use crate::plan::disruption::disruption;
 use crate::plan::rollout::Input;
-use crate::plan::{ClusterView, Component, Notice, SetView, health, moves, voters};
+use crate::plan::{ClusterView, Component, Notice, SetView, health, moves, start, voters};
 use crate::server::Context;
 use crate::status::{Finding, Report, status};
 use crate::verdict::{Verdict, verdict};
-use crate::{apply, kafka, names};
+use crate::{apply, kafka, listeners, names};
 
 /// When to look again while something is on its way.
 const SOON: Duration = Duration::from_secs(1);
@@ -51,6 +51,8 @@ struct Walk<'a> {
     view: Option<ClusterView>,
     sets: [SetView; 2],
     is_founded: bool,
+    /// Whether the cluster comes up for the first time, and may still be waited for.
+    comes_up: bool,
     report: Report,
     /// What the API server refused first: the rest does not wait for it, and the end tells it.
     refused: Option<OperatorError>,
@@ -91,16 +93,21 @@ async fn through(context: &Context, declared: &KafkaCluster) -> Outcome<Duration
         view: None,
         sets,
         is_founded: false,
+        comes_up: false,
         report,
         refused: None,
     };
     walk.ask().await;
+    let is_new = walk.note_of_set(names::APPLIED_TOPICS).is_empty();
+    let answers = walk.view.as_ref().is_some_and(|view| view.quorum.is_some());
+    walk.comes_up = context.comes_up(declared, is_new, answers, walk.found.at);
     let outcome = walk.work().await;
     let outcome = walk.refused.take().map_or(outcome, Err);
     if let Err(error) = &outcome {
         let what = vltava_net::error_chain(error);
         walk.degrade(Finding::new("Failed", what));
     }
+    walk.starting();
     walk.say().await?;
     outcome?;
     let moves = walk.report.progressing.is_some() || walk.view.is_none();
@@ -362,6 +369,21 @@ impl Walk<'_> {
         }
     }
 
+    /// What is not there yet of a cluster that comes up for the first time.
+    fn starting(&mut self) {
+        let Some(view) = self.view.as_ref().filter(|_| self.comes_up) else { return };
+        let ready = self.sets[0].pods.iter().filter(|pod| pod.ready && !pod.deleting).count();
+        let lacks = start::lacks(&start::Input {
+            ready: (ready, self.cluster.spec.brokers.replicas),
+            closed: listeners::closed(self.cluster, &self.found, view),
+            topics: self.report.topics.as_deref(),
+        });
+        if let Some(what) = &lacks {
+            self.progress("Starting", what.clone());
+        }
+        self.report.starting = lacks;
+    }
+
     fn set(&self, component: Component) -> &SetView {
         let [brokers, coordinators] = &self.sets;
         match component {
@@ -402,6 +424,7 @@ impl Walk<'_> {
         let seen = self.context.look(self.cluster, &input);
         self.report.degraded.extend(seen.findings);
         self.report.is_brief = seen.is_brief;
+        self.report.unwritable = seen.unwritable;
         let away = self.found.away().map(|what| Finding::new("PodUnready", what));
         self.report.degraded.extend(away);
         self.report.settle();

@@ -10,6 +10,11 @@ use crate::status::Finding;
 
 /// How long a quorum may have no leader, in seconds: elections take less.
 const LEADERLESS_MAX_S: i64 = 15;
+/// How long a cluster that comes up for the first time waits for all of it, in seconds from its
+/// first answer.
+const FIRST_MAX_S: i64 = 60;
+/// How long a cluster that served may take no write of some partitions, in seconds.
+pub const UNWRITABLE_MAX_S: i64 = 15;
 /// How long partitions may lack replicas, in seconds: after a restart they do for a while.
 const BEHIND_MAX_S: i64 = 60;
 
@@ -39,6 +44,8 @@ pub struct Seen {
     /// Whether it answers all that it is asked, or has not for so short a while only that it says
     /// nothing: a machine that died may have been asked, or a coordinator is being elected.
     pub is_brief: bool,
+    /// Which partitions take no `acks=all` write, and for how many seconds.
+    pub unwritable: Option<(String, i64)>,
 }
 
 /// What was seen of a cluster before.
@@ -48,6 +55,8 @@ pub struct Health {
     since: BTreeMap<&'static str, Timestamp>,
     /// What was told, by its word and sentence; `None` before the first time.
     told: Option<BTreeSet<(&'static str, String)>>,
+    /// When a new cluster answered first.
+    first: Option<Timestamp>,
 }
 
 impl Health {
@@ -57,7 +66,18 @@ impl Health {
         let is_brief = self.lasts("Silent", is_silent, input.now) <= LEADERLESS_MAX_S;
         let mut findings = self.missing(input);
         findings.extend(input.cluster.map(|cluster| self.ask(input, cluster)).unwrap_or_default());
-        Seen { findings, is_brief }
+        let unwritable = input.cluster.and_then(unwritable);
+        let lasts = self.lasts("NotWritable", unwritable.is_some(), input.now);
+        Seen { findings, is_brief, unwritable: unwritable.map(|what| (what, lasts)) }
+    }
+
+    /// Whether a cluster comes up for the first time, and may still be waited for: until a minute
+    /// after its first answer. `is_new` says that nothing was ever told to it.
+    pub fn comes_up(&mut self, is_new: bool, answers: bool, now: Timestamp) -> bool {
+        if self.first.is_none() && is_new && answers {
+            self.first = Some(now);
+        }
+        self.first.map_or(is_new, |first| now.as_second() - first.as_second() < FIRST_MAX_S)
     }
 
     /// Pods that are not made: whose set the API server lets make none (a service account or a
@@ -140,6 +160,23 @@ fn offline(view: &ClusterView) -> Option<String> {
          if the data is lost, set unclean.leader.election.enable of the topic",
         partition.isr
     ))
+}
+
+/// The partitions that have a leader and take no `acks=all` write for want of brokers, in words.
+/// One that lacks a single broker does not count: it says so itself if it can bear no loss.
+fn unwritable(view: &ClusterView) -> Option<String> {
+    let mut all = view.partitions().filter(|(_, topic, it)| {
+        let settled = it.replicas.iter().filter(|id| !it.adding.contains(id));
+        let away = settled.filter(|id| !it.isr.contains(id)).count();
+        let least = it.effective_min_isr(topic.min_insync_replicas);
+        it.leader.is_some() && it.isr.len() < least && away > 1
+    });
+    let (first, _, _) = all.next()?;
+    let more = match all.count() {
+        0 => String::new(),
+        many => format!(" and {many} more partitions"),
+    };
+    Some(format!("{first}{more} have fewer replicas in sync than min.insync.replicas"))
 }
 
 /// The brokers that partitions lack, but for those that a move adds.
@@ -250,6 +287,46 @@ mod tests {
         assert!(after(1, Some(&prague)) && after(10, None) && after(16, Some(&prague)));
         assert!(!after(17, None));
         assert!(after(18, Some(&Prague::rolling())) && after(19, None));
+    }
+
+    #[test]
+    fn partitions_take_no_write_once_two_brokers_are_away_and_how_long_is_said() {
+        let (mut health, mut prague) = (Health::default(), Prague::rolling());
+        let mut after = |seconds: i64, prague: &Prague| {
+            let now = Timestamp::from_second(1_000_000 + seconds).expect("a time");
+            let (coordinators, missing) = ((3, 3), [&[][..]; 2]);
+            let cluster = Some(&prague.cluster);
+            let input = Input { cluster, is_founded: true, coordinators, missing, now };
+            health.look(&input).unwritable
+        };
+        // A topic that can bear no loss, and one that gets its replicas: neither lacks two brokers.
+        prague.topic("tight", 3, &[&[1, 2, 3]]);
+        prague.topic("grows", 2, &[&[1, 2, 3]]);
+        let grows = prague.cluster.topics.get_mut("grows").expect("it is there");
+        let grows = grows.partitions.get_mut(&0).expect("it is there");
+        (grows.isr, grows.adding) = (vec![1], vec![2, 3]);
+        prague.lose(3);
+        assert_eq!(after(0, &prague), None);
+        prague.lose(2);
+        let what = "orders-0 and 3 more partitions have fewer replicas in sync than \
+                    min.insync.replicas";
+        assert_eq!(after(1, &prague), Some((what.to_owned(), 0)));
+        assert_eq!(after(17, &prague), Some((what.to_owned(), 16)));
+        assert_eq!(after(18, &Prague::rolling()), None);
+    }
+
+    #[test]
+    fn a_new_cluster_is_waited_for_until_a_minute_after_its_first_answer() {
+        let at = |second: i64| Timestamp::from_second(1_000_000 + second).expect("a time");
+        let mut health = Health::default();
+        // Images may be pulled for long.
+        assert!(health.comes_up(true, false, at(0)) && health.comes_up(true, false, at(600)));
+        assert!(health.comes_up(true, true, at(601)));
+        // It has been told its topics meanwhile, or does not answer for a moment.
+        assert!(health.comes_up(false, true, at(660)) && health.comes_up(true, false, at(660)));
+        assert!(!health.comes_up(true, true, at(661)));
+        let mut another = Health::default();
+        assert!(!another.comes_up(false, true, at(0)), "it was there before");
     }
 
     #[test]

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::jiff::Timestamp;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
@@ -15,9 +14,6 @@ use crate::error::{OperatorError, Outcome};
 use crate::plan::{ClusterView, Component, Notice, settings};
 use crate::status::Finding;
 use crate::{listeners, names, topics};
-
-/// How long the first topics wait for all brokers, in seconds.
-const FIRST_TOPICS_WAIT_S: i64 = 60;
 
 /// How long a note may be, in bytes: all annotations of an object together may have 256 KiB.
 const NOTE_MAX: usize = 192 * 1024;
@@ -31,12 +27,6 @@ fn noted(topics: impl Iterator<Item = Topic>) -> String {
         name: topic.name,
     });
     serde_json::to_string(&short.collect::<Vec<_>>()).unwrap_or_default()
-}
-
-/// Whether brokers may still come that were never there.
-fn is_new(set: &StatefulSet, now: Timestamp) -> bool {
-    let since = set.metadata.creation_timestamp.as_ref();
-    since.is_some_and(|since| now.as_second() - since.0.as_second() < FIRST_TOPICS_WAIT_S)
 }
 
 impl Walk<'_> {
@@ -109,7 +99,7 @@ impl Walk<'_> {
             .and_then(|set| set.metadata.annotations.as_ref()?.get(names::APPLIED_TOPICS).cloned());
         // The first topics are spread over all brokers and racks, which come one after the other.
         let wanted = usize::try_from(self.cluster.spec.brokers.replicas).unwrap_or(0);
-        if written.is_none() && live < wanted && set.is_some_and(|set| is_new(set, self.found.at)) {
+        if written.is_none() && live < wanted && self.comes_up {
             return Ok(());
         }
         let previous: Option<Vec<Topic>> =
@@ -160,8 +150,6 @@ impl Walk<'_> {
 
 #[cfg(test)]
 mod tests {
-    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-
     use vltava_crd::plan::{PresentTopic, topics as plan_topics};
 
     use super::*;
@@ -183,16 +171,5 @@ mod tests {
         let present = [("orders".to_owned(), present)].into();
         let plan = plan_topics(&spec(vec![topic(&[])]), Some(&spec(declared)), &present);
         assert!(plan.alter[0].reset.contains("retention.ms"), "{plan:?}");
-    }
-
-    #[test]
-    fn the_first_topics_wait_a_minute_for_brokers_and_no_longer() {
-        let made = Timestamp::from_second(1_000_000).expect("a time");
-        let mut set = StatefulSet::default();
-        assert!(!is_new(&set, made), "nobody knows since when it is there");
-        set.metadata.creation_timestamp = Some(Time(made));
-        let after = |seconds: i64| Timestamp::from_second(1_000_000 + seconds).expect("a time");
-        assert!(is_new(&set, after(0)) && is_new(&set, after(59)));
-        assert!(!is_new(&set, after(60)));
     }
 }
