@@ -94,8 +94,10 @@ pub async fn observe(kafka: &Cluster) -> Outcome<ClusterView> {
     view.quorum = kafka.describe_quorum().await.ok().and_then(|answer| QuorumView::of(&answer));
     let all = kafka.describe_configs(&ConfigResource::all_brokers(), false).await;
     for entry in all.map_err(OperatorError::Ask)? {
-        if let Some(value) = entry.value.filter(|_| entry.source == OF_ALL_BROKERS) {
-            view.config.insert(entry.name.to_string(), value.to_string());
+        if entry.source == OF_ALL_BROKERS && !entry.sensitive {
+            // One that was told to be "not set" was told all the same.
+            let value = entry.value.map(|value| value.to_string()).unwrap_or_default();
+            view.config.insert(entry.name.to_string(), value);
         }
     }
     topics(kafka, &mut view).await?;

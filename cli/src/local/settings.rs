@@ -5,7 +5,7 @@ use std::fs;
 
 use vltava_client::{AlterOp, Cluster, ConfigEntry, ConfigResource};
 use vltava_config::{Role, properties};
-use vltava_crd::plan::settings::{changes, dynamic, is_dynamic};
+use vltava_crd::plan::settings::{changes, dynamic, is_dynamic, is_shown};
 use vltava_crd::{COORDINATOR_LISTENER, KafkaCluster, KafkaClusterSpec, ListenerType, config};
 
 use crate::cluster::bootstrap;
@@ -109,7 +109,7 @@ pub(crate) async fn tell(
 fn shows(entries: &[ConfigEntry], key: &str, value: Option<&str>) -> bool {
     let mut entries = entries.iter().filter(|entry| entry.name == *key);
     !entries.any(|entry| match value {
-        Some(value) => entry.source != OF_BROKER && entry.value.as_deref() != Some(value),
+        Some(value) => entry.source != OF_BROKER && !is_shown(key, value, entry.value.as_deref()),
         None => entry.source == OF_ALL_BROKERS,
     })
 }
@@ -129,7 +129,8 @@ async fn now(
     for id in brokers {
         let entries = cluster.describe_configs(&ConfigResource::broker(*id), false).await?;
         for entry in entries.iter().filter(|entry| entry.source != OF_BROKER) {
-            if wanted.get(&*entry.name).is_some_and(|it| Some(*it) != entry.value.as_deref()) {
+            let (name, shown) = (&*entry.name, entry.value.as_deref());
+            if wanted.get(name).is_some_and(|it| !is_shown(name, it, shown)) {
                 differing.insert(entry.name.to_string());
             }
         }

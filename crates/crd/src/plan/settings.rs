@@ -18,6 +18,16 @@ pub fn dynamic(spec: &KafkaClusterSpec) -> BTreeMap<&str, &str> {
     settings.map(|(key, value)| (key.as_str(), value.as_str())).collect()
 }
 
+/// Whether a value that is shown is the one that is wanted. A broker shows what it has read: doubles
+/// as Java writes them, lists without blanks, nothing for "not set".
+pub fn is_shown(key: &str, wanted: &str, shown: Option<&str>) -> bool {
+    let read = |text: &str| match keys::find(key).map(|spec| spec.parse(text)) {
+        Some(Ok(value)) => value.to_text(),
+        _ => Some(text.to_owned()),
+    };
+    read(wanted) == shown.and_then(read)
+}
+
 /// What to change of the settings of all brokers: a value each, or none where the key is to be
 /// given back. Keys that the manifest never had are others' own (a throttle during a move by hand,
 /// say), and stay.
@@ -28,7 +38,7 @@ pub fn changes<'a>(
 ) -> Vec<(&'a str, Option<&'a str>)> {
     let set = wanted
         .iter()
-        .filter(|(key, value)| now.get(**key).map(String::as_str) != Some(**value))
+        .filter(|(key, value)| !is_shown(key, value, now.get(**key).map(String::as_str)))
         .map(|(key, value)| (*key, Some(*value)));
     let gone = owned.iter().filter(|key| !wanted.contains_key(*key) && now.contains_key(**key));
     set.chain(gone.map(|key| (*key, None))).collect()
@@ -36,7 +46,7 @@ pub fn changes<'a>(
 
 #[cfg(test)]
 mod tests {
-    use super::{changes, is_dynamic};
+    use super::{changes, is_dynamic, is_shown};
 
     #[test]
     fn what_the_manifest_had_is_given_back_and_what_others_set_stays() {
@@ -51,6 +61,31 @@ mod tests {
         let now = now.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
         let expected = [("log.retention.ms", Some("5")), ("log.segment.bytes", None)];
         assert_eq!(changes(&wanted, &owned, &now), expected);
+    }
+
+    #[test]
+    fn what_a_broker_shows_in_its_own_way_is_what_was_wanted() {
+        let same = [
+            ("log.cleaner.io.max.bytes.per.second", "10485760", Some("10485760.0")),
+            ("log.cleaner.min.cleanable.ratio", "0.50", Some("0.5")),
+            ("log.cleanup.policy", "compact, delete", Some("compact,delete")),
+            ("unclean.leader.election.enable", "True", Some("true")),
+            ("log.retention.ms", " 86400000", Some("86400000")),
+        ];
+        for (key, wanted, shown) in same {
+            assert!(is_dynamic(key) && is_shown(key, wanted, shown), "{key}={wanted}: {shown:?}");
+        }
+        // Where "not set" is a value, nothing is shown of it.
+        let nullable = vltava_config::keys::all().find(|it| it.nullable).expect("there are such");
+        assert!(is_shown(nullable.name, "", None) && is_shown(nullable.name, "", Some("")));
+        let other = [
+            ("log.cleanup.policy", "compact, delete", Some("delete")),
+            ("log.retention.ms", "5", None),
+            (nullable.name, "", Some("5")),
+        ];
+        for (key, wanted, shown) in other {
+            assert!(!is_shown(key, wanted, shown), "{key}={wanted}: {shown:?}");
+        }
     }
 
     #[test]
