@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use vltava_crd::plan::moves::{
-    Cordons, Input, are_leaving, cordons, gone, holds, is_forgotten, keep, moves, refused,
+    Cordons, Input, are_leaving, cordons, gone, held_up, holds, is_forgotten, keep, moves, refused,
 };
 use vltava_crd::plan::voters::{self, Change};
 use vltava_crd::plan::{
@@ -268,6 +268,38 @@ fn a_cordon_is_lifted_by_whoever_set_it() {
     let view = cluster(3, &[], &[("orders", &[&[1, 2, 3]])]);
     let input = Input { cluster: &view, brokers: 2, replicas: &none };
     assert_eq!(cordons(&input, &BTreeSet::new()), Cordons::default());
+}
+
+#[test]
+fn nothing_moves_to_a_broker_that_a_person_cordoned() {
+    let none = BTreeMap::new();
+    let ours = BTreeSet::new();
+    // It holds less than its share.
+    let mut view = cluster(3, &[], &[("a", &[&[1], &[2], &[1], &[2], &[1], &[2]])]);
+    cordon(&mut view, 3, true);
+    let input = Input { cluster: &view, brokers: 3, replicas: &none };
+    assert_eq!((moves(&input), held_up(&input, &ours)), (vec![], None), "nobody waits for it");
+    // More replicas: on the others as far as that goes.
+    let wanted = |count| BTreeMap::from([("a".to_owned(), count)]);
+    let (two, three) = (wanted(2), wanted(3));
+    let input = Input { cluster: &view, brokers: 3, replicas: &two };
+    assert!(moves(&input).iter().all(|it| !it.replicas.contains(&3)), "{:?}", moves(&input));
+    settle(&mut view, &(3, two.clone()));
+    let input = Input { cluster: &view, brokers: 3, replicas: &three };
+    assert_eq!(moves(&input), []);
+    let why = held_up(&input, &ours).expect("it is told");
+    assert!(why.contains("as broker 3 takes no new replicas"), "{why}");
+    assert_eq!(held_up(&input, &BTreeSet::from([3])), None, "we are about to lift it");
+    // Off a broker that goes: to the others.
+    let mut view = cluster(4, &[], &[("a", &[&[4], &[4], &[1]])]);
+    cordon(&mut view, 3, true);
+    settle(&mut view, &(3, none.clone()));
+    assert_eq!((held(&view, 3), held(&view, 4)), (0, 0));
+    let view = cluster(4, &[], &[("a", &[&[1, 2, 4]])]);
+    let mut cordoned = view.clone();
+    cordon(&mut cordoned, 3, true);
+    let waits = |view| held_up(&Input { cluster: view, brokers: 3, replicas: &none }, &ours);
+    assert!(waits(&cordoned).is_some() && waits(&view).is_none());
 }
 
 /// A small generator of numbers, so that a seed gives the same run.

@@ -29,19 +29,34 @@ impl Walk<'_> {
             return Ok(());
         }
         let next = moves(&input);
-        self.cordons(kafka, &input).await?;
+        let note = self.note_of_set(names::CORDONED);
+        let ours: BTreeSet<i32> = note.split(',').filter_map(|id| id.parse().ok()).collect();
+        if let Some(why) = moves::held_up(&input, &ours) {
+            self.degrade(Finding::new("Moves", why));
+        }
+        self.cordons(kafka, &input, (&note, &ours)).await?;
         self.throttle(kafka, view, &next).await?;
+        let (mut begun, mut refused) = (0, None);
         for it in &next {
             let id = &it.partition;
             tracing::info!("moving {id} to {:?}", it.replicas);
             let moved = kafka.reassign_partition(&id.topic, id.index, Some(it.replicas.clone()));
-            if let Err(error) = moved.await {
-                tracing::warn!("{id} cannot move: {}", vltava_net::error_chain(&error));
+            let moved = moved.await;
+            begun += usize::from(moved.is_ok());
+            if let Err(error) = moved {
+                let what = format!("{id} cannot move: {}", vltava_net::error_chain(&error));
+                tracing::warn!("{what}");
+                if error.code().is_some() && !error.is_retriable() {
+                    refused.get_or_insert(what);
+                }
             }
         }
+        if let Some(what) = refused {
+            self.degrade(Finding::new("Moves", what));
+        }
         let moving = view.partitions().filter(|(_, _, it)| it.is_moving()).count();
-        if !next.is_empty() && moving == 0 {
-            let what = format!("{} partitions begin to move", next.len());
+        if begun > 0 && moving == 0 {
+            let what = format!("{begun} partitions begin to move");
             self.tell(Notice::normal("Moving", what)).await;
         }
         if moving + next.len() > 0 {
@@ -52,10 +67,13 @@ impl Walk<'_> {
 
     /// Keeps new replicas off brokers that are to go. Noted first: so the cordon is lifted one day,
     /// come what may.
-    async fn cordons(&mut self, kafka: &Cluster, input: &moves::Input<'_>) -> Outcome {
-        let note = self.note_of_set(names::CORDONED);
-        let ours: BTreeSet<i32> = note.split(',').filter_map(|id| id.parse().ok()).collect();
-        let cordons = moves::cordons(input, &ours);
+    async fn cordons(
+        &mut self,
+        kafka: &Cluster,
+        input: &moves::Input<'_>,
+        (note, ours): (&str, &BTreeSet<i32>),
+    ) -> Outcome {
+        let cordons = moves::cordons(input, ours);
         let listed =
             |ids: BTreeSet<i32>| ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
         let before = listed(ours.iter().chain(&cordons.set).copied().collect());
@@ -78,7 +96,7 @@ impl Walk<'_> {
             let broker = input.cluster.brokers.get(id).filter(|it| !it.config.is_empty());
             *id <= input.brokers && broker.is_some_and(|it| !it.is_cordoned())
         };
-        let after = listed(ours.into_iter().filter(|id| !is_open(id)).collect());
+        let after = listed(ours.iter().copied().filter(|id| !is_open(id)).collect());
         if after != note && before == note {
             self.annotate_set(names::CORDONED, &after).await?;
         }

@@ -6,11 +6,12 @@
 //! done; one that leads to a broker which is to go is given another goal.
 //!
 //! *Invariants:* a broker that is only away for a while keeps its replicas; a partition never gets
-//! fewer replicas than it has, unless the manifest says so; nobody goes who holds a replica.
+//! fewer replicas than it has, unless the manifest says so; nobody goes who holds a replica; none
+//! comes to a broker that is cordoned.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{ClusterView, PartitionId, PartitionView};
+use super::{BrokerView, ClusterView, PartitionId, PartitionView};
 
 /// How many partitions may copy their data at once, beside what clients write.
 const COPIES_MAX: usize = 10;
@@ -85,6 +86,43 @@ pub fn moves(input: &Input<'_>) -> Vec<Move> {
         }
     }
     moves
+}
+
+/// What a person has to know of moves that are to be and do not begin, as a broker that stays is
+/// cordoned by hand; those in `ours` are cordoned by us.
+pub fn held_up(input: &Input<'_>, ours: &BTreeSet<i32>) -> Option<String> {
+    let is_theirs = |id: i32, broker: &BrokerView| {
+        id <= input.brokers && !broker.fenced && broker.is_cordoned() && !ours.contains(&id)
+    };
+    let brokers = input.cluster.brokers.iter();
+    let theirs: Vec<i32> =
+        brokers.filter(|(id, it)| is_theirs(**id, it)).map(|(id, _)| *id).collect();
+    let moves_now = input.cluster.partitions().any(|(_, _, it)| it.is_moving());
+    if theirs.is_empty() || moves_now || !moves(input).is_empty() {
+        return None;
+    }
+    let mut open = input.cluster.clone();
+    for id in &theirs {
+        open.brokers.entry(*id).and_modify(|it| it.config.clear());
+    }
+    let needs = |it: &Move| {
+        let topic = input.cluster.topics.get(&it.partition.topic);
+        let now = topic.and_then(|topic| topic.partitions.get(&it.partition.index));
+        now.is_some_and(|now| {
+            let goes = now.replicas.iter().any(|id| *id > input.brokers);
+            goes || now.replicas.len() < it.replicas.len()
+        })
+    };
+    let moves = moves(&Input { cluster: &open, ..*input });
+    let waiting = moves.iter().filter(|it| needs(it)).count();
+    let ids: Vec<String> = theirs.iter().map(ToString::to_string).collect();
+    (waiting > 0).then(|| {
+        format!(
+            "partitions cannot move, as broker {} takes no new replicas (cordoned.log.dirs): lift \
+             the cordon, or ask for more brokers",
+            ids.join(", ")
+        )
+    })
 }
 
 /// Why the brokers cannot become so few; `None` if they can.
@@ -218,7 +256,9 @@ pub fn holds(cluster: &ClusterView, broker: i32) -> bool {
 impl<'a> Ground<'a> {
     fn new(cluster: &'a ClusterView, stays: &impl Fn(i32) -> bool) -> Self {
         let brokers = cluster.brokers.iter().filter(|(id, _)| stays(**id));
-        let live = brokers.clone().filter(|(_, broker)| !broker.fenced).map(|(id, _)| *id);
+        // What goes to one that is cordoned is refused.
+        let takes = |it: &BrokerView| !it.fenced && !it.is_cordoned();
+        let live = brokers.clone().filter(|(_, broker)| takes(broker)).map(|(id, _)| *id);
         let loads = brokers.map(|(id, _)| (*id, Load::default())).collect();
         let mut ground = Self { cluster, loads, live: live.collect() };
         for (id, _, partition) in cluster.partitions() {
