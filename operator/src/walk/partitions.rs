@@ -19,9 +19,10 @@ impl Walk<'_> {
     /// Partitions that move: off brokers that go, onto new ones, to more or fewer replicas.
     pub(super) async fn partitions(&mut self, kafka: &Cluster, view: &ClusterView) -> Outcome {
         let spec = &self.cluster.spec;
-        let (brokers, replicas) = (spec.brokers.replicas, replicas(spec, view));
+        let Wanted { replicas, refused } = wanted(spec, view);
+        let brokers = spec.brokers.replicas;
         let input = moves::Input { cluster: view, brokers, replicas: &replicas };
-        if let Some(why) = moves::refused(&input) {
+        if let Some(why) = refused {
             self.degrade(Finding::new("ScaleRefused", why));
         }
         if view.quorum.is_none() {
@@ -182,7 +183,7 @@ impl Walk<'_> {
             self.tell(Notice::normal("BrokerLeft", what)).await;
         }
         let spec = &self.cluster.spec;
-        let (brokers, replicas) = (spec.brokers.replicas, replicas(spec, view));
+        let (brokers, replicas) = (spec.brokers.replicas, wanted(spec, view).replicas);
         let input = moves::Input { cluster: view, brokers, replicas: &replicas };
         if moves::are_leaving(&input, facts.brokers) {
             self.progress("Leaving", "brokers leave");
@@ -201,15 +202,36 @@ const OF_KAFKA: [(&str, &str); 3] = [
 /// How many replicas those have where nothing is said.
 const OF_KAFKA_REPLICAS: usize = 3;
 
+/// How many replicas each topic is to have.
+struct Wanted {
+    /// By name: the declared ones, where the manifest says; and Kafka's own.
+    replicas: BTreeMap<String, usize>,
+    /// Why the brokers cannot become as few as the manifest says.
+    refused: Option<String>,
+}
+
 /// How many replicas each topic is to have: the declared ones, where the manifest says; and Kafka's
-/// own as many as they are made with, or more if they have more, as far as there are brokers.
-fn replicas(spec: &KafkaClusterSpec, view: &ClusterView) -> BTreeMap<String, usize> {
+/// own as many as they are made with, or more if they have more, as far as there will be brokers:
+/// while nobody can go, those that are there.
+fn wanted(spec: &KafkaClusterSpec, view: &ClusterView) -> Wanted {
+    let asked = spec.brokers.replicas;
+    let few = replicas(spec, view, asked);
+    let refused = moves::refused(&moves::Input { cluster: view, brokers: asked, replicas: &few });
+    let there = view.brokers.keys().copied().max().unwrap_or(asked);
+    let replicas = match refused {
+        Some(_) => replicas(spec, view, asked.max(there)),
+        None => few,
+    };
+    Wanted { replicas, refused }
+}
+
+fn replicas(spec: &KafkaClusterSpec, view: &ClusterView, brokers: i32) -> BTreeMap<String, usize> {
     let topics = spec.topics.iter();
     let declared = topics.filter_map(|topic| {
         let replicas = usize::try_from(topic.replication_factor?).ok()?;
         Some((topic.name.clone(), replicas))
     });
-    let brokers = usize::try_from(spec.brokers.replicas).unwrap_or(1);
+    let brokers = usize::try_from(brokers).unwrap_or(1);
     let own = OF_KAFKA.iter().filter_map(|(name, key)| {
         let partitions = view.topics.get(*name)?.partitions.values();
         let now = partitions.map(|it| it.target().len()).max()?;
@@ -224,8 +246,9 @@ fn replicas(spec: &KafkaClusterSpec, view: &ClusterView) -> BTreeMap<String, usi
 mod tests {
     use serde_json::{Value, json};
 
-    use super::{OF_KAFKA, replicas};
+    use super::{OF_KAFKA, wanted};
     use crate::plan::fixture::Prague;
+    use crate::plan::moves;
 
     #[test]
     fn topics_of_kafka_have_as_many_replicas_as_they_are_made_with_and_brokers_can_hold() {
@@ -244,11 +267,31 @@ mod tests {
                 let mut prague = Prague::rolling();
                 prague.topic(name, 1, &[has]);
                 let spec = json!({"brokers": {"replicas": brokers, "config": config}});
+                // What else is there fits.
+                prague.cluster.topics.remove("orders");
                 let spec = serde_json::from_value(spec).expect("a spec");
-                let wanted = replicas(&spec, &prague.cluster);
+                let wanted = wanted(&spec, &prague.cluster).replicas;
                 assert_eq!(wanted.len(), 1, "the others are not there");
                 assert_eq!(wanted[name], expected, "{name}: {has:?} with {brokers} brokers");
             }
         }
+    }
+
+    #[test]
+    fn topics_of_kafka_give_up_no_replica_for_a_scale_down_that_is_refused() {
+        let mut prague = Prague::rolling();
+        let (name, _) = OF_KAFKA[0];
+        prague.topic(name, 2, &[&[1, 2, 3], &[2, 3, 1]]);
+        let spec = serde_json::from_value(json!({"brokers": {"replicas": 2}})).expect("a spec");
+        // A topic that no manifest declares has three replicas.
+        let it = wanted(&spec, &prague.cluster);
+        assert_eq!(it.replicas[name], 3);
+        let why = it.refused.expect("it is refused");
+        assert!(why.starts_with("2 brokers cannot hold the 3 replicas of orders;"), "{why}");
+        let input = moves::Input { cluster: &prague.cluster, brokers: 2, replicas: &it.replicas };
+        assert_eq!(moves::moves(&input), []);
+        prague.cluster.topics.remove("orders");
+        let it = wanted(&spec, &prague.cluster);
+        assert_eq!((it.replicas[name], it.refused), (2, None));
     }
 }
