@@ -2,8 +2,8 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
-use vltava_crd::KafkaCluster;
 use vltava_crd::status::{KafkaClusterStatus, NodesStatus, StorageStatus, TopicStatus};
+use vltava_crd::{KafkaCluster, Topic};
 
 use crate::dereference::Found;
 use crate::plan::health::UNWRITABLE_MAX_S;
@@ -190,6 +190,39 @@ fn conditions(
     view: Option<&ClusterView>,
     report: &Report,
 ) -> Vec<(&'static str, bool, Finding)> {
+    let is_ready = is_ready(cluster, sets, view, report);
+    let progressing = match (&report.invalid, &report.progressing) {
+        (None, Some(finding)) => (true, finding.clone()),
+        _ => (false, Finding::new("Settled", "nothing is on its way")),
+    };
+    let findings = report.findings();
+    let degraded = match findings.first() {
+        Some(first) => {
+            let all: Vec<&str> = findings.iter().map(|it| it.message.as_str()).collect();
+            (true, Finding::new(first.reason, all.join("; ")))
+        }
+        None => (false, Finding::new("AsAsked", "all is as the manifest says")),
+    };
+    let topics = topics_ready(cluster, report);
+    let (holds, finding) = match is_ready {
+        Ok(finding) => (true, finding),
+        Err(finding) => (false, finding),
+    };
+    vec![
+        ("Ready", holds, finding),
+        ("Progressing", progressing.0, progressing.1),
+        ("Degraded", degraded.0, degraded.1),
+        ("TopicsReady", topics.0, topics.1),
+    ]
+}
+
+/// Whether clients can use the cluster, and why.
+fn is_ready(
+    cluster: &KafkaCluster,
+    sets: [&SetView; 2],
+    view: Option<&ClusterView>,
+    report: &Report,
+) -> Result<Finding, Finding> {
     let [ready, coordinators] =
         sets.map(|set| set.pods.iter().filter(|pod| pod.ready && !pod.deleting).count());
     let asked = cluster.spec.brokers.replicas;
@@ -197,7 +230,7 @@ fn conditions(
     let mut before = cluster.status.iter().flat_map(|status| &status.conditions);
     let was_ready = before.any(|it| it.type_ == "Ready" && it.status == "True");
     let is_silent = view.is_none_or(|view| view.quorum.is_none());
-    let is_ready = match (&report.invalid, view) {
+    match (&report.invalid, view) {
         (Some(what), _) if ready == 0 => Err(Finding::new("Invalid", what.clone())),
         _ if is_silent && report.is_brief && was_ready && ready > 0 => Ok(serving()),
         (_, None) => Err(Finding::new("NotReached", "no broker answers yet; see the pods")),
@@ -226,41 +259,43 @@ fn conditions(
             }
             _ => Ok(serving()),
         },
+    }
+}
+
+/// Whether the topics are as they are declared. Where they could not be looked at for a moment, or
+/// the manifest is impossible, what was so before is so still, as far as they were looked at.
+fn topics_ready(cluster: &KafkaCluster, report: &Report) -> (bool, Finding) {
+    let Some(rows) = &report.topics else {
+        let before = cluster.status.as_ref().filter(|before| {
+            let is_known = |topic: &Topic| {
+                let mut rows = before.topics.iter().filter(|row| row.name == topic.name);
+                let same = |row: &TopicStatus| {
+                    topic.partitions.is_none_or(|it| row.partitions == Some(it))
+                };
+                rows.any(same)
+            };
+            (report.is_brief || report.invalid.is_some())
+                && cluster.spec.topics.iter().all(is_known)
+        });
+        let conditions = before.iter().flat_map(|before| &before.conditions);
+        let kept = conditions.into_iter().find(|it| it.type_ == "TopicsReady");
+        return match kept.map(|it| (it.reason.as_str(), it)) {
+            Some(("AsDeclared", it)) => (true, Finding::new("AsDeclared", it.message.clone())),
+            Some(("NotAsDeclared", it)) => {
+                (false, Finding::new("NotAsDeclared", it.message.clone()))
+            }
+            _ => (false, Finding::new("NotReached", "the topics cannot be looked at yet")),
+        };
     };
-    let progressing = match (&report.invalid, &report.progressing) {
-        (None, Some(finding)) => (true, finding.clone()),
-        _ => (false, Finding::new("Settled", "nothing is on its way")),
-    };
-    let findings = report.findings();
-    let degraded = match findings.first() {
-        Some(first) => {
-            let all: Vec<&str> = findings.iter().map(|it| it.message.as_str()).collect();
-            (true, Finding::new(first.reason, all.join("; ")))
-        }
-        None => (false, Finding::new("AsAsked", "all is as the manifest says")),
-    };
-    let off: Vec<String> = report
-        .topics
+    let off: Vec<String> = rows
         .iter()
-        .flatten()
         .filter(|row| !matches!(row.state.as_str(), "Ready" | "Kept"))
         .map(|row| format!("{}: {}", row.name, row.message.clone().unwrap_or_default()))
         .collect();
-    let topics = match (&report.topics, off.is_empty()) {
-        (None, _) => (false, Finding::new("NotReached", "the topics cannot be looked at yet")),
-        (Some(_), true) => (true, Finding::new("AsDeclared", "every topic is as it is declared")),
-        (Some(_), false) => (false, Finding::new("NotAsDeclared", off.join("; "))),
-    };
-    let (holds, finding) = match is_ready {
-        Ok(finding) => (true, finding),
-        Err(finding) => (false, finding),
-    };
-    vec![
-        ("Ready", holds, finding),
-        ("Progressing", progressing.0, progressing.1),
-        ("Degraded", degraded.0, degraded.1),
-        ("TopicsReady", topics.0, topics.1),
-    ]
+    match off.is_empty() {
+        true => (true, Finding::new("AsDeclared", "every topic is as it is declared")),
+        false => (false, Finding::new("NotAsDeclared", off.join("; "))),
+    }
 }
 
 #[cfg(test)]
@@ -268,7 +303,7 @@ mod tests {
     use serde_json::json;
     use vltava_crd::KafkaCluster;
 
-    use super::{Finding, Report, conditions, version};
+    use super::{Finding, Report, conditions, topics_ready, version};
     use crate::plan::fixture::Prague;
 
     /// Whether a cluster that said so of itself before is ready, and why.
@@ -340,6 +375,39 @@ mod tests {
             assert_eq!(ready("False", prague, is_asked, true), (false, reason));
         }
         assert_eq!(ready("True", &down, false, true), (false, "NotReached"), "no pod is ready");
+    }
+
+    #[test]
+    fn topics_that_cannot_be_looked_at_for_a_moment_are_as_they_were() {
+        let cluster = |partitions: i32, reason: &str| -> KafkaCluster {
+            serde_json::from_value(json!({
+                "apiVersion": "vltava.dev/v1alpha1", "kind": "KafkaCluster",
+                "metadata": {"name": "a"},
+                "spec": {"topics": [{"name": "orders", "partitions": partitions}]},
+                "status": {
+                    "topics": [{"name": "orders", "state": "Ready", "partitions": 3}],
+                    "conditions": [{
+                        "type": "TopicsReady", "status": "True", "reason": reason,
+                        "message": "so it was", "lastTransitionTime": "2026-01-01T00:00:00Z",
+                    }],
+                },
+            }))
+            .expect("a manifest")
+        };
+        let look = |partitions, before: &str, is_brief, invalid: Option<&str>| {
+            let invalid = invalid.map(str::to_owned);
+            let report = Report { is_brief, invalid, ..Report::default() };
+            let (holds, it) = topics_ready(&cluster(partitions, before), &report);
+            (holds, it.reason)
+        };
+        let kept = (true, "AsDeclared");
+        assert_eq!(look(3, "AsDeclared", true, None), kept);
+        assert_eq!(look(3, "AsDeclared", false, Some("spec: no")), kept);
+        assert_eq!(look(3, "NotAsDeclared", true, None), (false, "NotAsDeclared"));
+        let not_reached = (false, "NotReached");
+        assert_eq!(look(3, "AsDeclared", false, None), not_reached, "it lasts");
+        assert_eq!(look(6, "AsDeclared", true, None), not_reached, "it never had so many");
+        assert_eq!(look(3, "NotReached", true, None), not_reached);
     }
 
     #[test]

@@ -18,8 +18,8 @@ pub fn dynamic(spec: &KafkaClusterSpec) -> BTreeMap<&str, &str> {
     settings.map(|(key, value)| (key.as_str(), value.as_str())).collect()
 }
 
-/// Whether a value that is shown is the one that is wanted. A broker shows what it has read: doubles
-/// as Java writes them, lists without blanks, nothing for "not set".
+/// Whether a value that is shown is the one that is wanted. A broker shows what it has read:
+/// doubles as Java writes them, lists without blanks, nothing for "not set".
 pub fn is_shown(key: &str, wanted: &str, shown: Option<&str>) -> bool {
     let read = |text: &str| match keys::find(key).map(|spec| spec.parse(text)) {
         Some(Ok(value)) => value.to_text(),
