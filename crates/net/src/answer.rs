@@ -131,6 +131,14 @@ impl Answer {
         Self::Frame(Frame::with_regions(writer, regions))
     }
 
+    /// Bytes that are kept until it is written; files' bytes count, as they hold descriptors.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Frame(frame) => frame.len(),
+            Self::Silent | Self::Close { .. } => 0,
+        }
+    }
+
     /// Closes the connection, with the reason for the log.
     pub fn close(reason: impl Into<Cow<'static, str>>) -> Self {
         Self::Close { reason: reason.into() }

@@ -31,6 +31,8 @@ pub(crate) struct InFlight {
     /// The answers that are waited for; made when the first one is.
     waiting: Option<FuturesUnordered<Numbered>>,
     bytes: usize,
+    /// Bytes of the answers in `slots`: they are there, and wait for older ones.
+    ready: usize,
 }
 
 /// The answer to the request of a number, to come.
@@ -54,9 +56,9 @@ impl InFlight {
         self.slots.len()
     }
 
-    /// Bytes of their frames.
+    /// Bytes of their frames, and of the answers that are there.
     pub(crate) fn bytes(&self) -> usize {
-        self.bytes
+        self.bytes + self.ready
     }
 
     /// Adds a request behind the others.
@@ -64,7 +66,10 @@ impl InFlight {
         let number = self.first + self.slots.len() as u64;
         self.bytes += asked.bytes;
         let answer = match reply {
-            Reply::Ready(answer) => Some(answer),
+            Reply::Ready(answer) => {
+                self.ready += answer.bytes();
+                Some(answer)
+            }
             Reply::Later(answer) => {
                 self.waiting.get_or_insert_default().push(Numbered { number, answer });
                 None
@@ -79,6 +84,7 @@ impl InFlight {
         let (asked, answer) = self.slots.pop_front()?;
         self.first += 1;
         self.bytes -= asked.bytes;
+        self.ready -= answer.as_ref().map_or(0, Answer::bytes);
         answer.map(|answer| (asked, answer))
     }
 
@@ -98,6 +104,7 @@ impl InFlight {
         let Some(waiting) = &mut self.waiting else { return Poll::Pending };
         let mut settled = Poll::Pending;
         while let Poll::Ready(Some((number, answer))) = waiting.poll_next_unpin(context) {
+            self.ready += answer.bytes();
             self.slots[(number - self.first) as usize].1 = Some(answer);
             settled = Poll::Ready(());
         }
@@ -113,6 +120,53 @@ impl InFlight {
     pub(crate) fn clear(&mut self) {
         self.abandon();
         self.slots.clear();
-        self.bytes = 0;
+        (self.bytes, self.ready) = (0, 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vltava_wire::Writer;
+
+    use super::*;
+    use crate::answer::Frame;
+
+    fn answer(bytes: usize) -> Answer {
+        let mut writer = Writer::new();
+        writer.raw(&vec![0; bytes]);
+        Answer::Frame(Frame::new(writer))
+    }
+
+    fn asked(bytes: usize) -> Asked {
+        Asked { key: ApiKey::Fetch, received: Instant::now(), bytes }
+    }
+
+    #[test]
+    fn answers_count_from_when_they_are_there_until_their_turn_comes() {
+        let (tell, told) = tokio::sync::oneshot::channel();
+        let mut in_flight = InFlight::default();
+        in_flight.push(asked(1), Reply::later(async { told.await.expect("it is told") }));
+        in_flight.push(asked(2), Reply::Ready(answer(100)));
+        in_flight.push(asked(4), Reply::later(async { answer(1_000) }));
+        assert_eq!(in_flight.bytes(), 107);
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        assert!(in_flight.poll_settle(&mut context).is_ready());
+        assert_eq!(in_flight.bytes(), 1_107);
+        assert!(in_flight.pop().is_none(), "the oldest has no answer");
+        tell.send(answer(10_000)).expect("it is waited for");
+        assert!(in_flight.poll_settle(&mut context).is_ready());
+        for left in [1_106, 1_004, 0] {
+            assert!(in_flight.pop().is_some());
+            assert_eq!(in_flight.bytes(), left);
+        }
+    }
+
+    #[test]
+    fn nothing_is_counted_once_all_is_dropped() {
+        let mut in_flight = InFlight::default();
+        in_flight.push(asked(1), Reply::later(std::future::pending()));
+        in_flight.push(asked(2), Reply::Ready(answer(100)));
+        in_flight.clear();
+        assert_eq!((in_flight.len(), in_flight.bytes()), (0, 0));
     }
 }

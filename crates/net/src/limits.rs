@@ -10,12 +10,15 @@ pub struct Limits {
     /// Requests of one connection that are read but not answered. A client of Kafka's own has 5
     /// in flight; librdkafka up to 1,000 small ones, which then wait in the socket.
     pub in_flight_max: usize,
-    /// Bytes of such requests and of answers not yet written, for one connection. One request
-    /// is read in any case.
+    /// Bytes of such requests and of answers not yet written, for one connection, be it that the
+    /// socket does not take them or that an older request is not answered. One request is read in
+    /// any case.
     pub in_flight_bytes_max: usize,
-    /// Connections of the process, those of protected listeners aside (`max.connections`).
+    /// Connections of the process (`max.connections`); beyond it, protected listeners alone
+    /// accept.
     pub connections_max: usize,
-    /// Connections from one address (`max.connections.per.ip`).
+    /// Connections from one address, whichever listener they come to
+    /// (`max.connections.per.ip`).
     pub connections_per_ip_max: usize,
     /// How long a connection may be silent in both directions, nothing being in flight
     /// (`connections.max.idle.ms`).

@@ -5,7 +5,7 @@
 mod support;
 
 use bytes::Bytes;
-use support::{request, start};
+use support::{MANY, request, start};
 use vltava_net::Limits;
 
 #[tokio::test]
@@ -70,6 +70,46 @@ async fn large_requests_are_read_ahead_up_to_a_number_of_bytes() {
     fixture.open_gate(2);
     assert_eq!(client.answer().await.0, 2);
     assert_eq!(client.answer().await.0, 3);
+}
+
+#[tokio::test]
+async fn large_answers_that_wait_for_an_older_one_hold_back_what_is_read_ahead() {
+    let fixture = start(Limits { in_flight_bytes_max: 4 * MANY, ..Limits::default() }).await;
+    let mut client = fixture.client().await;
+    client.send(1, b"late").await;
+    for correlation in 2..=9 {
+        client.send(correlation, b"many").await;
+    }
+    fixture.wait(|events| events.handled.len() >= 5).await;
+    // Many others are served meanwhile, and no sixth of these is handled.
+    let mut other = fixture.client().await;
+    for _ in 0..200 {
+        other.send(100, b"echo").await;
+        assert_eq!(other.answer().await.0, 100);
+    }
+    let handled = fixture.events().handled;
+    let of_first = handled.into_iter().filter(|correlation| *correlation < 100);
+    assert_eq!(of_first.collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
+    fixture.open_gate(1);
+    assert_eq!(client.answer().await.0, 1);
+    for correlation in 2..=9 {
+        assert_eq!(client.answer().await, (correlation, vec![b'm'; MANY]));
+    }
+}
+
+#[tokio::test]
+async fn small_answers_that_wait_for_an_older_one_hold_back_nothing() {
+    let fixture = start(Limits { in_flight_bytes_max: MANY, ..Limits::default() }).await;
+    let mut client = fixture.client().await;
+    client.send(1, b"late").await;
+    for correlation in 2..=64 {
+        client.send(correlation, b"echo").await;
+    }
+    fixture.wait(|events| events.handled.len() == 64).await;
+    fixture.open_gate(1);
+    for correlation in 1..=64 {
+        assert_eq!(client.answer().await.0, correlation);
+    }
 }
 
 #[tokio::test]

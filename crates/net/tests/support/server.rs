@@ -15,6 +15,9 @@ use vltava_net::{
 use vltava_wire::header::RequestHeader;
 use vltava_wire::{ApiKey, Writer};
 
+/// Bytes of the answer to a body that asks for many.
+pub const MANY: usize = 8 << 20;
+
 /// What happened so far.
 #[derive(Clone, Debug, Default)]
 pub struct Events {
@@ -25,7 +28,7 @@ pub struct Events {
 }
 
 /// Obeys the first byte of a body: `e`cho, `l`ater echo, `h`old the body until later, `s`ilence,
-/// `b`oundless, `c`lose, `p`anic.
+/// `m`any bytes ([`MANY`]), `b`oundless, `c`lose, `p`anic.
 #[derive(Debug)]
 pub struct Obedient {
     events: watch::Sender<Events>,
@@ -96,6 +99,7 @@ impl Handler for Obedient {
                 Answer::Silent.into()
             }
             Some(b's') => Answer::Silent.into(),
+            Some(b'm') => echo(correlation, &Bytes::from(vec![b'm'; MANY])).into(),
             Some(b'b') => boundless(correlation).into(),
             Some(b'c') => Answer::close("the request told so").into(),
             Some(b'p') => panic!("the request told so"),
@@ -112,7 +116,7 @@ impl Handler for Obedient {
     }
 }
 
-/// A server with one listener, `main`, on a free port.
+/// A server with one listener, `main` unless said otherwise, on a free port.
 pub struct Fixture {
     pub server: Server<Obedient>,
     pub handler: Arc<Obedient>,
@@ -126,10 +130,19 @@ pub async fn start(limits: Limits) -> Fixture {
 }
 
 pub async fn start_with_budget(limits: Limits, budget: Arc<Budget>) -> Fixture {
+    serve(ListenerConfig::new("main", "127.0.0.1", 0), limits, budget).await
+}
+
+pub async fn start_at(listener: ListenerConfig, limits: Limits) -> Fixture {
+    serve(listener, limits, Budget::new(512 << 20, 100 << 20)).await
+}
+
+async fn serve(listener: ListenerConfig, limits: Limits, budget: Arc<Budget>) -> Fixture {
+    let name = listener.name.clone();
     let handler = Arc::new(Obedient::default());
     let shutdown = CancellationToken::new();
     let server = Server::bind(
-        vec![ListenerConfig::new("main", "127.0.0.1", 0)],
+        vec![listener],
         limits,
         budget.clone(),
         NetMetrics::default(),
@@ -138,7 +151,7 @@ pub async fn start_with_budget(limits: Limits, budget: Arc<Budget>) -> Fixture {
     )
     .await
     .expect("a free port");
-    let address = server.local_addr("main").expect("the listener exists");
+    let address = server.local_addr(&name).expect("the listener exists");
     Fixture { server, handler, budget, address, shutdown }
 }
 
