@@ -17,7 +17,7 @@ use tokio::time::{Instant, Sleep};
 use tokio_util::io::poll_read_buf;
 use vltava_wire::ApiKey;
 
-use crate::budget::{Budget, Charge, SMALL_MAX};
+use crate::budget::{Budget, Charge, Origin};
 use crate::guess::guess;
 
 /// The read-ahead buffer of one connection, in bytes: it is not charged to the budget, so it is
@@ -62,8 +62,8 @@ pub(crate) struct FrameReader {
     limit: usize,
     stall_max: Duration,
     budget: Arc<Budget>,
-    /// Whether frames are charged without waiting, but for those of producers.
-    always: bool,
+    /// Whether other nodes come here.
+    peers: bool,
     buffer: BytesMut,
     large: Option<Large>,
     progress: Instant,
@@ -101,14 +101,14 @@ impl FrameReader {
         limit: usize,
         stall_max: Duration,
         budget: Arc<Budget>,
-        always: bool,
+        peers: bool,
         received: Counter,
     ) -> Self {
         Self {
             limit,
             stall_max,
             budget,
-            always,
+            peers,
             buffer: BytesMut::new(),
             large: None,
             progress: Instant::now(),
@@ -132,10 +132,7 @@ impl FrameReader {
         if self.buffer.len() < PREFIX + length {
             return Ok(None);
         }
-        let charge = match passes(self.always, &self.buffer[PREFIX..PREFIX + length]) {
-            true => Some(self.budget.charge_always(length)),
-            false => self.budget.try_charge(length),
-        };
+        let charge = self.budget.try_charge(length);
         Ok(charge.map(|charge| self.copy_out(length, charge)))
     }
 
@@ -151,8 +148,8 @@ impl FrameReader {
                 if large.bytes.len() == large.length {
                     return Ok(self.finish_large());
                 }
-                let always = passes(self.always, &large.bytes);
-                if large.make_room(always).await {
+                let origin = origin(self.peers, &large.bytes);
+                if large.make_room(origin).await {
                     // What we waited for is not the client's to answer for.
                     self.progress = Instant::now();
                 }
@@ -162,9 +159,9 @@ impl FrameReader {
                     continue;
                 }
                 if self.buffer.len() >= PREFIX + length {
-                    let always = passes(self.always, &self.buffer[PREFIX..PREFIX + length]);
+                    let origin = origin(self.peers, &self.buffer[PREFIX..PREFIX + length]);
                     let mut charge = self.budget.nothing();
-                    charge_step(&mut charge, length, true, always).await;
+                    charge.grow(length, length, origin).await;
                     return Ok(self.copy_out(length, charge));
                 }
             }
@@ -299,32 +296,62 @@ impl Large {
     }
 
     /// Makes sure that there is room for more, and that it is charged; says whether that was to do.
-    async fn make_room(&mut self, always: bool) -> bool {
+    async fn make_room(&mut self, origin: Origin) -> bool {
         let charged = self.charge.bytes();
         if self.bytes.len() < charged {
             return false;
         }
         let size = (charged * GROWTH).clamp(FIRST_STEP, FIRST_STEP.max(self.length));
         let size = size.min(self.length);
-        let small = self.length <= SMALL_MAX;
-        charge_step(&mut self.charge, size - charged, small, always).await;
+        self.charge.grow(size - charged, self.length, origin).await;
         self.bytes.reserve(size - self.bytes.len());
         true
     }
 }
 
-/// Whether a frame that begins so is charged without waiting, where frames are. Producers' are not:
-/// clients come on the listener of brokers too, and no broker waits for a produce.
-fn passes(always: bool, body: &[u8]) -> bool {
+/// Whose a frame is that begins so. Clients come on the listener of nodes too, where they can send
+/// whatever they like: what counts as a node's is bounded as well.
+fn origin(peers: bool, body: &[u8]) -> Origin {
     let key = body.first_chunk().map(|key| i16::from_be_bytes(*key));
-    always && key != Some(ApiKey::Produce as i16)
+    match key.and_then(ApiKey::from_code) {
+        Some(key) if peers && is_of_nodes(key) => Origin::Peer,
+        _ => Origin::Client,
+    }
 }
 
-async fn charge_step(charge: &mut Charge, more: usize, small: bool, always: bool) {
-    match always {
-        true => charge.grow_always(more),
-        false => charge.grow(more, small).await,
-    }
+/// Whether nodes send each other requests of this kind. One that is missing here waits as those of
+/// clients do: for produces maybe, which wait for this very node.
+fn is_of_nodes(key: ApiKey) -> bool {
+    use ApiKey as K;
+    matches!(
+        key,
+        K::ApiVersions
+            | K::Fetch
+            | K::OffsetForLeaderEpoch
+            | K::ListOffsets
+            | K::Vote
+            | K::BeginQuorumEpoch
+            | K::EndQuorumEpoch
+            | K::FetchSnapshot
+            | K::DescribeQuorum
+            | K::AddRaftVoter
+            | K::RemoveRaftVoter
+            | K::UpdateRaftVoter
+            | K::ControllerRegistration
+            | K::BrokerRegistration
+            | K::BrokerHeartbeat
+            | K::AlterPartition
+            | K::AllocateProducerIds
+            | K::AssignReplicasToDirs
+            | K::Envelope
+            | K::AddPartitionsToTxn
+            | K::WriteTxnMarkers
+            | K::InitializeShareGroupState
+            | K::ReadShareGroupState
+            | K::ReadShareGroupStateSummary
+            | K::WriteShareGroupState
+            | K::DeleteShareGroupState
+    )
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use futures::FutureExt;
 use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
 
 use super::*;
+use crate::budget::{PEER_MAX, SMALL_MAX};
 
 const MIB: usize = 1024 * 1024;
 
@@ -53,20 +54,25 @@ async fn frames_of_all_sizes_come_out_as_they_went_in() {
 }
 
 #[tokio::test]
-async fn what_brokers_send_each_other_does_not_wait_for_memory_and_what_producers_send_does() {
+async fn what_brokers_send_each_other_does_not_wait_for_memory_and_what_clients_send_does() {
     let budget = Budget::new(0, 0);
     let taken = [budget.charge(SMALL_MAX).await, budget.charge(SMALL_MAX).await];
     let lane = budget.charge(MIB).await;
-    for size in [100, MIB] {
-        let frame = |key: ApiKey| {
-            let mut body = vec![0; size];
-            body[..2].copy_from_slice(&(key as i16).to_be_bytes());
-            framed(&body)
-        };
-        for (key, waits) in [(ApiKey::Fetch, false), (ApiKey::Produce, true)] {
-            let (mut near, mut far) = duplex(2 * MIB);
-            near.write_all(&frame(key)).await.expect("the pipe has room");
-            let mut reader = FrameReader { always: true, ..reader(&budget) };
+    let frame = |key: ApiKey, size: usize| {
+        let mut body = vec![0; size];
+        body[..2].copy_from_slice(&(key as i16).to_be_bytes());
+        framed(&body)
+    };
+    let clients = [ApiKey::Produce, ApiKey::OffsetCommit, ApiKey::CreateTopics];
+    let peers = [ApiKey::Fetch, ApiKey::WriteTxnMarkers, ApiKey::AlterPartition];
+    let on_all = clients.into_iter().map(|key| (key, true, [100, MIB]));
+    let on_all = on_all.chain(peers.into_iter().map(|key| (key, false, [100, MIB])));
+    let garbage = [(ApiKey::Fetch, true, [PEER_MAX + 1, 8 * MIB])];
+    for (key, waits, sizes) in on_all.chain(garbage) {
+        for size in sizes {
+            let (mut near, mut far) = duplex(9 * MIB);
+            near.write_all(&frame(key, size)).await.expect("the pipe has room");
+            let mut reader = FrameReader { peers: true, ..reader(&budget) };
             let read = reader.next(&mut far).now_or_never();
             assert_eq!(read.is_none(), waits, "{key:?} of {size} bytes");
         }
