@@ -49,7 +49,7 @@ pub(super) async fn bind(values: &Values) -> Result<Vec<BoundListener>, BindErro
 fn config(listener: &Listener, between: &str) -> ListenerConfig {
     let Listener { name, address } = listener;
     let config = ListenerConfig::new(name, &address.host, address.port);
-    // Other brokers get in even if clients have taken every connection that there is.
+    // Other brokers get in even if clients have taken every connection and all memory.
     if name == between { config.protected() } else { config }
 }
 

@@ -56,9 +56,10 @@ pub struct ListenerConfig {
     pub host: String,
     /// The port; 0 for a free one.
     pub port: u16,
-    /// Whether it serves the nodes of the cluster: its connections do not count against
-    /// `max.connections`, and its frames do not wait for the memory budget, so that replication
-    /// goes on whatever clients do. Those of producers do wait: clients may come here as well.
+    /// Whether the nodes of the cluster come here, be it beside clients. Its connections are
+    /// accepted though `max.connections` are open, unless it is the only listener (as in Kafka:
+    /// there is no bound else), and what nodes send has a part of the memory budget for itself, so
+    /// that replication goes on whatever clients do.
     pub protected: bool,
 }
 

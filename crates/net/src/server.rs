@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, RwLock};
@@ -34,6 +35,8 @@ pub(crate) struct Shared<H> {
     log: RateLimit<(Option<IpAddr>, &'static str)>,
     tasks: TaskTracker,
     reactors: Arc<Reactors>,
+    /// How many listeners are served.
+    listeners: AtomicUsize,
 }
 
 /// A listener that is served.
@@ -113,6 +116,7 @@ impl<H: Handler> Server<H> {
             log: RateLimit::new(LINES, LINES_INTERVAL),
             tasks: TaskTracker::new(),
             reactors,
+            listeners: AtomicUsize::new(0),
         });
         let server = Self { shared, listeners: Mutex::default(), shutdown };
         for listener in listeners {
@@ -138,8 +142,12 @@ impl<H: Handler> Server<H> {
     /// Closes a listener and its connections; those of the others stay. Returns whether there
     /// was one of that name.
     pub fn remove_listener(&self, name: &str) -> bool {
-        let Some(served) = self.listeners.lock().remove(name) else { return false };
-        served.stop.cancel();
+        {
+            let mut listeners = self.listeners.lock();
+            let Some(served) = listeners.remove(name) else { return false };
+            served.stop.cancel();
+            self.shared.listeners.store(listeners.len(), Ordering::Relaxed);
+        }
         self.shared.sessions.close_listener(name);
         true
     }
@@ -178,6 +186,7 @@ impl<H: Handler> Server<H> {
             return Err(BindError::Duplicate(name));
         }
         listeners.insert(name.clone(), Served { address, stop: stop.clone() });
+        self.shared.listeners.store(listeners.len(), Ordering::Relaxed);
         let shared = self.shared.clone();
         let protected = listener.config.protected;
         let stopped = stop.clone();
@@ -203,7 +212,8 @@ impl<H: Handler> Shared<H> {
         protected: bool,
     ) {
         let limits = self.limits.read().clone();
-        match self.sessions.admit(&limits, peer, listener, protected) {
+        let is_exempt = protected && self.listeners.load(Ordering::Relaxed) > 1;
+        match self.sessions.admit(&limits, peer, listener, is_exempt) {
             Ok((opened, close)) => {
                 let session = connection::Session::open(self.clone(), opened, protected, &limits);
                 let Ok(stream) = stream.into_std() else { return };

@@ -40,10 +40,8 @@ pub(crate) struct Sessions {
 #[derive(Debug, Default)]
 struct Inner {
     open: HashMap<ConnectionId, Session>,
-    /// Connections by address, those of protected listeners aside.
+    /// Connections by address, whichever listener they came to.
     per_ip: HashMap<IpAddr, usize>,
-    /// The sum of `per_ip`.
-    counted: usize,
     last: u64,
     ending: bool,
 }
@@ -51,13 +49,13 @@ struct Inner {
 #[derive(Debug)]
 struct Session {
     listener: Arc<str>,
-    /// The address under which it counts.
-    counted: Option<IpAddr>,
+    ip: IpAddr,
     close: oneshot::Sender<()>,
 }
 
 impl Sessions {
-    /// Enters a connection; the receiver hears when it shall end.
+    /// Enters a connection; the receiver hears when it shall end. One of a protected listener
+    /// counts as all do, and is entered though `max.connections` are open.
     pub(crate) fn admit(
         &self,
         limits: &Limits,
@@ -69,14 +67,15 @@ impl Sessions {
         if inner.ending {
             return Err(Refusal::Ending);
         }
-        let counted = (!protected).then_some(peer.ip());
-        if let Some(ip) = counted {
-            inner.count(ip, limits)?;
+        if !protected && inner.open.len() >= limits.connections_max {
+            return Err(Refusal::Connections);
         }
+        let ip = peer.ip();
+        inner.count(ip, limits)?;
         inner.last += 1;
         let connection = ConnectionId(inner.last);
         let (close, closed) = oneshot::channel();
-        inner.open.insert(connection, Session { listener: listener.clone(), counted, close });
+        inner.open.insert(connection, Session { listener: listener.clone(), ip, close });
         Ok((Opened { connection, peer, listener: listener.clone() }, closed))
     }
 
@@ -84,9 +83,7 @@ impl Sessions {
     pub(crate) fn remove(&self, connection: ConnectionId) {
         let mut inner = self.inner.lock();
         let Some(session) = inner.open.remove(&connection) else { return };
-        if let Some(ip) = session.counted {
-            inner.uncount(ip);
-        }
+        inner.uncount(session.ip);
     }
 
     /// Ends one connection, if it is still open.
@@ -130,20 +127,15 @@ impl Session {
 
 impl Inner {
     fn count(&mut self, ip: IpAddr, limits: &Limits) -> Result<(), Refusal> {
-        if self.counted >= limits.connections_max {
-            return Err(Refusal::Connections);
-        }
-        let of_ip = self.per_ip.entry(ip).or_default();
-        if *of_ip >= limits.connections_per_ip_max {
+        let of_ip = self.per_ip.get(&ip).copied().unwrap_or(0);
+        if of_ip >= limits.connections_per_ip_max {
             return Err(Refusal::PerIp);
         }
-        *of_ip += 1;
-        self.counted += 1;
+        self.per_ip.insert(ip, of_ip + 1);
         Ok(())
     }
 
     fn uncount(&mut self, ip: IpAddr) {
-        self.counted -= 1;
         if let Some(of_ip) = self.per_ip.get_mut(&ip) {
             *of_ip -= 1;
             if *of_ip == 0 {

@@ -4,11 +4,12 @@
 #[path = "support/server.rs"]
 mod support;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
 use prometheus_client::registry::Registry;
-use support::{Client, start};
+use support::{Client, request, start, start_at};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use vltava_net::admin::{Admin, HAND_OVER, Health};
@@ -56,6 +57,46 @@ async fn an_empty_host_is_every_address_of_the_machine() {
     let bound = ListenerConfig::new("all", "", 0).bind().await.expect("a free port");
     assert!(bound.local_addr().ip().is_unspecified());
     TcpStream::connect(("127.0.0.1", bound.local_addr().port())).await.expect("it listens");
+}
+
+/// Whether a connection there is served; if so, it.
+async fn served(address: SocketAddr) -> Option<Client> {
+    let mut client = Client::connect(address).await;
+    // A connection that is closed at once may take the request, and never answers.
+    let _ = client.stream.write_all(&request(1, b"echo")).await;
+    client.stream.read_u8().await.is_ok().then_some(client)
+}
+
+#[tokio::test]
+async fn what_is_open_in_all_counts_where_brokers_come_only_if_clients_have_no_other_way() {
+    let limits = Limits { connections_max: 2, ..Limits::default() };
+    let inside = ListenerConfig::new("inside", "127.0.0.1", 0).protected();
+    let fixture = start_at(inside, limits).await;
+    let mut open = vec![served(fixture.address).await, served(fixture.address).await];
+    assert!(open.iter().all(Option::is_some));
+    assert!(served(fixture.address).await.is_none(), "the only listener has the bound");
+
+    let outside = ListenerConfig::new("outside", "127.0.0.1", 0);
+    let outside = fixture.server.add_listener(outside).await.expect("a free port");
+    assert!(served(outside).await.is_none(), "connections of the other listener count");
+    open.push(served(fixture.address).await);
+    assert!(open.iter().all(Option::is_some), "brokers get in");
+
+    fixture.server.remove_listener("outside");
+    assert!(served(fixture.address).await.is_none(), "it is the only listener again");
+}
+
+#[tokio::test]
+async fn connections_of_one_address_count_on_whichever_listener_they_come() {
+    let limits = Limits { connections_per_ip_max: 2, ..Limits::default() };
+    let inside = ListenerConfig::new("inside", "127.0.0.1", 0).protected();
+    let fixture = start_at(inside, limits).await;
+    let outside = ListenerConfig::new("outside", "127.0.0.1", 0);
+    let outside = fixture.server.add_listener(outside).await.expect("a free port");
+    let open = [served(fixture.address).await, served(outside).await];
+    assert!(open.iter().all(Option::is_some));
+    assert!(served(fixture.address).await.is_none());
+    assert!(served(outside).await.is_none());
 }
 
 async fn get(port: u16, path: &str) -> String {

@@ -31,10 +31,11 @@ keys! {
     /// The largest request that a node reads, in bytes. A larger one closes its connection.
     SOCKET_REQUEST_MAX_BYTES: i32 = "socket.request.max.bytes", Some("104857600"), AtLeast(1),
         Node, ReadOnly, High;
-    /// How many connections the node holds at once.
+    /// How many connections the node holds at once. Where there are several listeners, the one
+    /// between brokers accepts more.
     MAX_CONNECTIONS: i32 = "max.connections", Some("2147483647"), AtLeast(0),
         Node, ClusterWide, Medium;
-    /// How many connections the node holds from one address.
+    /// How many connections the node holds from one address, on all its listeners together.
     MAX_CONNECTIONS_PER_IP: i32 = "max.connections.per.ip", Some("2147483647"), AtLeast(0),
         Node, ClusterWide, Medium;
     /// How long a connection may be silent before the node closes it, in milliseconds; a negative
