@@ -222,8 +222,9 @@ fn assemble(
     mut brokers: Vec<Broker>,
 ) -> Status {
     let partition = quorum.topics.into_iter().flat_map(|topic| topic.partitions).next();
+    // Where nobody answered there is none; 0 is an id like others.
+    let leader_id = partition.as_ref().map(|partition| partition.leader_id).filter(|id| *id >= 0);
     let partition = partition.unwrap_or_default();
-    let leader_id = Some(partition.leader_id).filter(|id| *id > 0);
     let voters: BTreeMap<i32, i64> = partition
         .current_voters
         .iter()
@@ -394,6 +395,19 @@ mod tests {
         let lags: Vec<Option<i64>> = status.coordinators.iter().map(|one| one.lag).collect();
         assert_eq!(lags, [Some(5), Some(0), Some(20)]);
         assert_eq!((status.leader_id, status.epoch), (Some(3002), Some(7)));
+    }
+
+    #[test]
+    fn a_leader_may_have_the_id_0() {
+        let reachable = [(0, true), (1, true), (2, true)].into();
+        let led = quorum(0, &[(0, 100), (1, 99), (2, 100)]);
+        let status = assemble(led, &places(&[0, 1, 2]), &reachable, Vec::new());
+        assert_eq!((status.leader_id, status.epoch, status.holds), (Some(0), Some(7), true));
+        assert_eq!(status.coordinators[0].mode, "leader");
+
+        let unled = quorum(-1, &[(0, 100), (1, 99), (2, 100)]);
+        let status = assemble(unled, &places(&[0, 1, 2]), &reachable, Vec::new());
+        assert_eq!((status.leader_id, status.holds), (None, false));
     }
 
     #[test]
