@@ -183,20 +183,32 @@ fn elements(text: &str) -> impl Iterator<Item = &str> {
 }
 
 pub(crate) fn check_list(text: &str) -> Result<(), String> {
-    let mut names = Vec::new();
-    let mut ports = Vec::new();
+    let mut addresses = Vec::new();
+    for Listener { address, .. } in named_once(text)? {
+        if address.port != 0 && addresses.contains(&address) {
+            return Err(format!("{address} is used twice"));
+        }
+        addresses.push(address);
+    }
+    Ok(())
+}
+
+/// Several may share an address, as one load balancer may stand before all of them.
+pub(crate) fn check_advertised(text: &str) -> Result<(), String> {
+    named_once(text).map(|_| ())
+}
+
+/// The listeners of a list, which has at least one, and none twice.
+pub(crate) fn named_once(text: &str) -> Result<Vec<Listener>, String> {
+    let mut listeners: Vec<Listener> = Vec::new();
     for element in elements(text) {
         let listener = Listener::parse(element)?;
-        if names.contains(&listener.name) {
+        if listeners.iter().any(|other| other.name == listener.name) {
             return Err(format!("the listener {} is named twice", listener.name));
         }
-        if listener.address.port != 0 && ports.contains(&listener.address) {
-            return Err(format!("{} is used twice", listener.address));
-        }
-        names.push(listener.name);
-        ports.push(listener.address);
+        listeners.push(listener);
     }
-    if names.is_empty() { Err("no listener is named".to_owned()) } else { Ok(()) }
+    if listeners.is_empty() { Err("no listener is named".to_owned()) } else { Ok(listeners) }
 }
 
 pub(crate) fn check_protocol_map(text: &str) -> Result<(), String> {

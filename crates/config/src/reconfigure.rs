@@ -116,6 +116,8 @@ mod tests {
         check(&[("listeners", "INSIDE://:9092"), ("advertised.listeners", "INSIDE://b1:9092")])
             .expect("a removal");
         check(&[("advertised.listeners", "INSIDE://b1:9092")]).expect("a listener may be hidden");
+        check(&[("advertised.listeners", "INSIDE://lb:9092,OUTSIDE://lb:9092")])
+            .expect("as in a file");
     }
 
     #[test]

@@ -109,6 +109,17 @@ fn settings_that_contradict_each_other_are_refused() {
 }
 
 #[test]
+fn one_load_balancer_may_stand_before_several_listeners() {
+    let text = "listeners=INSIDE://:1,OUTSIDE://:2\ninter.broker.listener.name=INSIDE\n\
+                advertised.listeners=INSIDE://lb:9092,OUTSIDE://lb:9092\n";
+    let values = broker(text).expect("names alone must differ").values;
+    let told: Vec<String> = values.advertised_listeners().iter().map(ToString::to_string).collect();
+    assert_eq!(told, ["INSIDE://lb:9092", "OUTSIDE://lb:9092"]);
+    let twice = "listeners=A://:1,B://:2\nadvertised.listeners=A://lb:1,a://lb:2\n";
+    assert!(refused(twice).contains("the listener A is named twice"));
+}
+
+#[test]
 fn what_is_missing_is_named() {
     let error = load_text(Role::Broker, "", &[]).expect_err("a broker needs more");
     let keys: Vec<&str> = error.problems().iter().map(|problem| problem.key.as_str()).collect();

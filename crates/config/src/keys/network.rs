@@ -11,7 +11,7 @@ keys! {
     /// What clients and other nodes are told to connect to, where that is not what `listeners`
     /// says: `NAME://host:port`, separated by commas.
     ADVERTISED_LISTENERS: Option<Vec<String>> = "advertised.listeners", None,
-        Form(listeners::check_list, listeners::FORM), Node, PerBroker, High;
+        Form(listeners::check_advertised, listeners::FORM), Node, PerBroker, High;
     /// The security protocol of each listener: `NAME:PROTOCOL`, separated by commas. A listener
     /// that it does not name is of the protocol that it is called after, and PLAINTEXT otherwise.
     LISTENER_SECURITY_PROTOCOL_MAP: Vec<String> = "listener.security.protocol.map",
