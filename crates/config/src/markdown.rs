@@ -39,7 +39,8 @@ each gets a line in the node's log.
 | `KAFKA_BROKER_ID` | `broker.id`, the older name of `node.id` |
 | `KAFKA_PORT`, `KAFKA_HOST_NAME`, `KAFKA_PROTOCOL_NAME` | the listener for brokers inside |
 | `KAFKA_ADVERTISED_HOST_NAME`, `KAFKA_ADVERTISED_PORT`, `KAFKA_ADVERTISED_PROTOCOL_NAME` | \
-the listener for clients outside, in `listeners` and `advertised.listeners` |
+the listener for clients outside, in `listeners` and `advertised.listeners`; \
+beside `KAFKA_LISTENERS` with one listener, what that one advertises |
 | `KAFKA_CREATE_TOPICS` | `vltava.create.topics` |
 | `HOSTNAME_COMMAND` | not run; the machine's own name is used, unless \
 `KAFKA_ADVERTISED_HOST_NAME` or `KAFKA_ADVERTISED_LISTENERS` says otherwise. \

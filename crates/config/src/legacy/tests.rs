@@ -47,6 +47,38 @@ fn present_names_win() {
 }
 
 #[test]
+fn an_advertised_host_counts_beside_one_listener() {
+    let (raw, notices) = read(&[
+        ("listeners", "PLAINTEXT://:31882"),
+        ("advertised.host.name", "192.168.0.1"),
+        ("port", "1"),
+    ]);
+    assert_eq!(raw["listeners"].0, "PLAINTEXT://:31882");
+    assert_eq!(raw["advertised.listeners"].0, "PLAINTEXT://192.168.0.1:31882");
+    assert!(notices[0].what.contains("192.168.0.1:31882"), "{}", notices[0]);
+    assert!(notices[1].what.contains("changes nothing"), "{}", notices[1]);
+
+    for (host, seen) in
+        [("", "host7"), ("0.0.0.0", "host7"), ("[::]", "host7"), ("[fd::1]", "[fd::1]")]
+    {
+        let listeners = format!("INSIDE://{host}:31882");
+        let (raw, _) = read(&[("listeners", &listeners), ("advertised.port", "9094")]);
+        assert_eq!(raw["advertised.listeners"].0, format!("INSIDE://{seen}:9094"));
+    }
+}
+
+#[test]
+fn an_advertised_host_says_nothing_where_it_is_not_clear_of_which_listener() {
+    let two = ("listeners", "A://:1,B://:2");
+    let named = ("advertised.listeners", "PLAINTEXT://h:1");
+    for present in [two, named, ("listeners", "nonsense")] {
+        let (raw, notices) = read(&[present, ("advertised.host.name", "192.168.0.1")]);
+        assert_eq!(raw.len(), 1, "{present:?}");
+        assert!(notices[0].what.contains("changes nothing"), "{}", notices[0]);
+    }
+}
+
+#[test]
 fn without_old_keys_nothing_happens() {
     let (raw, notices) = read(&[("node.id", "1")]);
     assert_eq!(raw.len(), 1);
