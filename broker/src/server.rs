@@ -8,12 +8,13 @@ mod topics;
 mod transactions;
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use vltava_config::Values;
-use vltava_net::{CancellationToken, ConnectionId, Handler, Inbound, Reply};
-use vltava_wire::{NodeId, Str};
+use vltava_net::{CancellationToken, ConnectionId, Handler, Inbound, RateLimit, Reply};
+use vltava_wire::{ErrorCode, NodeId, Str};
 
 use crate::api::dispatch;
 use crate::controller::Controller;
@@ -54,6 +55,8 @@ pub struct Broker {
     pub coordinators: Arc<Coordinators>,
     /// The broker's registration.
     pub life: Arc<Life>,
+    /// Rations the lines about batches that make no sense.
+    pub(crate) refused: RateLimit<(IpAddr, ErrorCode)>,
     /// Topics that are being created because somebody asked for them.
     creating: Mutex<BTreeSet<Str>>,
     /// Cancelled when the broker ends.

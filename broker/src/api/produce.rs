@@ -5,7 +5,7 @@ mod records;
 mod transaction;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
@@ -44,6 +44,13 @@ const ADMIN_CLIENT: &str = "__admin_client";
 /// millisecond.
 const INLINE_RECORDS_MAX: usize = 512 << 10;
 
+/// What is answered to batches that no producer makes.
+const SENSELESS: [ErrorCode; 3] = [
+    ErrorCode::CORRUPT_MESSAGE,
+    ErrorCode::INVALID_RECORD,
+    ErrorCode::UNSUPPORTED_COMPRESSION_TYPE,
+];
+
 /// Compressed bytes up to which it is tried whether they are no more records than that.
 const INLINE_PACKED_MAX: usize = 64 << 10;
 
@@ -78,6 +85,39 @@ impl Refusal {
         self.record_errors.truncate(*left);
         self.record_errors.shrink_to_fit();
         *left -= self.record_errors.len();
+    }
+
+    /// Says in the log who sent a batch that makes no sense, and why it makes none.
+    fn tell(
+        &self,
+        broker: &Broker,
+        call: &Call<ProduceRequest>,
+        (name, topic_id, partition): (&Str, Uuid, i32),
+    ) {
+        if !SENSELESS.contains(&self.code) {
+            return;
+        }
+        let (now, key) = (Instant::now(), (call.peer.ip(), self.code));
+        let Some(suppressed) = broker.refused.check(key, now) else { return };
+        let topic = match name.is_empty() {
+            true => broker.cluster.image().topic_by_id(topic_id).map(|topic| topic.name.detach()),
+            false => Some(name.detach()),
+        };
+        tracing::warn!(
+            peer = %call.peer,
+            client = ?call.client_id(),
+            topic = %topic.unwrap_or_default(),
+            partition,
+            suppressed = (suppressed > 0).then_some(suppressed),
+            "batch refused: {}: {}",
+            self.code,
+            self.message.as_deref().or(self.first_record()).unwrap_or("it cannot be read")
+        );
+    }
+
+    /// What is wrong with the first record that is named.
+    fn first_record(&self) -> Option<&str> {
+        self.record_errors.first()?.batch_index_error_message.as_deref()
     }
 
     /// Adds where the log starts, as Kafka does unless it is the partition itself that is amiss.
@@ -138,6 +178,7 @@ pub async fn handle(broker: &Arc<Broker>, mut call: Call<ProduceRequest>) -> Rep
                 }
                 Err(refusal) => {
                     metrics.failed_appends.inc();
+                    refusal.tell(broker, &call, (&topic.name, topic.topic_id, partition.index));
                     refusal.name_at_most(&mut nameable);
                 }
             }

@@ -162,6 +162,7 @@ async fn live(values: Values) -> Result<(), RunError> {
         shares,
         coordinators: Arc::clone(&control.coordinators),
         life,
+        refused: vltava_net::RateLimit::default(),
         creating: Default::default(),
         stop: stop.clone(),
     });

@@ -10,6 +10,10 @@ use parking_lot::Mutex;
 /// the line is not written: more keys than this within one window is a flood.
 const KEYS_MAX: usize = 1024;
 
+/// Lines about one address and one kind of trouble, per interval.
+const LINES: u32 = 3;
+const LINES_INTERVAL: Duration = Duration::from_secs(10);
+
 /// Lets so many lines per key through in each interval, and counts the others.
 #[derive(Debug)]
 pub struct RateLimit<K> {
@@ -23,6 +27,13 @@ struct Window {
     start: Instant,
     passed: u32,
     suppressed: u64,
+}
+
+impl<K: Eq + Hash> Default for RateLimit<K> {
+    /// As much as a person wants to read of one address and one kind of trouble.
+    fn default() -> Self {
+        Self::new(LINES, LINES_INTERVAL)
+    }
 }
 
 impl<K: Eq + Hash> RateLimit<K> {

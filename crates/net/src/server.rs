@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use parking_lot::{Mutex, RwLock};
 use tokio::net::TcpStream;
@@ -21,9 +21,8 @@ use crate::rate_limit::RateLimit;
 use crate::reactors::Reactors;
 use crate::sessions::{Refusal, Sessions};
 
-/// Lines about one address and one kind of trouble, per interval.
-const LINES: u32 = 3;
-const LINES_INTERVAL: Duration = Duration::from_secs(10);
+/// Each time that one address has as many connections more, it is told.
+const CROWD: usize = 1000;
 
 /// What all connections of a server share.
 pub(crate) struct Shared<H> {
@@ -113,7 +112,7 @@ impl<H: Handler> Server<H> {
             budget,
             metrics,
             sessions: Sessions::default(),
-            log: RateLimit::new(LINES, LINES_INTERVAL),
+            log: RateLimit::default(),
             tasks: TaskTracker::new(),
             reactors,
             listeners: AtomicUsize::new(0),
@@ -215,6 +214,7 @@ impl<H: Handler> Shared<H> {
         let is_exempt = protected && self.listeners.load(Ordering::Relaxed) > 1;
         match self.sessions.admit(&limits, peer, listener, is_exempt) {
             Ok((opened, close)) => {
+                self.watch_crowd(peer, listener);
                 let session = connection::Session::open(self.clone(), opened, protected, &limits);
                 let Ok(stream) = stream.into_std() else { return };
                 let serve = async move {
@@ -230,6 +230,20 @@ impl<H: Handler> Shared<H> {
                 self.metrics.refused(refusal.name());
                 self.warn(peer, listener, refusal.name(), "too many connections are open");
             }
+        }
+    }
+
+    /// Says who holds many connections, also if nothing comes by them.
+    fn watch_crowd(&self, peer: SocketAddr, listener: &str) {
+        let count = self.sessions.count_of(peer.ip());
+        if !count.is_multiple_of(CROWD) {
+            return;
+        }
+        if let Some(suppressed) = self.log.check((Some(peer.ip()), "crowd"), Instant::now()) {
+            let suppressed = (suppressed > 0).then_some(suppressed);
+            let address = peer.ip();
+            tracing::warn!(%address, %listener, suppressed, "{count} connections from this address \
+                are open; max.connections.per.ip bounds them");
         }
     }
 

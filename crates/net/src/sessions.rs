@@ -111,6 +111,11 @@ impl Sessions {
         inner.open.values_mut().for_each(Session::close);
     }
 
+    /// How many connections are open from an address.
+    pub(crate) fn count_of(&self, ip: IpAddr) -> usize {
+        self.inner.lock().per_ip.get(&ip).copied().unwrap_or(0)
+    }
+
     /// How many connections are open.
     pub(crate) fn len(&self) -> usize {
         self.inner.lock().open.len()

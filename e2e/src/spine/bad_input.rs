@@ -41,6 +41,12 @@ pub(super) fn run() -> Outcome<String> {
     serves(&address, "5,000 idle connections")?;
     let after = admin::resident_kib(pid)?;
     drop(crowd);
+    for told in ["batch refused", "connections from this address are open"] {
+        let log = cluster.vltava(&["logs", "broker-1", "--tail", "1000"])?;
+        if !log.contains(told) {
+            return Err(format!("the broker's log does not say: {told}"));
+        }
+    }
     let same = cluster.node("broker-1")?.pid == Some(pid);
     let found = format!("resident {before} → {after} KiB");
     if same && after.saturating_sub(before) <= GROWTH_KIB_MAX { Ok(found) } else { Err(found) }
@@ -94,12 +100,12 @@ fn frames() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// A produce (version 3) of one batch whose gzip would become 1 GiB.
+/// A produce (version 3) of one batch whose gzip would become 900 MiB, and is less than a batch may take.
 fn bomb() -> Vec<u8> {
     let zeros = vec![0u8; 1 << 20];
     let one = Compression::Gzip.compress(&zeros);
     // Members of gzip that stand one behind the other become one stream.
-    let stream: Vec<u8> = one.iter().copied().cycle().take(one.len() * 1024).collect();
+    let stream: Vec<u8> = one.iter().copied().cycle().take(one.len() * 900).collect();
     let mut batch = Vec::new();
     batch.extend_from_slice(&0i64.to_be_bytes());
     batch.extend_from_slice(&i32::try_from(stream.len() + 49).unwrap_or(0).to_be_bytes());
