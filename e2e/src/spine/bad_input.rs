@@ -100,7 +100,8 @@ fn frames() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// A produce (version 3) of one batch whose gzip would become 900 MiB, and is less than a batch may take.
+/// A produce (version 3) of one batch whose gzip would become 900 MiB, and is less than a batch may
+/// take.
 fn bomb() -> Vec<u8> {
     let zeros = vec![0u8; 1 << 20];
     let one = Compression::Gzip.compress(&zeros);
