@@ -140,9 +140,16 @@ impl Coordinator {
         };
         let (driver, status) = plan.prepare().map_err(RunError::Driver)?;
         tracing::info!(
-            %node, cluster = %cluster_id, directory = %folder.replica.directory_id,
+            node = node.get(), cluster = %cluster_id, directory = %folder.replica.directory_id,
             "the coordinator starts"
         );
+        if status.borrow().voters.is_empty() {
+            tracing::info!(
+                "this folder knows of no quorum: the node waits for one that exists, and observes \
+                 it until it is added; to found a new one, name its coordinators in \
+                 vltava.initial.controllers of each of them"
+            );
+        }
         let ended = spawn_loop(driver, folder)?;
         let incarnation = Uuid::from_random(rand::rng().random());
         let registration = Registration { node, incarnation, endpoints };

@@ -73,7 +73,7 @@ impl Group {
             return;
         }
         tracing::info!(
-            group = %self.id, generation = self.generation, leader = %call.member_id,
+            group = %self.id, generation = self.generation, member = %call.member_id,
             members = self.members.len(), "assignment received"
         );
         let given: HashMap<&Str, &Bytes> =

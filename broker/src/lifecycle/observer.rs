@@ -245,7 +245,7 @@ impl Observer {
             let differs = *old != active;
             if differs && let Some(active) = &active {
                 let Active { id, address } = active;
-                tracing::info!(coordinator = %id, %address, epoch = %info.epoch, "follows");
+                tracing::info!(coordinator = id.get(), %address, epoch = info.epoch.get(), "follows");
             }
             *old = active;
             differs

@@ -116,7 +116,7 @@ pub(super) async fn keep_registered(
         let epoch = register(&identity, life.epoch(), coordinators, &bootstrap, limit).await?;
         let Identity { rack, listeners, .. } = &identity;
         let (rack, listeners) = (rack.as_deref().unwrap_or("none"), names(listeners));
-        tracing::info!(%epoch, rack, listeners, "registered");
+        tracing::info!(epoch = epoch.get(), rack, listeners, "registered");
         life.registered(epoch);
         tokio::select! {
             () = life.stale.notified() => {}

@@ -224,7 +224,7 @@ impl Fetcher {
         match self.link.connect(self.leader).await {
             Ok(connection) => {
                 if self.connecting.failures > FAILURES_UNTOLD {
-                    tracing::info!(leader = %self.leader, "the leader can be reached again");
+                    tracing::info!(leader = self.leader.get(), "the leader can be reached again");
                 }
                 self.connection = Some(connection);
                 self.connecting = Pause::default();
@@ -236,7 +236,7 @@ impl Fetcher {
     fn lost(&mut self, error: &LinkError) {
         if self.connecting.failures == FAILURES_UNTOLD {
             let error = vltava_net::error_chain(error);
-            tracing::warn!(leader = %self.leader, error, "the leader cannot be fetched from");
+            tracing::warn!(leader = self.leader.get(), error, "the leader cannot be fetched from");
         }
         self.disconnect();
         self.connecting.fail(self.options.pause_max);
@@ -340,7 +340,7 @@ impl Fetcher {
     async fn take(&mut self, response: FetchResponse) {
         self.session.answered(&response);
         if response.error_code.is_err() {
-            tracing::debug!(leader = %self.leader, code = %response.error_code, "a new session");
+            tracing::debug!(leader = self.leader.get(), code = %response.error_code, "a new session");
             return;
         }
         let mut work = Vec::new();
@@ -390,7 +390,7 @@ impl Fetcher {
                 followed.pause.fail(self.options.pause_max);
                 let partition = &followed.partition.name;
                 if followed.pause.failures.is_multiple_of(FAILURES_UNTOLD) {
-                    tracing::warn!(%partition, leader = %self.leader, reason, "cannot follow");
+                    tracing::warn!(%partition, leader = self.leader.get(), reason, "cannot follow");
                 }
             }
         }

@@ -127,7 +127,13 @@ impl<M: Machine> Driver<M> {
             let Active { machine, mut waiting, .. } = *active;
             let (partition, epoch, count) = (self.partition, self.epoch, machine.count());
             if count > 0 {
-                tracing::info!(%partition, %epoch, count, "unloaded {}", M::KEEPS);
+                tracing::info!(
+                    shard = partition.get(),
+                    epoch = epoch.get(),
+                    count,
+                    "unloaded {}",
+                    M::KEEPS
+                );
             }
             for (token, reply) in machine.stop() {
                 if let Some(waiter) = waiting.remove(&token) {
@@ -336,7 +342,13 @@ impl<M: Machine> Driver<M> {
                     let (partition, epoch) = (self.partition, self.epoch);
                     if records > 0 {
                         tracing::info!(
-                            %partition, %epoch, records, count, ms, "loaded {}", M::KEEPS
+                            shard = partition.get(),
+                            epoch = epoch.get(),
+                            records,
+                            count,
+                            ms,
+                            "loaded {}",
+                            M::KEEPS
                         );
                     }
                     return self.inherit(machine, end).await;

@@ -136,7 +136,7 @@ async fn round(
         match answer {
             Ok(response) => written(&markers, &response),
             Err(error) => {
-                tracing::debug!(broker = %leader, id = %markers.id, %error, "markers not sent");
+                tracing::debug!(broker = leader.get(), id = %markers.id, %error, "markers not sent");
                 Vec::new()
             }
         }

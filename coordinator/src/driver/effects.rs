@@ -61,8 +61,12 @@ impl Driver {
                 self.respond_snapshot(token, response, max_bytes)?;
             }
             Effect::LeaderChanged(info) => match info.leader {
-                Some(leader) => tracing::info!(epoch = %info.epoch, %leader, "the quorum is led"),
-                None => tracing::info!(epoch = %info.epoch, "the quorum seeks a leader"),
+                Some(leader) => tracing::info!(
+                    epoch = info.epoch.get(),
+                    leader = leader.get(),
+                    "the quorum is led"
+                ),
+                None => tracing::info!(epoch = info.epoch.get(), "the quorum seeks a leader"),
             },
             Effect::BecameLeader { epoch, epoch_start_offset } => {
                 self.leading = Some(Leading { epoch, start: epoch_start_offset });

@@ -174,6 +174,15 @@ impl Checks<'_> {
             let what = format!("{inter_broker} is not among `listeners`; name one of them");
             self.problem("inter.broker.listener.name", what);
         }
+        let between = keys::SECURITY_INTER_BROKER_PROTOCOL;
+        if self.values.get(between) != "PLAINTEXT" {
+            let what = format!(
+                "no listener has the protocol {}, as there is no TLS and no SASL yet; PLAINTEXT is \
+                 allowed",
+                self.values.get(between)
+            );
+            self.problem(between.name(), what);
+        }
         if let Some(listener) =
             listeners.iter().find(|listener| self.is_controller_listener(&listener.name))
         {

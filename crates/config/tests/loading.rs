@@ -101,6 +101,7 @@ fn settings_that_contradict_each_other_are_refused() {
         ("process.roles=broker,controller\n", "a node has one role"),
         ("broker.heartbeat.interval.ms=9000\n", "a third of the session"),
         ("vltava.memory.budget.bytes=1048576\n", "socket.request.max.bytes"),
+        ("security.inter.broker.protocol=SASL_SSL\n", "no listener has the protocol SASL_SSL"),
         ("listeners=A://:1,B://:1\nlistener.security.protocol.map=A:PLAINTEXT\n", "used twice"),
     ] {
         let found = refused(text);
