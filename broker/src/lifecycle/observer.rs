@@ -245,7 +245,8 @@ impl Observer {
             let differs = *old != active;
             if differs && let Some(active) = &active {
                 let Active { id, address } = active;
-                tracing::info!(coordinator = id.get(), %address, epoch = info.epoch.get(), "follows");
+                let (coordinator, epoch) = (id.get(), info.epoch.get());
+                tracing::info!(coordinator, %address, epoch, "follows");
             }
             *old = active;
             differs

@@ -340,7 +340,8 @@ impl Fetcher {
     async fn take(&mut self, response: FetchResponse) {
         self.session.answered(&response);
         if response.error_code.is_err() {
-            tracing::debug!(leader = self.leader.get(), code = %response.error_code, "a new session");
+            let leader = self.leader.get();
+            tracing::debug!(leader, code = %response.error_code, "a new session");
             return;
         }
         let mut work = Vec::new();

@@ -110,15 +110,17 @@ impl Persister {
         let connection = match self.connection(leader).await {
             Ok(connection) => connection,
             Err(error) => {
-                tracing::debug!(leader = leader.get(), %error, "the share coordinator cannot be reached");
+                let leader = leader.get();
+                tracing::debug!(leader, %error, "the share coordinator cannot be reached");
                 return unavailable();
             }
         };
         match call(&connection, key, ask).await {
             Ok(reply) => reply,
             Err(error) => {
-                tracing::debug!(leader = leader.get(), %error, "the share coordinator does not answer");
                 self.connections.lock().await.remove(&leader);
+                let leader = leader.get();
+                tracing::debug!(leader, %error, "the share coordinator does not answer");
                 unavailable()
             }
         }

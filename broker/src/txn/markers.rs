@@ -136,7 +136,8 @@ async fn round(
         match answer {
             Ok(response) => written(&markers, &response),
             Err(error) => {
-                tracing::debug!(broker = leader.get(), id = %markers.id, %error, "markers not sent");
+                let broker = leader.get();
+                tracing::debug!(broker, id = %markers.id, %error, "markers not sent");
                 Vec::new()
             }
         }
