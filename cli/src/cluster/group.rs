@@ -1,9 +1,10 @@
 //! `vltava group`: list, describe, reset and delete consumer groups.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::Serialize;
-use vltava_client::{Cluster, GroupDescription, OffsetSpec, PartitionOffsets};
+use vltava_client::{Cluster, GroupDescription, GroupKind, OffsetSpec, PartitionOffsets};
 
 use crate::args::{GroupArgs, GroupCommand, ResetTo};
 use crate::cluster::active::Active;
@@ -11,6 +12,12 @@ use crate::cluster::bootstrap;
 use crate::error::CliError;
 use crate::local::DataDir;
 use crate::output;
+
+/// How long share coordinators have to say how far a group is.
+const SHARE_STATE: Duration = Duration::from_secs(3);
+
+/// How many members of a group are named in a sentence.
+const NAMED_MAX: usize = 5;
 
 /// Runs the command.
 ///
@@ -88,15 +95,20 @@ struct Member {
 struct Committed {
     topic: String,
     partition: i32,
+    /// Of a share group, where it begins: what is before has been dealt with.
     committed: Option<i64>,
     end: Option<i64>,
     lag: Option<i64>,
+    /// Who consumes the partition, if it is one.
     member_id: Option<String>,
 }
 
 async fn describe(cluster: &Cluster, group: &str, json: bool) -> Result<(), CliError> {
     let found = cluster.describe_group(group).await?;
-    let committed = cluster.group_offsets(group).await?;
+    let committed = match found.kind {
+        GroupKind::Classic | GroupKind::Consumer => cluster.group_offsets(group).await?,
+        GroupKind::Share => share_offsets(cluster, group).await?,
+    };
     if found.state == "Dead" && committed.is_empty() {
         return Err(CliError::Refused(format!("there is no group {group}")));
     }
@@ -109,6 +121,18 @@ async fn describe(cluster: &Cluster, group: &str, json: bool) -> Result<(), CliE
         members: found.members.into_iter().map(Member::from).collect(),
     };
     if json { output::json(&described) } else { show(described) }
+}
+
+/// Where a share group begins. Its members are worth telling though nobody says in time: nobody can
+/// where the topic for it cannot be made, for want of brokers.
+async fn share_offsets(cluster: &Cluster, group: &str) -> Result<PartitionOffsets, CliError> {
+    match tokio::time::timeout(SHARE_STATE, cluster.share_group_offsets(group)).await {
+        Ok(offsets) => Ok(offsets?),
+        Err(_) => {
+            output::notice("no share coordinator says how far the group is");
+            Ok(PartitionOffsets::new())
+        }
+    }
 }
 
 /// The ends of all partitions that the group has to do with.
@@ -138,11 +162,12 @@ fn offsets(
     committed: &PartitionOffsets,
     ends: &PartitionOffsets,
 ) -> Vec<Committed> {
-    let owners: BTreeMap<&(String, i32), &str> = group
-        .members
-        .iter()
-        .flat_map(|member| member.assignment.iter().map(|place| (place, member.id.as_str())))
-        .collect();
+    let mut owners: BTreeMap<&(String, i32), Vec<&str>> = BTreeMap::new();
+    for member in &group.members {
+        for place in &member.assignment {
+            owners.entry(place).or_default().push(&member.id);
+        }
+    }
     let mut places: Vec<&(String, i32)> = committed.keys().chain(owners.keys().copied()).collect();
     places.sort();
     places.dedup();
@@ -156,7 +181,10 @@ fn offsets(
                 committed: at,
                 end,
                 lag: at.zip(end).map(|(at, end)| (end - at).max(0)),
-                member_id: owners.get(place).map(|id| (*id).to_owned()),
+                member_id: match owners.get(place).map(Vec::as_slice) {
+                    Some([id]) => Some((*id).to_owned()),
+                    _ => None,
+                },
             }
         })
         .collect()
@@ -164,15 +192,19 @@ fn offsets(
 
 impl From<vltava_client::GroupMember> for Member {
     fn from(member: vltava_client::GroupMember) -> Self {
-        let shown = |(topic, index): &(String, i32)| format!("{topic}-{index}");
+        let place = |(topic, index): &(String, i32)| shown(topic, *index);
         Self {
-            partitions: member.assignment.iter().map(shown).collect(),
+            partitions: member.assignment.iter().map(place).collect(),
             member_id: member.id,
             instance_id: member.instance_id,
             client_id: member.client_id,
             host: member.client_host,
         }
     }
+}
+
+fn shown(topic: &str, partition: i32) -> String {
+    format!("{topic}-{partition}")
 }
 
 fn show(group: Described) -> Result<(), CliError> {
@@ -188,9 +220,14 @@ fn show(group: Described) -> Result<(), CliError> {
         .offsets
         .into_iter()
         .map(|offset| {
-            let id = offset.member_id.unwrap_or_else(|| "-".to_owned());
-            let member = group.members.iter().find(|member| member.member_id == id);
-            let host = member.map_or_else(|| "-".to_owned(), |member| member.host.clone());
+            let place = shown(&offset.topic, offset.partition);
+            let mut members = group.members.iter().filter(|it| it.partitions.contains(&place));
+            let (id, host) = match (members.next(), members.count()) {
+                (None, _) => ("-".to_owned(), "-".to_owned()),
+                (Some(only), 0) => (only.member_id.clone(), only.host.clone()),
+                // Those of a share group share partitions.
+                (Some(_), others) => (format!("{} members", 1 + others), "-".to_owned()),
+            };
             [
                 offset.topic,
                 offset.partition.to_string(),
@@ -233,6 +270,24 @@ struct Moved {
     offset: i64,
 }
 
+/// Says who is in a group that nobody may be in.
+fn still_there(group: &GroupDescription) -> String {
+    let named = |member: &vltava_client::GroupMember| {
+        let host = member.client_host.trim_start_matches('/');
+        format!("{} at {host}", member.client_id)
+    };
+    let mut names: Vec<String> = group.members.iter().take(NAMED_MAX).map(named).collect();
+    let left = group.members.len() - names.len();
+    if left > 0 {
+        names.push(format!("{left} more"));
+    }
+    let count = match group.members.len() {
+        1 => "a member".to_owned(),
+        count => format!("{count} members"),
+    };
+    format!("group {} has {count}; stop what consumes there first: {}", group.id, names.join(", "))
+}
+
 async fn reset(
     cluster: &Cluster,
     group: &str,
@@ -243,9 +298,12 @@ async fn reset(
 ) -> Result<(), CliError> {
     let found = cluster.describe_group(group).await?;
     if !found.members.is_empty() {
+        return Err(CliError::Refused(still_there(&found)));
+    }
+    if found.kind == GroupKind::Share {
         return Err(CliError::Refused(format!(
-            "group {group} has {} members; stop them first",
-            found.members.len()
+            "{group} is a share group, which has no committed offsets; kafka-share-groups.sh moves \
+             where it begins"
         )));
     }
     let known = cluster.retry(|| cluster.topic(topic)).await?;

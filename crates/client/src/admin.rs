@@ -12,7 +12,7 @@ mod topics;
 
 pub use cluster::{LogDir, Reassignment};
 pub use configs::{AlterOp, ConfigEntry, ConfigResource, ResourceType};
-pub use groups::{GroupDescription, GroupListing, GroupMember, PartitionOffsets};
+pub use groups::{GroupDescription, GroupKind, GroupListing, GroupMember, PartitionOffsets};
 pub(crate) use groups::{check_commit, check_group, commit_request};
 pub use quorum::RaftVoter;
 pub use records::{ListedOffset, OffsetSpec};

@@ -23,9 +23,9 @@ mod topic;
 mod versions;
 
 pub use admin::{
-    AlterOp, ConfigEntry, ConfigResource, CreatedTopic, Election, GroupDescription, GroupListing,
-    GroupMember, ListedOffset, LogDir, NewTopic, OffsetSpec, Outcomes, PartitionOffsets, RaftVoter,
-    Reassignment, ResourceType,
+    AlterOp, ConfigEntry, ConfigResource, CreatedTopic, Election, GroupDescription, GroupKind,
+    GroupListing, GroupMember, ListedOffset, LogDir, NewTopic, OffsetSpec, Outcomes,
+    PartitionOffsets, RaftVoter, Reassignment, ResourceType,
 };
 pub use cluster::{Cluster, ClusterOptions, Node, Speaks};
 pub use connection::Connection;

@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use futures::future::try_join_all;
+use vltava_wire::messages::describe_share_group_offsets::{
+    DescribeShareGroupOffsetsRequestGroup, DescribeShareGroupOffsetsResponsePartition,
+};
 use vltava_wire::messages::offset_commit::{
     OffsetCommitRequestPartition, OffsetCommitRequestTopic,
 };
@@ -12,14 +15,19 @@ use vltava_wire::messages::offset_delete::{
 };
 use vltava_wire::messages::offset_fetch::OffsetFetchRequestGroup;
 use vltava_wire::messages::{
-    DeleteGroupsRequest, DescribeGroupsRequest, ListGroupsRequest, OffsetCommitRequest,
-    OffsetCommitResponse, OffsetDeleteRequest, OffsetFetchRequest, OffsetFetchResponse,
+    ConsumerGroupDescribeRequest, DeleteGroupsRequest, DescribeGroupsRequest,
+    DescribeShareGroupOffsetsRequest, ListGroupsRequest, OffsetCommitRequest, OffsetCommitResponse,
+    OffsetDeleteRequest, OffsetFetchRequest, OffsetFetchResponse, ShareGroupDescribeRequest,
+    consumer_group_describe, share_group_describe,
 };
 use vltava_wire::{ErrorCode, Str};
 
 use crate::cluster::Cluster;
 use crate::error::ClientError;
 use crate::membership::decode_assignment;
+
+/// The state of a group that is not there.
+const DEAD: &str = "Dead";
 
 /// Offsets by topic and partition.
 pub type PartitionOffsets = BTreeMap<(String, i32), i64>;
@@ -37,14 +45,27 @@ pub struct GroupListing {
     pub kind: String,
 }
 
+/// What a group is: which requests its members speak in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GroupKind {
+    /// JoinGroup and SyncGroup; also one that does not exist.
+    Classic,
+    /// ConsumerGroupHeartbeat (KIP-848).
+    Consumer,
+    /// ShareGroupHeartbeat (KIP-932).
+    Share,
+}
+
 /// A group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupDescription {
+    /// What it is.
+    pub kind: GroupKind,
     /// Its name.
     pub id: String,
     /// Its state, as Kafka names it.
     pub state: String,
-    /// `consumer` for consumers.
+    /// `consumer` for consumers, `share` for share groups.
     pub protocol_type: String,
     /// How partitions are assigned, such as `range`.
     pub protocol: String,
@@ -98,20 +119,31 @@ impl Cluster {
         Ok(response.groups.iter().map(listing).collect())
     }
 
-    /// One group. A group that does not exist is `Dead` without members.
+    /// One group, of whichever kind. A group that does not exist is `Dead` without members.
     ///
     /// # Errors
     /// If its coordinator does not answer.
     pub async fn describe_group(&self, group: &str) -> Result<GroupDescription, ClientError> {
+        let classic = self.describe_classic(group).await?;
+        if classic.state != DEAD {
+            return Ok(classic);
+        }
+        // That is said of groups of other kinds as well.
+        if let Some(found) = self.describe_consumer(group).await? {
+            return Ok(found);
+        }
+        Ok(self.describe_share(group).await?.unwrap_or(classic))
+    }
+
+    async fn describe_classic(&self, group: &str) -> Result<GroupDescription, ClientError> {
         let request = DescribeGroupsRequest {
             groups: vec![group.into()],
             ..DescribeGroupsRequest::default()
         };
         let response = self
             .call_group(group, &request, |response| {
-                response.groups.iter().try_for_each(|described| match described.error_code {
-                    ErrorCode::GROUP_ID_NOT_FOUND => Ok(()),
-                    code => check_group(group, code, described.error_message.as_deref()),
+                response.groups.iter().try_for_each(|described| {
+                    check_known(group, described.error_code, described.error_message.as_deref())
                 })
             })
             .await?;
@@ -127,6 +159,7 @@ impl Cluster {
                 assignment: assignment(&member.member_assignment),
             };
         Ok(GroupDescription {
+            kind: GroupKind::Classic,
             id: (&described.group_id).into(),
             state: (&described.group_state).into(),
             protocol_type: (&described.protocol_type).into(),
@@ -134,6 +167,110 @@ impl Cluster {
             coordinator,
             members: described.members.into_iter().map(member).collect(),
         })
+    }
+
+    async fn describe_consumer(
+        &self,
+        group: &str,
+    ) -> Result<Option<GroupDescription>, ClientError> {
+        let request = ConsumerGroupDescribeRequest {
+            group_ids: vec![group.into()],
+            ..ConsumerGroupDescribeRequest::default()
+        };
+        let answer = self.call_group(group, &request, |response| {
+            response.groups.iter().try_for_each(|described| {
+                check_known(group, described.error_code, described.error_message.as_deref())
+            })
+        });
+        let groups = unless_too_old(answer.await)?.map(|response| response.groups);
+        let mut groups = groups.into_iter().flatten();
+        let Some(found) = groups.find(|found| found.error_code.is_ok()) else { return Ok(None) };
+        let coordinator = self.retry(|| self.group_coordinator(group)).await?;
+        let member = |member: consumer_group_describe::Member| GroupMember {
+            id: (&member.member_id).into(),
+            instance_id: member.instance_id.as_ref().map(Into::into),
+            client_id: (&member.client_id).into(),
+            client_host: (&member.client_host).into(),
+            assignment: places(
+                member
+                    .assignment
+                    .topic_partitions
+                    .iter()
+                    .map(|it| (&it.topic_name, &it.partitions)),
+            ),
+        };
+        Ok(Some(GroupDescription {
+            kind: GroupKind::Consumer,
+            id: (&found.group_id).into(),
+            state: (&found.group_state).into(),
+            protocol_type: "consumer".to_owned(),
+            protocol: (&found.assignor_name).into(),
+            coordinator,
+            members: found.members.into_iter().map(member).collect(),
+        }))
+    }
+
+    async fn describe_share(&self, group: &str) -> Result<Option<GroupDescription>, ClientError> {
+        let request = ShareGroupDescribeRequest {
+            group_ids: vec![group.into()],
+            ..ShareGroupDescribeRequest::default()
+        };
+        let answer = self.call_group(group, &request, |response| {
+            response.groups.iter().try_for_each(|described| {
+                check_known(group, described.error_code, described.error_message.as_deref())
+            })
+        });
+        let groups = unless_too_old(answer.await)?.map(|response| response.groups);
+        let mut groups = groups.into_iter().flatten();
+        let Some(found) = groups.find(|found| found.error_code.is_ok()) else { return Ok(None) };
+        let coordinator = self.retry(|| self.group_coordinator(group)).await?;
+        let member = |member: share_group_describe::Member| GroupMember {
+            id: (&member.member_id).into(),
+            instance_id: None,
+            client_id: (&member.client_id).into(),
+            client_host: (&member.client_host).into(),
+            assignment: places(
+                member
+                    .assignment
+                    .topic_partitions
+                    .iter()
+                    .map(|it| (&it.topic_name, &it.partitions)),
+            ),
+        };
+        Ok(Some(GroupDescription {
+            kind: GroupKind::Share,
+            id: (&found.group_id).into(),
+            state: (&found.group_state).into(),
+            protocol_type: "share".to_owned(),
+            protocol: (&found.assignor_name).into(),
+            coordinator,
+            members: found.members.into_iter().map(member).collect(),
+        }))
+    }
+
+    /// Where a share group begins in each partition of which that is known: what is before has been
+    /// dealt with.
+    ///
+    /// # Errors
+    /// If its coordinator does not answer.
+    pub async fn share_group_offsets(&self, group: &str) -> Result<PartitionOffsets, ClientError> {
+        let asked = DescribeShareGroupOffsetsRequestGroup { group_id: group.into(), topics: None };
+        let request = DescribeShareGroupOffsetsRequest { groups: vec![asked] };
+        let answer = self.call_group(group, &request, |response| {
+            response.groups.iter().try_for_each(|found| {
+                check_known(group, found.error_code, found.error_message.as_deref())
+            })
+        });
+        let topics = answer.await?.groups.into_iter().flat_map(|found| found.topics);
+        let offsets = topics.flat_map(|topic| {
+            let name: String = (&topic.topic_name).into();
+            let is_known = |part: &DescribeShareGroupOffsetsResponsePartition| {
+                part.error_code.is_ok() && part.start_offset >= 0
+            };
+            let begun = topic.partitions.into_iter().filter(is_known);
+            begun.map(move |part| ((name.clone(), part.partition_index), part.start_offset))
+        });
+        Ok(offsets.collect())
     }
 
     /// Deletes a group that has no members, its offsets with it.
@@ -241,6 +378,29 @@ impl Cluster {
         .await
         .map(|_| ())
     }
+}
+
+/// As [`check_group`], but that there is no such group, of this kind, is an answer.
+fn check_known(group: &str, code: ErrorCode, message: Option<&str>) -> Result<(), ClientError> {
+    match code {
+        ErrorCode::GROUP_ID_NOT_FOUND | ErrorCode::UNSUPPORTED_VERSION => Ok(()),
+        code => check_group(group, code, message),
+    }
+}
+
+/// The answer, unless the cluster is too old to know such a request.
+fn unless_too_old<T>(answer: Result<T, ClientError>) -> Result<Option<T>, ClientError> {
+    match answer {
+        Err(ClientError::UnsupportedVersion { .. }) => Ok(None),
+        answer => answer.map(Some),
+    }
+}
+
+fn places<'a>(topics: impl Iterator<Item = (&'a Str, &'a Vec<i32>)>) -> Vec<(String, i32)> {
+    let of = |(name, indexes): (&'a Str, &'a Vec<i32>)| {
+        indexes.iter().map(move |index| (name.into(), *index))
+    };
+    topics.flat_map(of).collect()
 }
 
 pub(crate) fn check_group(

@@ -1,0 +1,122 @@
+//! Groups of all kinds, as a person looks at them.
+
+use cluster::{Cluster, eventually};
+use serde_json::{Value, json};
+use vltava_client::{Cluster as Client, ClusterOptions};
+use vltava_wire::ErrorCode;
+use vltava_wire::messages::{ConsumerGroupHeartbeatRequest, ShareGroupHeartbeatRequest};
+
+#[path = "local/cluster.rs"]
+#[allow(dead_code, reason = "each file of tests uses what it needs")]
+mod cluster;
+
+/// Does something by the Kafka protocol.
+fn by_client<T>(cluster: &Cluster, does: impl AsyncFnOnce(&Client) -> T) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime").block_on(async {
+        let address = format!("127.0.0.1:{}", cluster.ports[0]);
+        let client = Client::new(&address, ClusterOptions::default());
+        does(&client.expect("an address")).await
+    })
+}
+
+/// Joins a group of the new protocol (KIP-848). The member stays for its session, 45 s.
+fn join(cluster: &Cluster, group: &str, member: &str) {
+    let request = ConsumerGroupHeartbeatRequest {
+        group_id: group.into(),
+        member_id: member.into(),
+        rebalance_timeout_ms: 60_000,
+        subscribed_topic_names: Some(vec!["orders".into()]),
+        topic_partitions: Some(Vec::new()),
+        ..Default::default()
+    };
+    by_client(cluster, async |client| {
+        let call = || async {
+            let coordinator = client.group_coordinator(group).await?;
+            client.node(coordinator).await?.call(&request).await
+        };
+        let answer = client.retry(call).await.expect("an answer");
+        assert_eq!(answer.error_code, ErrorCode::NONE, "{answer:?}");
+    });
+}
+
+/// Joins a share group (KIP-932).
+fn share(cluster: &Cluster, group: &str, member: &str) {
+    let request = ShareGroupHeartbeatRequest {
+        group_id: group.into(),
+        member_id: member.into(),
+        subscribed_topic_names: Some(vec!["orders".into()]),
+        ..Default::default()
+    };
+    by_client(cluster, async |client| {
+        let call = || async {
+            let coordinator = client.group_coordinator(group).await?;
+            client.node(coordinator).await?.call(&request).await
+        };
+        let answer = client.retry(call).await.expect("an answer");
+        assert_eq!(answer.error_code, ErrorCode::NONE, "{answer:?}");
+    });
+}
+
+fn described(cluster: &Cluster, group: &str) -> Value {
+    cluster.json(&["group", "describe", group, "--json"])
+}
+
+#[test]
+fn groups_of_every_kind_are_described_alike() {
+    let cluster = Cluster::new(1);
+    let file = cluster.manifest(1, 1, "{name: orders}");
+    cluster.run(&["up", "-d", "-f", &file]);
+    cluster.produce(&["orders"], "a\nb\nc\n");
+
+    join(&cluster, "fresh", "m1");
+    let of_m1 = json!(["orders-0"]);
+    eventually("the assignment", || {
+        described(&cluster, "fresh")["members"][0]["partitions"] == of_m1
+    });
+    let fresh = described(&cluster, "fresh");
+    assert_eq!((&fresh["state"], &fresh["assignor"]), (&json!("Stable"), &json!("uniform")));
+    assert_eq!(fresh["members"][0]["member_id"], "m1");
+    let row = &fresh["offsets"][0];
+    assert_eq!((&row["end"], &row["member_id"]), (&json!(3), &json!("m1")), "nothing is committed");
+    let table = cluster.run(&["group", "describe", "fresh"]);
+    assert!(
+        table.starts_with("group fresh  state Stable  assignor uniform  members 1\n"),
+        "{table}"
+    );
+    assert!(table.lines().any(|line| line.starts_with("orders") && line.contains("m1")), "{table}");
+
+    let refused =
+        cluster.output(&["group", "reset-offsets", "fresh", "--topic", "orders", "--to", "latest"]);
+    let words = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(
+        words.contains("group fresh has a member; stop what consumes there first: "),
+        "{words}"
+    );
+    assert!(words.contains(" at 127.0.0.1"), "{words}");
+
+    for member in ["s1", "s2"] {
+        share(&cluster, "shared", member);
+    }
+    eventually("both members", || {
+        let members = described(&cluster, "shared")["members"].as_array().map(Vec::len);
+        members == Some(2)
+    });
+    assert_eq!(described(&cluster, "shared")["state"], "Stable");
+    let refused = cluster.output(&[
+        "group",
+        "reset-offsets",
+        "shared",
+        "--topic",
+        "orders",
+        "--to",
+        "latest",
+    ]);
+    let words = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(words.contains("group shared has 2 members"), "{words}");
+
+    let none = cluster.output(&["group", "describe", "other"]);
+    assert_eq!(none.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&none.stderr).contains("there is no group other"));
+}
