@@ -1,6 +1,11 @@
 //! Groups of all kinds, as a person looks at them.
 
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
 use cluster::{Cluster, eventually};
+use rustix::process::{Pid, Signal};
 use serde_json::{Value, json};
 use vltava_client::{Cluster as Client, ClusterOptions};
 use vltava_wire::ErrorCode;
@@ -66,6 +71,13 @@ fn described(cluster: &Cluster, group: &str) -> Value {
 fn groups_of_every_kind_are_described_alike() {
     let cluster = Cluster::new(1);
     let file = cluster.manifest(1, 1, "{name: orders}");
+    let text = std::fs::read_to_string(&file).expect("it is there");
+    let text = text.replace(
+        "num.partitions: 1",
+        "num.partitions: 1, share.coordinator.state.topic.replication.factor: 1, \
+         share.coordinator.state.topic.min.isr: 1",
+    );
+    std::fs::write(&file, text).expect("it can be written");
     cluster.run(&["up", "-d", "-f", &file]);
     cluster.produce(&["orders"], "a\nb\nc\n");
 
@@ -119,4 +131,53 @@ fn groups_of_every_kind_are_described_alike() {
     let none = cluster.output(&["group", "describe", "other"]);
     assert_eq!(none.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&none.stderr).contains("there is no group other"));
+}
+
+/// Starts `consume` in a group, and waits until it has printed what was there, and what is produced
+/// then, the offset of which it does not commit for a second.
+fn consumes(cluster: &Cluster, group: &str) -> Child {
+    let mut command = cluster.command(&["consume", "orders", "--from-beginning", "--group", group]);
+    let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the binary runs");
+    let mut output = BufReader::new(child.stdout.take().expect("it is piped"));
+    let mut line = String::new();
+    output.read_line(&mut line).expect("it is text");
+    cluster.produce(&["orders"], &format!("{group}\n"));
+    while !line.ends_with(&format!("{group}\n")) {
+        assert!(output.read_line(&mut line).expect("it is text") > 0, "it ended: {line}");
+    }
+    child
+}
+
+fn interrupt(child: &Child, signal: Signal) {
+    let pid = Pid::from_raw(child.id() as i32).expect("it is a pid");
+    rustix::process::kill_process(pid, signal).expect("it runs");
+}
+
+#[test]
+fn an_interrupted_consumer_ends_soon_though_its_coordinator_stands_still() {
+    let cluster = Cluster::new(1);
+    let file = cluster.manifest(1, 1, "{name: orders}");
+    cluster.run(&["up", "-d", "-f", &file]);
+    cluster.produce(&["orders"], "first\n");
+    for (group, signals, within) in [
+        ("patient", &[Signal::INT][..], Duration::from_secs(10)),
+        // They are other ones, as two of a kind may come as one.
+        ("impatient", &[Signal::INT, Signal::TERM], Duration::from_millis(2_500)),
+    ] {
+        let consumer = consumes(&cluster, group);
+        let broker = cluster.pid("broker-1");
+        rustix::process::kill_process(broker, Signal::STOP).expect("it runs");
+        let begun = Instant::now();
+        signals.iter().for_each(|signal| interrupt(&consumer, *signal));
+        let output = consumer.wait_with_output().expect("it ends");
+        let took = begun.elapsed();
+        rustix::process::kill_process(broker, Signal::CONT).expect("it runs");
+        assert!(took < within, "{group}: {took:?}");
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let words = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(words.contains("what was printed last is not committed"), "{group}: {words}");
+        // The broker was put aside for as long as it stood.
+        eventually("the broker", || cluster.told(&["group", "list"]).is_some());
+    }
 }

@@ -1,5 +1,6 @@
 //! `vltava consume`: prints the records of a topic.
 
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use vltava_client::{AutoOffsetReset, Cluster, ConsumedRecord, Consumer, ConsumerOptions};
@@ -16,6 +17,9 @@ const POLL: Duration = Duration::from_secs(1);
 /// How often a group's offsets are committed. What was printed since may be printed again by
 /// another member if this one dies.
 const COMMIT: Duration = Duration::from_secs(1);
+/// How long the last commit, and leaving the group, may take once it was interrupted: the group's
+/// coordinator may stand still.
+const LAST: Duration = Duration::from_secs(3);
 
 /// Prints records until it is interrupted, or has printed as many as it should.
 ///
@@ -30,25 +34,65 @@ pub async fn run(dir: &DataDir, args: &ConsumeArgs) -> Result<(), CliError> {
         () = ends.next() => return Ok(()),
     };
     let mut printed = Printed::new(args);
-    let result = loop {
-        if printed.is_enough() {
-            break Ok(());
-        }
-        let step = tokio::select! {
-            polled = consumer.poll(POLL) => polled.map_err(CliError::from),
-            () = ends.next() => break Ok(()),
-        };
-        let step = step.and_then(|records| printed.print(&records, args, &mut consumer));
-        if let Err(error) = step {
-            break Err(error);
-        }
-        if printed.is_due(&consumer) {
-            printed.commit(&mut consumer).await?;
-        }
+    let (result, is_interrupted) = tokio::select! {
+        result = print(&mut printed, args, &mut consumer) => (result, false),
+        () = ends.next() => (Ok(()), true),
     };
-    printed.commit(&mut consumer).await?;
-    consumer.close().await?;
+    leave(printed, consumer, &mut ends, is_interrupted).await?;
     result
+}
+
+/// Prints records until it has printed as many as it should. May be cancelled at any point.
+async fn print(
+    printed: &mut Printed,
+    args: &ConsumeArgs,
+    consumer: &mut Consumer,
+) -> Result<(), CliError> {
+    while !printed.is_enough() {
+        let records = consumer.poll(POLL).await?;
+        printed.print(&records, args, consumer)?;
+        if printed.is_due(consumer) {
+            printed.commit(consumer).await;
+        }
+    }
+    Ok(())
+}
+
+/// Commits what was printed, and leaves the group. Once it is interrupted there are seconds left
+/// for that, and none once it is interrupted again.
+async fn leave(
+    mut printed: Printed,
+    mut consumer: Consumer,
+    ends: &mut Ends,
+    is_interrupted: bool,
+) -> Result<(), CliError> {
+    let is_committed = Cell::new(!consumer.has_stored());
+    let leaving = async {
+        printed.commit(&mut consumer).await;
+        is_committed.set(true);
+        consumer.close().await
+    };
+    let mut leaving = std::pin::pin!(leaving);
+    if !is_interrupted {
+        tokio::select! {
+            left = &mut leaving => return left.map_err(CliError::from),
+            () = ends.next() => {}
+        }
+    }
+    tokio::select! {
+        left = leaving => return left.map_err(CliError::from),
+        () = tokio::time::sleep(LAST) => {}
+        () = ends.next() => {}
+    }
+    if !is_committed.get() {
+        not_committed("the group's coordinator does not answer");
+    }
+    Ok(())
+}
+
+/// Says that others of the group will print again what was printed here.
+fn not_committed(why: impl std::fmt::Display) {
+    output::notice(format_args!("what was printed last is not committed: {why}"));
 }
 
 async fn consumer(cluster: &Cluster, args: &ConsumeArgs) -> Result<Consumer, CliError> {
@@ -120,11 +164,10 @@ impl Printed {
 
     /// Commits what was printed. If the group has gone on without this member, others print it
     /// again, which is said.
-    async fn commit(&mut self, consumer: &mut Consumer) -> Result<(), CliError> {
+    async fn commit(&mut self, consumer: &mut Consumer) {
         if let Err(error) = consumer.commit_stored().await {
-            output::notice(format_args!("what was printed last is not committed: {error}"));
+            not_committed(error);
         }
         self.committed_at = Instant::now();
-        Ok(())
     }
 }

@@ -287,16 +287,19 @@ impl Consumer {
     }
 
     /// Commits the offsets that are stored. They are forgotten, also if that fails: the group has
-    /// gone on then, and others begin where it was committed before.
+    /// gone on then, and others begin where it was committed before. Where it is cancelled they
+    /// stay stored.
     ///
     /// # Errors
     /// As [`commit`](Self::commit).
     pub async fn commit_stored(&mut self) -> Result<(), ClientError> {
-        let stored = std::mem::take(&mut self.stored);
-        match stored.is_empty() {
-            true => Ok(()),
-            false => self.commit_offsets(&stored).await,
+        if self.stored.is_empty() {
+            return Ok(());
         }
+        let stored = self.stored.clone();
+        let committed = self.commit_offsets(&stored).await;
+        self.stored.clear();
+        committed
     }
 
     /// Commits certain offsets: those of the records that would be next.
