@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::args::DownArgs;
 use crate::error::CliError;
-use crate::local::data_dir::DataDir;
+use crate::local::data_dir::{DataDir, DataLock};
 use crate::local::node_name::NodeName;
 use crate::local::state::ClusterState;
 use crate::local::{ports, process, readiness, shutdown};
@@ -21,8 +21,8 @@ const READY_WITHOUT_QUORUM: Duration = Duration::from_secs(5);
 /// # Errors
 /// If there is no such node, or one does not end.
 pub async fn stop(dir: &DataDir, names: &[String]) -> Result<(), CliError> {
-    let (state, nodes) = find(dir, names)?;
-    let _lock = dir.lock().await?;
+    let (_lock, state) = locked(dir).await?;
+    let nodes = find(&state, names)?;
     for name in &nodes {
         if !process::is_running(dir, *name) {
             output::line(format_args!("{name} does not run"))?;
@@ -37,7 +37,7 @@ pub async fn stop(dir: &DataDir, names: &[String]) -> Result<(), CliError> {
 /// If there is no such node, or one cannot be killed.
 pub async fn kill(dir: &DataDir, names: &[String]) -> Result<(), CliError> {
     // Without the lock: killing must work at any moment.
-    let (_, nodes) = find(dir, names)?;
+    let nodes = find(&ClusterState::existing(dir, false)?, names)?;
     for name in nodes {
         if shutdown::kill(dir, name).await? {
             output::line(format_args!("{name} killed"))?;
@@ -53,8 +53,8 @@ pub async fn kill(dir: &DataDir, names: &[String]) -> Result<(), CliError> {
 /// # Errors
 /// If there is no such node, a port is taken, or one does not become ready.
 pub async fn start(dir: &DataDir, names: &[String]) -> Result<(), CliError> {
-    let (state, nodes) = find(dir, names)?;
-    let _lock = dir.lock().await?;
+    let (_lock, state) = locked(dir).await?;
+    let nodes = find(&state, names)?;
     let (running, down): (Vec<NodeName>, Vec<NodeName>) =
         nodes.into_iter().partition(|name| process::is_running(dir, *name));
     for name in &running {
@@ -81,8 +81,7 @@ pub async fn start(dir: &DataDir, names: &[String]) -> Result<(), CliError> {
 /// # Errors
 /// If there is no cluster, a node does not end, or the data cannot be removed.
 pub async fn down(dir: &DataDir, args: &DownArgs) -> Result<(), CliError> {
-    let state = ClusterState::existing(dir, false)?;
-    let _lock = dir.lock().await?;
+    let (lock, state) = locked(dir).await?;
     if !state.nodes.keys().any(|name| process::is_running(dir, *name)) {
         output::line("no node runs")?;
     }
@@ -90,23 +89,24 @@ pub async fn down(dir: &DataDir, args: &DownArgs) -> Result<(), CliError> {
     if !args.volumes {
         return Ok(());
     }
-    let path = dir.root();
-    let is_empty = || std::fs::read_dir(path).is_ok_and(|mut left| left.next().is_none());
-    match std::fs::remove_dir_all(path) {
-        // The folder itself is where something is mounted: what was in it is gone.
-        Err(error) if error.kind() == std::io::ErrorKind::ResourceBusy && is_empty() => {}
-        Err(source) => return Err(CliError::RemoveData { path: path.to_owned(), source }),
-        Ok(()) => {}
-    }
-    output::line(format_args!("removed {}", path.display()))
+    dir.remove(lock)?;
+    output::line(format_args!("removed {}", dir.root().display()))
 }
 
-fn find(dir: &DataDir, names: &[String]) -> Result<(ClusterState, Vec<NodeName>), CliError> {
-    let state = ClusterState::existing(dir, false)?;
+/// Waits until no other command changes the cluster, and reads what it is then.
+async fn locked(dir: &DataDir) -> Result<(DataLock, ClusterState), CliError> {
+    // Where there is none, nothing is made either.
+    ClusterState::existing(dir, false)?;
+    let lock = dir.lock().await?;
+    let state = ClusterState::existing(dir, false).inspect_err(|_| dir.remove_unused())?;
+    Ok((lock, state))
+}
+
+fn find(state: &ClusterState, names: &[String]) -> Result<Vec<NodeName>, CliError> {
     let mut nodes = names.iter().map(|name| state.find(name)).collect::<Result<Vec<_>, _>>()?;
     nodes.sort();
     nodes.dedup();
-    Ok((state, nodes))
+    Ok(nodes)
 }
 
 /// Sees to it that nodes which do not run could listen where they must.

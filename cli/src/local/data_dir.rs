@@ -1,7 +1,8 @@
 //! The data folder: which file is where, and who may change it.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -115,7 +116,7 @@ impl DataDir {
                     entry.file_name() == "lock" || entry.path() == next_of(&self.cluster_file())
                 })
             }),
-            Err(error) => error.kind() == io::ErrorKind::NotFound,
+            Err(error) => error.kind() == ErrorKind::NotFound,
         }
     }
 
@@ -129,28 +130,99 @@ impl DataDir {
         }
     }
 
-    /// Waits until no other command changes the cluster.
+    /// Removes all that is in the folder, and the folder itself unless something is mounted there.
+    /// The lock's file goes last: who waits for it, or comes now, begins anew.
     ///
     /// # Errors
-    /// [`CliError::Busy`] if one goes on doing so.
+    /// [`CliError::RemoveData`] with what could not be removed.
+    pub(crate) fn remove(&self, lock: DataLock) -> Result<(), CliError> {
+        let root = &self.root;
+        let failed = |path: PathBuf| move |source| CliError::RemoveData { path, source };
+        for entry in fs::read_dir(root).map_err(failed(root.clone()))? {
+            let entry = entry.map_err(failed(root.clone()))?;
+            let path = entry.path();
+            if path == self.lock_file() {
+                continue;
+            }
+            let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+            let removed =
+                if is_folder { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+            removed.map_err(failed(path))?;
+        }
+        fs::remove_file(self.lock_file()).map_err(failed(self.lock_file()))?;
+        let removed = fs::remove_dir(root);
+        drop(lock);
+        match removed.as_ref().map_err(io::Error::kind) {
+            // Something is mounted there, or it is a link: what was in it is gone.
+            Err(ErrorKind::ResourceBusy | ErrorKind::NotADirectory) => Ok(()),
+            // Another command makes a cluster there already.
+            Err(ErrorKind::DirectoryNotEmpty | ErrorKind::NotFound) if self.has_begun() => Ok(()),
+            _ => removed.map_err(failed(root.clone())),
+        }
+    }
+
+    fn has_begun(&self) -> bool {
+        self.lock_file().exists() || self.has_cluster()
+    }
+
+    /// Makes the folder if it is not there, and waits until no other command changes the cluster.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create); [`CliError::Busy`] if another goes on changing it.
+    pub(crate) async fn create_locked(&self) -> Result<DataLock, CliError> {
+        loop {
+            self.create()?;
+            match self.lock().await {
+                // It was removed in between.
+                Err(CliError::NoCluster { .. }) => {}
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// Waits until no other command changes the cluster. What was read before may have changed.
+    ///
+    /// # Errors
+    /// [`CliError::NoCluster`] if the folder is gone then, [`CliError::Busy`] if another goes on
+    /// changing it.
     pub(crate) async fn lock(&self) -> Result<DataLock, CliError> {
         let path = self.lock_file();
         let failed = |source| CliError::WriteFile { path: path.clone(), source };
-        let file =
-            File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
         let deadline = Instant::now() + LOCK_WAIT;
         loop {
-            match file.try_lock() {
-                Ok(()) => return Ok(DataLock { _file: file }),
-                Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
-                    tokio::time::sleep(LOCK_RETRY).await;
+            let file = match File::options().create(true).truncate(false).write(true).open(&path) {
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    return Err(CliError::NoCluster { path: self.root.clone(), remote: false });
                 }
-                Err(TryLockError::WouldBlock) => {
-                    return Err(CliError::Busy { path: self.root.clone() });
+                opened => opened.map_err(failed)?,
+            };
+            loop {
+                match file.try_lock() {
+                    Ok(()) => break,
+                    Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
+                        tokio::time::sleep(LOCK_RETRY).await;
+                    }
+                    Err(TryLockError::WouldBlock) => {
+                        return Err(CliError::Busy { path: self.root.clone() });
+                    }
+                    Err(TryLockError::Error(source)) => return Err(failed(source)),
                 }
-                Err(TryLockError::Error(source)) => return Err(failed(source)),
+            }
+            // Who had the lock may have removed its file: then this one excludes nobody.
+            if is_at(&file, &path).map_err(failed)? {
+                return Ok(DataLock { _file: file });
             }
         }
+    }
+}
+
+/// Whether an open file is the one at a path.
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    let open = file.metadata()?;
+    match fs::metadata(path) {
+        Ok(there) => Ok((there.dev(), there.ino()) == (open.dev(), open.ino())),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
     }
 }
 
@@ -179,7 +251,7 @@ pub(crate) fn make_folder(path: &Path) -> Result<(), CliError> {
     make_folder(parent)?;
     let made = match fs::create_dir(path) {
         // Another command was quicker.
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
         other => other,
     };
     made.and_then(|()| sync(parent))
@@ -189,4 +261,49 @@ pub(crate) fn make_folder(path: &Path) -> Result<(), CliError> {
 /// Brings what a folder holds to the disk.
 fn sync(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::{Context, Poll, Waker};
+
+    use tempfile::TempDir;
+
+    use super::*;
+
+    fn is_locked(dir: &DataDir) -> bool {
+        let file = File::options().write(true).open(dir.lock_file()).expect("it is there");
+        matches!(file.try_lock(), Err(TryLockError::WouldBlock))
+    }
+
+    /// Lets a command wait for the lock.
+    fn waits<T>(command: std::pin::Pin<&mut impl Future<Output = T>>) {
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(matches!(command.poll(&mut context), Poll::Pending), "the lock is taken");
+    }
+
+    #[tokio::test]
+    async fn who_waits_while_the_folder_is_removed_makes_it_anew_and_excludes_others() {
+        let folder = TempDir::new().expect("a folder can be made");
+        let dir = DataDir::new(&folder.path().join("data"));
+        let down = dir.create_locked().await.expect("nobody has it");
+        let mut up = std::pin::pin!(dir.create_locked());
+        waits(up.as_mut());
+        dir.remove(down).expect("it can be removed");
+        assert!(!dir.root().exists());
+        let _lock = up.await.expect("the folder is made anew");
+        assert!(is_locked(&dir));
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_a_cluster_that_is_removed_finds_none() {
+        let folder = TempDir::new().expect("a folder can be made");
+        let dir = DataDir::new(&folder.path().join("data"));
+        let down = dir.create_locked().await.expect("nobody has it");
+        let mut stop = std::pin::pin!(dir.lock());
+        waits(stop.as_mut());
+        dir.remove(down).expect("it can be removed");
+        assert!(matches!(stop.await, Err(CliError::NoCluster { .. })));
+        assert!(!dir.root().exists());
+    }
 }

@@ -35,8 +35,7 @@ const ELECTION: Duration = Duration::from_secs(15);
 pub async fn run(dir: &DataDir, args: &UpArgs) -> Result<(), CliError> {
     let mut ends = Ends::new()?;
     let manifest = manifest_file::read(dir, args.file.as_deref())?;
-    dir.create()?;
-    let lock = dir.lock().await?;
+    let lock = dir.create_locked().await?;
     let within = Duration::from_secs(args.timeout);
     let up = Up::prepare(dir, &manifest).inspect_err(|_| dir.remove_unused())?;
     let watched = Watched::new(dir, &up.all(), true);
