@@ -203,6 +203,58 @@ fn a_cluster_whose_reader_goes_away_is_stopped() {
 }
 
 #[test]
+fn the_foreground_tells_nodes_that_died_from_nodes_that_were_stopped() {
+    let cluster = Cluster::new(1);
+    let file = cluster.manifest(1, 1, "");
+    let command = || {
+        let mut command = cluster.command(&["up", "-f", &file]);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut up = command.spawn().expect("the binary runs");
+        let output = up.stdout.take().expect("it is piped");
+        let mut lines = BufReader::new(output).lines();
+        let ready = lines.find(|line| line.as_ref().is_ok_and(|line| line == "ready"));
+        assert!(ready.is_some(), "`up` ended before it was ready");
+        // Somebody reads on.
+        std::thread::spawn(move || lines.for_each(drop));
+        up
+    };
+    let up = command();
+    for node in ["broker-1", "coordinator-1"] {
+        rustix::process::kill_process(cluster.pid(node), Signal::KILL).expect("it runs");
+    }
+    let output = up.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let words = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(words.contains("no node runs any more: "), "{words}");
+    assert!(words.contains("broker-1 killed (SIGKILL)"), "{words}");
+
+    for args in [&["down"][..], &["down", "--volumes"]] {
+        let up = command();
+        cluster.run(args);
+        let output = up.wait_with_output().expect("it ends");
+        assert_eq!(output.status.code(), Some(0), "{args:?}: {output:?}");
+    }
+}
+
+#[test]
+fn a_cluster_that_is_wanted_while_the_old_one_is_removed_is_a_new_one() {
+    let cluster = Cluster::new(1);
+    let file = cluster.manifest(1, 1, "{name: new}");
+    cluster.run(&["up", "-d", "-f", &file]);
+    cluster.run(&["topic", "create", "old"]);
+    let mut command = cluster.command(&["down", "--volumes"]);
+    let mut down = command.stdout(Stdio::piped()).spawn().expect("the binary runs");
+    let mut output = BufReader::new(down.stdout.take().expect("it is piped"));
+    let mut line = String::new();
+    output.read_line(&mut line).expect("it is text");
+    assert_eq!(line, "broker-1 stopped\n", "it is in the middle of it");
+    cluster.run(&["up", "-d", "-f", &file]);
+    assert!(down.wait().expect("it ends").success());
+    let topics = cluster.run(&["topic", "list"]);
+    assert!(topics.contains("new") && !topics.contains("old"), "{topics}");
+}
+
+#[test]
 fn nodes_outlive_the_up_that_was_killed() {
     let cluster = Cluster::new(1);
     let file = cluster.manifest(1, 1, "");

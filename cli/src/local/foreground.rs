@@ -10,6 +10,7 @@ use crate::error::CliError;
 use crate::local::data_dir::DataDir;
 use crate::local::logs::{LOOK, Watched};
 use crate::local::node_name::NodeName;
+use crate::local::process::NodeStatus;
 use crate::local::state::ClusterState;
 use crate::local::{process, shutdown};
 use crate::output;
@@ -49,7 +50,8 @@ impl Ends {
 /// signal kills what still runs.
 ///
 /// # Errors
-/// [`CliError::KilledInstead`] if it came to that.
+/// [`CliError::KilledInstead`] if it came to that; [`CliError::Refused`] if no node runs any more,
+/// and not all of them were stopped.
 pub(crate) async fn run(
     dir: &DataDir,
     state: &ClusterState,
@@ -57,16 +59,17 @@ pub(crate) async fn run(
     mut watched: Watched,
     ends: &mut Ends,
 ) -> Result<(), CliError> {
+    let mut ended = BTreeMap::new();
     loop {
         tokio::select! {
             () = ends.next() => break,
             () = tokio::time::sleep(LOOK) => {
                 // Who closed the output still has a cluster, which must be stopped.
-                if watched.show().and_then(|()| report_ended(&mut children)).is_err() {
+                if watched.show().and_then(|()| report(&mut children, &mut ended)).is_err() {
                     break;
                 }
                 if !state.nodes.keys().any(|name| process::is_running(dir, *name)) {
-                    return output::line("no node runs any more");
+                    return none_runs(dir, state, &ended).await;
                 }
             }
         }
@@ -117,19 +120,51 @@ async fn kill_all(dir: &DataDir, nodes: &[NodeName]) -> Result<(), CliError> {
     if killed.is_empty() { Ok(()) } else { Err(CliError::KilledInstead { nodes: killed }) }
 }
 
+/// How a process of ours ended: its pid, and what the system says.
+type Ended = BTreeMap<NodeName, (u32, ExitStatus)>;
+
 /// Says which of our own processes have ended, and lets the system forget them.
-fn report_ended(children: &mut BTreeMap<NodeName, Child>) -> Result<(), CliError> {
-    let mut ended = Vec::new();
+fn report(children: &mut BTreeMap<NodeName, Child>, ended: &mut Ended) -> Result<(), CliError> {
+    let mut news = Vec::new();
     for (name, child) in children.iter_mut() {
         if let Ok(Some(status)) = child.try_wait() {
-            ended.push((*name, status));
+            ended.insert(*name, (child.id(), status));
+            news.push((*name, status));
         }
     }
-    for (name, status) in ended {
+    for (name, status) in news {
         children.remove(&name);
         output::line(format_args!("{name} ended: {}", how(status)))?;
     }
     Ok(())
+}
+
+/// No node runs any more. That is as it should be if all were stopped, and told as a failure if one
+/// was killed or fell over.
+async fn none_runs(dir: &DataDir, state: &ClusterState, ended: &Ended) -> Result<(), CliError> {
+    // Who stops them forgets their processes once they are gone, and has the lock until then.
+    let _lock = match dir.lock().await {
+        // `down` has removed all of it.
+        Err(CliError::NoCluster { .. }) => return output::line("no node runs any more"),
+        lock => lock.ok(),
+    };
+    let died = |name: &NodeName| {
+        if process::status(dir, *name) != NodeStatus::Dead {
+            return None;
+        }
+        // One that somebody else started since is another process.
+        let ours = ended.get(name).filter(|(pid, _)| process::noted(dir, *name) == Some(*pid));
+        match ours {
+            Some((_, status)) if status.success() => None,
+            Some((_, status)) => Some(format!("{name} {}", how(*status))),
+            None => Some(format!("{name} died")),
+        }
+    };
+    let died: Vec<String> = state.nodes.keys().filter_map(died).collect();
+    if died.is_empty() {
+        return output::line("no node runs any more");
+    }
+    Err(CliError::Refused(format!("no node runs any more: {}", died.join(", "))))
 }
 
 fn how(status: ExitStatus) -> String {

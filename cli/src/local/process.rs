@@ -114,6 +114,12 @@ pub(crate) fn status(dir: &DataDir, name: NodeName) -> NodeStatus {
     }
 }
 
+/// The pid that is noted of a node, whether it lives or not.
+pub(crate) fn noted(dir: &DataDir, name: NodeName) -> Option<u32> {
+    let text = fs::read_to_string(dir.pid_file(name)).ok()?;
+    ProcessId::parse(&text).and_then(|process| u32::try_from(process.pid).ok())
+}
+
 /// The process of a node that was started by a command which died before it could note it.
 fn unnoted(dir: &DataDir, name: NodeName) -> Option<i32> {
     let config = dir.config_file(name);
