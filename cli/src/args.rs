@@ -48,10 +48,28 @@ pub enum Command {
     /// List the nodes of the cluster on this machine
     Ps(PsArgs),
     /// Stop nodes in good order (SIGTERM)
+    #[command(after_help = "\
+Nodes are broker-1, broker-2, … and coordinator-1, coordinator-2, …; `vltava ps` lists them.
+
+Examples:
+  vltava stop broker-3
+  vltava stop broker-2 coordinator-1")]
     Stop(NodesArgs),
     /// Kill nodes without warning (SIGKILL)
+    #[command(after_help = "\
+Nodes are broker-1, broker-2, … and coordinator-1, coordinator-2, …; `vltava ps` lists them.
+
+Examples:
+  vltava kill broker-3
+  vltava kill broker-2 coordinator-1")]
     Kill(NodesArgs),
     /// Start nodes that were stopped or killed
+    #[command(after_help = "\
+Nodes are broker-1, broker-2, … and coordinator-1, coordinator-2, …; `vltava ps` lists them.
+
+Examples:
+  vltava start broker-3
+  vltava start broker-2 coordinator-1")]
     Start(NodesArgs),
     /// Show the log lines of nodes
     Logs(LogsArgs),
@@ -70,8 +88,22 @@ pub enum Command {
     /// Describe and alter the settings of brokers and topics
     Config(ConfigArgs),
     /// Run one broker (`up` starts these; images run them)
+    #[command(after_help = "\
+Environment variables stand above the file: KAFKA_LOG_RETENTION_MS is log.retention.ms.
+
+Examples:
+  vltava broker --config broker.properties
+  CLUSTER_ID=VltavaInPragueWithUsAQ KAFKA_NODE_ID=1 \\
+    KAFKA_CONTROLLER_QUORUM_BOOTSTRAP_SERVERS=coordinator-1:9093 vltava broker")]
     Broker(NodeArgs),
     /// Run one coordinator (`up` starts these; images run them)
+    #[command(after_help = "\
+Environment variables stand above the file: KAFKA_METADATA_LOG_DIR is metadata.log.dir.
+
+Examples:
+  vltava coordinator --config coordinator.properties
+  CLUSTER_ID=VltavaInPragueWithUsAQ KAFKA_NODE_ID=1 KAFKA_LISTENERS=CONTROLLER://:9093 \\
+    KAFKA_VLTAVA_INITIAL_CONTROLLERS=1@localhost:9093:AAAAAAAAAAAAAAAAAAAAAQ vltava coordinator")]
     Coordinator(NodeArgs),
     /// Let the clients of a broker go that stands still (`broker` starts it beside itself)
     #[command(hide = true)]
@@ -146,13 +178,6 @@ pub struct PsArgs {
 
 /// Names of nodes.
 #[derive(Debug, Args)]
-#[command(after_help = "\
-Nodes are broker-1, broker-2, … and coordinator-1, coordinator-2, …; `vltava ps` lists them.
-
-Examples:
-  vltava kill broker-3
-  vltava start broker-3
-  vltava stop broker-1 coordinator-2")]
 pub struct NodesArgs {
     /// The nodes
     #[arg(required = true, value_name = "NODE")]
@@ -192,13 +217,6 @@ pub struct DownArgs {
 
 /// What a node takes.
 #[derive(Debug, Args)]
-#[command(after_help = "\
-Environment variables stand above the file: KAFKA_LOG_RETENTION_MS is log.retention.ms.
-
-Examples:
-  vltava broker --config broker.properties
-  CLUSTER_ID=VltavaInPragueWithUsAQ KAFKA_NODE_ID=1 \\
-    KAFKA_CONTROLLER_QUORUM_BOOTSTRAP_SERVERS=coordinator-1:9093 vltava broker")]
 pub struct NodeArgs {
     /// The `.properties` file
     #[arg(short, long, value_name = "FILE")]

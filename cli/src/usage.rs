@@ -63,7 +63,8 @@ fn command(typed: &[String]) -> Vec<(String, clap::Command)> {
 }
 
 fn verbs(command: &clap::Command) -> String {
-    let names: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
+    let shown = command.get_subcommands().filter(|command| !command.is_hide_set());
+    let names: Vec<&str> = shown.map(clap::Command::get_name).collect();
     names.join(", ")
 }
 

@@ -64,6 +64,16 @@ fn a_cluster_comes_up_serves_and_goes_down() {
 
     let status = cluster.run(&["quorum", "status"]);
     assert!(status.starts_with("coordinator-1 -> Mode: leader\n"), "{status}");
+    assert!(status.contains(" active "), "{status}");
+    for command in [&["topic", "alter", "orders"][..], &["config", "alter", "brokers"]] {
+        let wrong = cluster.output(&[command, &["--reset", "log.retention.msx"]].concat());
+        let said = String::from_utf8_lossy(&wrong.stderr);
+        assert!(!wrong.status.success() && said.contains("there is no setting"), "{said}");
+    }
+    cluster.run(&["topic", "alter", "orders", "--reset", "flush.ms"]);
+    cluster.run(&["kill", "broker-1"]);
+    let status = cluster.run(&["quorum", "status"]);
+    assert!(status.contains(" unreachable "), "no broker answers, and one is known: {status}");
 
     cluster.run(&["down"]);
     assert!(cluster.states().iter().all(|(_, state)| state == "stopped"));

@@ -34,12 +34,45 @@ async fn carry_out(cluster: &Cluster, command: ConfigCommand) -> Result<(), CliE
                 return Err(CliError::Refused(what));
             }
             let resource = resource(entity)?;
+            check_reset(cluster, &resource, &reset).await?;
             cluster.alter_configs(&resource, &changes(&set, &reset), false).await?;
             output::line(match (resource.kind, resource.name.as_str()) {
                 (ResourceType::Topic, name) => format!("altered topic {name}"),
                 (ResourceType::Broker, "") => "altered all brokers".to_owned(),
                 (ResourceType::Broker, id) => format!("altered broker {id}"),
             })
+        }
+    }
+}
+
+/// Refuses to take back what is no setting: the cluster would find nothing to take back, and agree.
+///
+/// # Errors
+/// [`CliError::Refused`] with the setting that may be meant.
+pub(crate) async fn check_reset(
+    cluster: &Cluster,
+    resource: &ConfigResource,
+    reset: &[String],
+) -> Result<(), CliError> {
+    if reset.is_empty() {
+        return Ok(());
+    }
+    // Of all brokers only what is set is told; each of them tells every setting.
+    let any = match (resource.kind, resource.name.is_empty()) {
+        (ResourceType::Broker, true) => {
+            let brokers = cluster.metadata(Some(&[]), false).await?.brokers;
+            brokers.first().map(|broker| ConfigResource::broker(broker.node_id))
+        }
+        _ => None,
+    };
+    let entries = cluster.describe_configs(any.as_ref().unwrap_or(resource), false).await?;
+    let names = || entries.iter().map(|entry| &*entry.name);
+    match reset.iter().find(|key| !names().any(|name| name == key.as_str())) {
+        None => Ok(()),
+        Some(key) => {
+            let near = vltava_config::nearest(key, names());
+            let near = near.map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
+            Err(CliError::Refused(format!("there is no setting `{key}`{near}")))
         }
     }
 }

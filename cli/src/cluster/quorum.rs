@@ -82,7 +82,8 @@ struct Coordinator {
 struct Broker {
     id: i32,
     address: String,
-    fenced: bool,
+    /// Unknown where no broker answers.
+    fenced: Option<bool>,
     log_end_offset: Option<i64>,
     lag: Option<i64>,
 }
@@ -107,7 +108,11 @@ async fn gather(dir: &DataDir, bootstrap: &Bootstrap) -> Result<Status, CliError
         return Err(error.into());
     }
     let reachable = reach(&addresses).await;
-    let brokers = brokers(&cluster).await.unwrap_or_default();
+    let brokers = match brokers(&cluster).await {
+        Ok(brokers) => brokers,
+        // Which of them are fenced only they could tell.
+        Err(_) => brokers_here(dir, bootstrap)?,
+    };
     let status = assemble(quorum, &addresses, &reachable, brokers);
     let heal = if bootstrap.servers.is_empty() { HEAL_HERE } else { status.heal };
     Ok(Status { heal, ..status })
@@ -206,13 +211,24 @@ async fn brokers(cluster: &Cluster) -> Result<Vec<Broker>, ClientError> {
     let broker = |broker: &vltava_wire::messages::describe_cluster::DescribeClusterBroker| Broker {
         id: broker.broker_id,
         address: format!("{}:{}", broker.host, broker.port),
-        fenced: broker.is_fenced,
+        fenced: Some(broker.is_fenced),
         log_end_offset: None,
         lag: None,
     };
     let mut brokers: Vec<Broker> = answer.brokers.iter().map(broker).collect();
     brokers.sort_by_key(|broker| broker.id);
     Ok(brokers)
+}
+
+/// The brokers that the folder knows, where the cluster is the folder's.
+fn brokers_here(dir: &DataDir, bootstrap: &Bootstrap) -> Result<Vec<Broker>, CliError> {
+    if !bootstrap.servers.is_empty() {
+        return Ok(Vec::new());
+    }
+    let state = ClusterState::existing(dir, true)?;
+    let broker =
+        |(id, address)| Broker { id, address, fenced: None, log_end_offset: None, lag: None };
+    Ok(state.brokers().map(broker).collect())
 }
 
 fn assemble(
@@ -346,7 +362,11 @@ fn show(status: &Status) -> Result<(), CliError> {
         .brokers
         .iter()
         .map(|one| {
-            let state = if one.fenced { "fenced" } else { "active" };
+            let state = match one.fenced {
+                Some(true) => "fenced",
+                Some(false) => "active",
+                None => "unreachable",
+            };
             let (end, lag) = (number(one.log_end_offset), number(one.lag));
             [one.id.to_string(), one.address.clone(), state.to_owned(), end, lag]
         })

@@ -8,6 +8,7 @@ use vltava_client::{AlterOp, Cluster, ConfigResource, NewTopic, Partition, Topic
 use crate::args::{Pair, TopicArgs, TopicCommand};
 use crate::cluster::active::Active;
 use crate::cluster::bootstrap::{self, only};
+use crate::cluster::config::check_reset;
 use crate::error::CliError;
 use crate::local::DataDir;
 use crate::output;
@@ -221,6 +222,8 @@ async fn alter(
             "there is nothing to change; name --partitions, --config or --reset".to_owned(),
         ));
     }
+    let resource = ConfigResource::topic(topic);
+    check_reset(cluster, &resource, reset).await?;
     if let Some(to) = partitions {
         only(cluster.create_partitions(&[(topic, to)], false).await?)?;
         let count = usize::try_from(to).unwrap_or_default();
@@ -234,7 +237,7 @@ async fn alter(
         return Ok(());
     }
     let changes = changes(set, reset);
-    cluster.alter_configs(&ConfigResource::topic(topic), &changes, false).await?;
+    cluster.alter_configs(&resource, &changes, false).await?;
     output::line(format_args!("altered topic {topic}"))
 }
 

@@ -149,8 +149,13 @@ impl ClusterState {
 
     /// Where clients find brokers: each one's listener for outside, else the one inside.
     pub fn bootstrap(&self) -> Vec<String> {
+        self.brokers().map(|(_, address)| address).collect()
+    }
+
+    /// The ids of the brokers, and where clients find them.
+    pub fn brokers(&self) -> impl Iterator<Item = (i32, String)> {
         let brokers = self.nodes.iter().filter(|(name, _)| name.is_broker());
-        brokers.filter_map(|(_, node)| node.client_address()).map(local).collect()
+        brokers.filter_map(|(name, node)| Some((name.id(), local(node.client_address()?))))
     }
 
     /// Where the coordinators listen.

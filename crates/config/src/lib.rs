@@ -41,6 +41,7 @@ pub use key::{FromValue, Key};
 pub use listeners::{CreateTopic, HostPort, InitialController, Listener, Voter};
 pub use load::{Loaded, load};
 pub use markdown::markdown;
+pub use nearest::nearest;
 pub use reconfigure::edit_list;
 pub use role::Role;
 pub use topic::TopicConfig;

@@ -1,10 +1,7 @@
 //! The known name that a misspelt one most likely means.
 
 /// The candidate with the least edit distance, if it is near enough to be meant.
-pub(crate) fn nearest<'a>(
-    name: &str,
-    candidates: impl Iterator<Item = &'a str>,
-) -> Option<&'a str> {
+pub fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let limit = (name.len() / 3).max(2);
     candidates
         .map(|candidate| (distance(name, candidate), candidate))
