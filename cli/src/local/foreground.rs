@@ -100,8 +100,27 @@ pub(crate) async fn in_order(
     stopping: impl Future<Output = Result<(), CliError>>,
     ends: &mut Ends,
 ) -> Result<(), CliError> {
+    told_in_order("stopping in order; Ctrl-C once more", (dir, nodes), stopping, ends).await
+}
+
+/// As [`in_order`], of what was started in vain.
+pub(crate) async fn in_vain(
+    dir: &DataDir,
+    nodes: &[NodeName],
+    stopping: impl Future<Output = Result<(), CliError>>,
+    ends: &mut Ends,
+) -> Result<(), CliError> {
+    told_in_order("stopping what was started; Ctrl-C", (dir, nodes), stopping, ends).await
+}
+
+async fn told_in_order(
+    what: &str,
+    (dir, nodes): (&DataDir, &[NodeName]),
+    stopping: impl Future<Output = Result<(), CliError>>,
+    ends: &mut Ends,
+) -> Result<(), CliError> {
     // Nobody may read it any more, and the nodes must be stopped all the same.
-    let _ = output::line("stopping in order; Ctrl-C once more kills what still runs");
+    let _ = output::line(format_args!("{what} kills what still runs"));
     tokio::select! {
         result = stopping => result,
         () = ends.next() => kill_all(dir, nodes).await,

@@ -58,7 +58,10 @@ pub(crate) async fn wait(
 
 fn last_words(dir: &DataDir, name: NodeName) -> String {
     let lines = tail::last_lines(&dir.log_file(name), 1);
-    lines.into_iter().next().unwrap_or_else(|| "it said nothing".to_owned())
+    let last = lines.into_iter().next().unwrap_or_else(|| "it said nothing".to_owned());
+    // Who tells it begins in the same words.
+    let bare = last.strip_prefix("vltava: ").unwrap_or(&last);
+    bare.strip_prefix("the node failed: ").unwrap_or(bare).to_owned()
 }
 
 /// Asks a node whether it is ready. The error says why it is not.

@@ -48,7 +48,7 @@ pub async fn run(dir: &DataDir, args: &UpArgs) -> Result<(), CliError> {
         Some(Ok(refused)) => refused,
         Some(Err(error)) => {
             // Why it is undone is what must be told in the end.
-            let _ = foreground::in_order(dir, &up.down, up.undo(), &mut ends).await;
+            let _ = foreground::in_vain(dir, &up.down, up.undo(), &mut ends).await;
             return Err(error);
         }
         None => {
