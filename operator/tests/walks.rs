@@ -153,6 +153,25 @@ async fn a_field_that_is_wanted_no_longer_is_taken_back() {
 }
 
 #[tokio::test]
+async fn a_service_account_that_is_named_no_longer_is_taken_back() {
+    let server = lab();
+    rest(&server, "prague").await;
+    let template = |server: &Server| {
+        let set = server.get("statefulsets", NAMESPACE, "prague-broker").expect("it is there");
+        set["spec"]["template"]["spec"].clone()
+    };
+    let before = template(&server);
+    let mut spec = prague();
+    spec["brokers"] = json!({"pod": {"serviceAccountName": "nobody"}});
+    server.edit("kafkaclusters", NAMESPACE, "prague", |cluster| cluster["spec"] = spec);
+    rest(&server, "prague").await;
+    assert_eq!(template(&server)["serviceAccountName"], "nobody");
+    server.edit("kafkaclusters", NAMESPACE, "prague", |cluster| cluster["spec"] = prague());
+    rest(&server, "prague").await;
+    assert_eq!(template(&server), before);
+}
+
+#[tokio::test]
 async fn two_clusters_in_a_namespace_keep_apart() {
     let server = lab();
     declare(&server, "brno", json!({"brokers": {"replicas": 1}, "coordinators": {"replicas": 1}}));

@@ -178,11 +178,15 @@ fn template(cluster: &KafkaCluster, component: Component, facts: &Facts) -> Valu
             "items": [{"path": "rack", "fieldRef": {"apiVersion": "v1", "fieldPath": rack}}],
         }}]);
     }
+    // The API server fills each of these two from the other: one that is only left out is never
+    // taken back.
+    for field in ["serviceAccountName", "serviceAccount"] {
+        spec[field] = json!(pod.service_account_name.as_deref().unwrap_or_default());
+    }
     let given = [
         ("affinity", json!(pod.affinity)),
         ("topologySpreadConstraints", json!(pod.topology_spread_constraints)),
         ("priorityClassName", json!(pod.priority_class_name)),
-        ("serviceAccountName", json!(pod.service_account_name)),
     ];
     for (field, value) in given.into_iter().filter(|(_, value)| !value.is_null()) {
         spec[field] = value;

@@ -217,8 +217,10 @@ impl State {
         let same = before.is_some_and(|before| before["spec"] == object["spec"]);
         let generation = object["metadata"]["generation"].as_i64().unwrap_or(0);
         object["metadata"]["generation"] = json!(if same { generation } else { generation + 1 });
-        if key.0 == "services" {
-            self.allocate(&key, &mut object);
+        match key.0.as_str() {
+            "services" => self.allocate(&key, &mut object),
+            "statefulsets" => convert(&mut object["spec"]["template"]["spec"]),
+            _ => {}
         }
         self.objects.insert(key, object);
     }
@@ -368,6 +370,19 @@ impl State {
             self.store(key.clone(), object);
         }
         found(&self.objects[key])
+    }
+}
+
+/// The service account of a pod has two names: each is filled from the other, and what is empty is
+/// left out.
+fn convert(pod: &mut Value) {
+    let Some(fields) = pod.as_object_mut() else { return };
+    let names = ["serviceAccountName", "serviceAccount"];
+    let given = names.map(|name| fields.remove(name));
+    let account =
+        given.into_iter().flatten().find(|it| it.as_str().is_some_and(|it| !it.is_empty()));
+    if let Some(account) = account {
+        fields.extend(names.map(|name| (name.to_owned(), account.clone())));
     }
 }
 
