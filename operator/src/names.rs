@@ -30,6 +30,9 @@ pub const CORDONED: &str = "vltava.dev/cordoned";
 pub const THROTTLED: &str = "vltava.dev/throttled";
 /// What the manifest said when the topics were applied last.
 pub const APPLIED_TOPICS: &str = "vltava.dev/applied-topics";
+/// What is noted of what brokers were told: it is in force as long as their volumes are there, so
+/// it is noted on the first one's claim, too.
+pub const NOTES: [&str; 4] = [APPLIED_CONFIG, APPLIED_TOPICS, CORDONED, THROTTLED];
 /// The label of a pod's number.
 pub const POD_INDEX: &str = "apps.kubernetes.io/pod-index";
 /// Where nodes serve probes and metrics.
@@ -55,6 +58,11 @@ pub fn set(cluster: &KafkaCluster, component: Component) -> String {
 /// The name of a pod.
 pub fn pod(cluster: &KafkaCluster, component: Component, ordinal: i32) -> String {
     format!("{}-{ordinal}", set(cluster, component))
+}
+
+/// The claim of a pod's volume.
+pub fn claim(cluster: &KafkaCluster, component: Component, ordinal: i32) -> String {
+    format!("data-{}", pod(cluster, component, ordinal))
 }
 
 /// Where clients inside begin.

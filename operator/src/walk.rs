@@ -1,6 +1,7 @@
 //! One reconciliation as a straight walk: dereference → validate → identify → ask the cluster →
 //! decide → build → apply → delete orphans → act → status.
 
+mod notes;
 mod partitions;
 mod quorum;
 mod roll;
@@ -98,7 +99,7 @@ async fn through(context: &Context, declared: &KafkaCluster) -> Outcome<Duration
         refused: None,
     };
     walk.ask().await;
-    let is_new = walk.note_of_set(names::APPLIED_TOPICS).is_empty();
+    let is_new = walk.note_of_set(names::APPLIED_TOPICS).is_none();
     let answers = walk.view.as_ref().is_some_and(|view| view.quorum.is_some());
     walk.comes_up = context.comes_up(declared, is_new, answers, walk.found.at);
     let outcome = walk.work().await;
@@ -199,6 +200,8 @@ impl Walk<'_> {
         if written + deleted > 0 {
             self.progress("Applying", "what the cluster is made of changes");
         }
+        let noted = self.notes().await;
+        self.note(noted)?;
         self.volumes(&facts).await?;
         self.coming_up(&facts);
         if let (Some(kafka), Some(view)) = (self.kafka.clone(), self.view.clone()) {

@@ -256,6 +256,44 @@ async fn volumes_that_stayed_give_the_same_cluster_and_found_nothing_anew() {
 }
 
 #[tokio::test]
+async fn what_brokers_were_told_stays_noted_as_long_as_their_volumes() {
+    let server = lab();
+    rest(&server, "prague").await;
+    let notes = [
+        ("vltava.dev/applied-config", "log.retention.ms"),
+        ("vltava.dev/applied-topics", "[]"),
+        ("vltava.dev/cordoned", "4"),
+        ("vltava.dev/throttled", ""),
+    ];
+    server.edit("statefulsets", NAMESPACE, "prague-broker", |set| {
+        for (key, value) in notes {
+            set["metadata"]["annotations"][key] = json!(value);
+        }
+    });
+    rest(&server, "prague").await;
+    let has = |server: &Server| {
+        let claim = server.get("persistentvolumeclaims", NAMESPACE, "data-prague-broker-1");
+        let annotations = claim.expect("it is there")["metadata"]["annotations"].clone();
+        notes.iter().all(|(key, value)| annotations[*key] == *value)
+    };
+    assert!(has(&server));
+    // Deleted and applied again: the new set knows of nothing, and takes nothing away.
+    delete_resource(&server);
+    declare(&server, "prague", prague());
+    rest(&server, "prague").await;
+    assert!(has(&server));
+    // A claim that is made anew is told again by a set that knows.
+    server.edit("statefulsets", NAMESPACE, "prague-broker", |set| {
+        set["metadata"]["annotations"]["vltava.dev/cordoned"] = json!("5");
+    });
+    server.remove("persistentvolumeclaims", NAMESPACE, "data-prague-broker-1");
+    rest(&server, "prague").await;
+    let claim = server.get("persistentvolumeclaims", NAMESPACE, "data-prague-broker-1");
+    let claim = claim.expect("it is there");
+    assert_eq!(claim["metadata"]["annotations"]["vltava.dev/cordoned"], "5");
+}
+
+#[tokio::test]
 async fn a_founding_that_a_deletion_interrupted_goes_on_as_it_began() {
     let server = lab();
     rest(&server, "prague").await;

@@ -30,7 +30,7 @@ impl Walk<'_> {
             return Ok(());
         }
         let next = moves(&input);
-        let note = self.note_of_set(names::CORDONED);
+        let note = self.noted(names::CORDONED).unwrap_or_default();
         let ours: BTreeSet<i32> = note.split(',').filter_map(|id| id.parse().ok()).collect();
         if let Some(why) = moves::held_up(&input, &ours) {
             self.degrade(Finding::new("Moves", why));
@@ -79,7 +79,7 @@ impl Walk<'_> {
             |ids: BTreeSet<i32>| ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
         let before = listed(ours.iter().chain(&cordons.set).copied().collect());
         if before != note {
-            self.annotate_set(names::CORDONED, &before).await?;
+            self.note_down(names::CORDONED, &before).await?;
         }
         let key = keys::CORDONED_LOG_DIRS.name();
         for id in cordons.set {
@@ -99,7 +99,7 @@ impl Walk<'_> {
         };
         let after = listed(ours.iter().copied().filter(|id| !is_open(id)).collect());
         if after != note && before == note {
-            self.annotate_set(names::CORDONED, &after).await?;
+            self.note_down(names::CORDONED, &after).await?;
         }
         Ok(())
     }
@@ -117,12 +117,12 @@ impl Walk<'_> {
 
     /// Sets the throttles of moves before they begin, and takes them back when all is done.
     async fn throttle(&mut self, kafka: &Cluster, view: &ClusterView, next: &[Move]) -> Outcome {
-        let note = self.note_of_set(names::THROTTLED);
+        let note = self.noted(names::THROTTLED).unwrap_or_default();
         let plan = self.throttles(view, next, &note);
         let listed = |names: &BTreeSet<String>| names.iter().cloned().collect::<Vec<_>>().join(",");
         let (before, after) = (listed(&plan.before), listed(&plan.after));
         if before != note {
-            self.annotate_set(names::THROTTLED, &before).await?;
+            self.note_down(names::THROTTLED, &before).await?;
         }
         if let Some(rate) = &self.cluster.spec.brokers.move_rate
             && !plan.after.is_empty()
@@ -141,7 +141,7 @@ impl Walk<'_> {
             kafka.alter_configs(&topic, changes, false).await.map_err(told())?;
         }
         if after != before {
-            self.annotate_set(names::THROTTLED, &after).await?;
+            self.note_down(names::THROTTLED, &after).await?;
         }
         Ok(())
     }

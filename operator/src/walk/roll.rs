@@ -91,7 +91,7 @@ impl Walk<'_> {
     async fn evict(&self, pod: &Evicted, by_force: bool) -> Outcome<Gone> {
         let note = format!("{}/{}", pod.pod, pod.uid);
         // Tried again each second while a budget refuses.
-        if self.note_of_set(names::EVICTED) != note {
+        if self.note_of_set(names::EVICTED).as_ref() != Some(&note) {
             self.annotate_set(names::EVICTED, &note).await?;
         }
         let namespace = names::namespace(self.cluster);

@@ -2,15 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use k8s_openapi::api::apps::v1::StatefulSet;
-use kube::Api;
-use kube::api::{Patch, PatchParams};
-use serde_json::json;
 use vltava_client::{AlterOp, Cluster, ConfigResource};
 use vltava_crd::{KafkaClusterSpec, Topic};
 
 use super::Walk;
-use crate::error::{OperatorError, Outcome};
+use crate::error::Outcome;
 use crate::plan::{ClusterView, Component, Notice, settings};
 use crate::status::Finding;
 use crate::{listeners, names, topics};
@@ -33,7 +29,7 @@ impl Walk<'_> {
     /// Settings of all brokers that change at run time.
     pub(super) async fn settings(&mut self, kafka: &Cluster, view: &ClusterView) -> Outcome {
         let wanted = settings::dynamic(&self.cluster.spec);
-        let note = self.note_of_set(names::APPLIED_CONFIG);
+        let note = self.noted(names::APPLIED_CONFIG).unwrap_or_default();
         let owned: BTreeSet<&str> = note.split(',').filter(|key| !key.is_empty()).collect();
         let changes = settings::changes(&wanted, &owned, &view.config);
         let listed = |keys: BTreeSet<&str>| keys.into_iter().collect::<Vec<_>>().join(",");
@@ -42,7 +38,7 @@ impl Walk<'_> {
         let now = listed(wanted.keys().copied().collect());
         let next = if changes.is_empty() { now } else { both };
         if next != note {
-            self.annotate_set(names::APPLIED_CONFIG, &next).await?;
+            self.note_down(names::APPLIED_CONFIG, &next).await?;
         }
         if changes.is_empty() {
             return Ok(());
@@ -93,10 +89,8 @@ impl Walk<'_> {
         if live < most && self.found.founding(self.cluster).is_some() {
             return Ok(());
         }
-        let set = self.found.sets.get(&names::set(self.cluster, Component::Broker));
-        let has_set = set.is_some();
-        let written = set
-            .and_then(|set| set.metadata.annotations.as_ref()?.get(names::APPLIED_TOPICS).cloned());
+        let has_set = self.found.sets.contains_key(&names::set(self.cluster, Component::Broker));
+        let written = self.noted(names::APPLIED_TOPICS);
         // The first topics are spread over all brokers and racks, which come one after the other.
         let wanted = usize::try_from(self.cluster.spec.brokers.replicas).unwrap_or(0);
         if written.is_none() && live < wanted && self.comes_up {
@@ -124,27 +118,10 @@ impl Walk<'_> {
                         taken out of the manifest from now on stay as they are until they are \
                         taken back by hand";
             self.degrade(Finding::new("Topics", what));
-        } else if has_set && written.as_ref() != Some(&now) {
-            self.annotate_set(names::APPLIED_TOPICS, &now).await?;
+        } else if has_set && self.note_of_set(names::APPLIED_TOPICS).as_ref() != Some(&now) {
+            self.note_down(names::APPLIED_TOPICS, &now).await?;
         }
         Ok(())
-    }
-
-    /// What was noted on the brokers' set; empty if nothing was.
-    pub(super) fn note_of_set(&self, key: &str) -> String {
-        let set = self.found.sets.get(&names::set(self.cluster, Component::Broker));
-        let note = set.and_then(|set| set.metadata.annotations.as_ref()?.get(key).cloned());
-        note.unwrap_or_default()
-    }
-
-    /// Notes something on the brokers' set.
-    pub(super) async fn annotate_set(&self, key: &str, value: &str) -> Outcome {
-        let name = names::set(self.cluster, Component::Broker);
-        let namespace = names::namespace(self.cluster);
-        let api = Api::<StatefulSet>::namespaced(self.context.client.clone(), namespace);
-        let patch = json!({"metadata": {"annotations": {key: value}}});
-        let written = api.patch(&name, &PatchParams::default(), &Patch::Merge(&patch)).await;
-        written.map(|_| ()).map_err(OperatorError::write(format!("a note on {name}")))
     }
 }
 
