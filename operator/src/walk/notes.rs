@@ -1,6 +1,6 @@
 //! What is noted of what brokers were told, so that it is given back one day: on their set, and on
-//! the claim of the first one. Volumes that are retained outlive the set, and with them what brokers
-//! were told is in force.
+//! the claim of the first one. Volumes that are retained outlive the set, and with them that is in
+//! force of which brokers were told.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -47,8 +47,8 @@ impl Walk<'_> {
         self.annotate_set(key, value).await
     }
 
-    /// Brings what the set says to the claim, which may be a new one, or older than that it is noted
-    /// there. What only the claim says stays: the set is a new one then.
+    /// Brings what the set says to the claim, which may be a new one, or older than that it is
+    /// noted there. What only the claim says stays: the set is a new one then.
     pub(super) async fn notes(&self) -> Outcome {
         let Some(claim) = self.first_claim() else { return Ok(()) };
         let notes: Vec<(&str, String)> =
