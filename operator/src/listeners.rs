@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use vltava_config::HostPort;
 use vltava_crd::status::{BrokerAddress, ListenerStatus};
 use vltava_crd::{COORDINATOR_LISTENER, ID_MARK, KafkaCluster, Listener, ListenerType};
 
@@ -44,6 +45,12 @@ pub fn address(
     }
 }
 
+/// A host and its port: an IPv6 address stands in brackets.
+fn at(host: &str, port: i32) -> String {
+    let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+    HostPort { host, port: u16::try_from(port).unwrap_or_default() }.to_string()
+}
+
 /// The address of the machine that a broker runs on: the outer one where it has one.
 fn host_of_node(cluster: &KafkaCluster, found: &Found, broker: i32) -> Option<String> {
     let pod = found.pods.get(&names::pod(cluster, Component::Broker, broker))?;
@@ -68,7 +75,7 @@ pub fn told(cluster: &KafkaCluster, found: &Found, view: &ClusterView, broker: i
         };
         let (bind, advertised) = match address(cluster, found, listener, broker) {
             Some((host, port)) => {
-                (format!("{key}://:{}", listener.port), format!("{key}://{host}:{port}"))
+                (format!("{key}://:{}", listener.port), format!("{key}://{}", at(&host, port)))
             }
             None => match has("listeners").zip(has("advertised.listeners")) {
                 Some((bind, advertised)) => (bind.to_owned(), advertised.to_owned()),
@@ -126,7 +133,7 @@ pub fn status(cluster: &KafkaCluster, found: &Found) -> Vec<ListenerStatus> {
         let brokers: Vec<BrokerAddress> = (1..=cluster.spec.brokers.replicas)
             .filter_map(|id| {
                 let (host, port) = address(cluster, found, listener, id)?;
-                Some(BrokerAddress { id, address: format!("{host}:{port}") })
+                Some(BrokerAddress { id, address: at(&host, port) })
             })
             .collect();
         let missing = usize::try_from(cluster.spec.brokers.replicas).unwrap_or(0) - brokers.len();
@@ -158,7 +165,7 @@ mod tests {
     use serde_json::{Value, json};
     use vltava_crd::KafkaCluster;
 
-    use super::{changes, closed, told};
+    use super::{changes, closed, status, told};
     use crate::dereference::Found;
     use crate::plan::{BrokerView, ClusterView, ConfigValue};
 
@@ -186,6 +193,27 @@ mod tests {
             found.services.insert(format!("a-{name}-1"), service);
         }
         found
+    }
+
+    #[test]
+    fn an_address_of_ipv6_stands_in_brackets() {
+        let mut one = cluster(&["east"]);
+        one.spec.brokers.replicas = 1;
+        for (host, expected) in [
+            ("2001:db8::5", "[2001:db8::5]:9094"),
+            ("[2001:db8::5]", "[2001:db8::5]:9094"),
+            ("192.0.2.1", "192.0.2.1:9094"),
+            ("kafka.example.com", "kafka.example.com:9094"),
+        ] {
+            let found = found(&[("east", host)]);
+            let told = told(&one, &found, &ClusterView::default(), 1);
+            let (_, advertised) = told["advertised.listeners"].split_once(',').expect("two");
+            assert_eq!(advertised, format!("EAST://{expected}"));
+            for listener in told["advertised.listeners"].split(',') {
+                vltava_config::Listener::parse(listener).expect("a broker reads it");
+            }
+            assert_eq!(status(&one, &found)[1].brokers[0].address, expected);
+        }
     }
 
     /// A broker that was told all of what is given.
