@@ -1,6 +1,6 @@
 //! What is noted of what brokers were told, so that it is given back one day: on their set, and on
-//! the claim of the first one. Volumes that are retained outlive the set, and with them that is in
-//! force of which brokers were told.
+//! the claim of the first one. Volumes that are retained outlive the set, and what brokers were
+//! told outlives it with them.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
