@@ -49,11 +49,13 @@ pub fn of_role(spec: &KafkaClusterSpec, role: Role) -> BTreeMap<String, String> 
         });
         settings.extend(spec.coordinators.config.clone());
     }
-    // Groups and transactions could never work while their topic waits for more brokers than
+    // Groups, transactions and share groups could never work while their topic waits for more brokers than
     // there will be.
-    for key in
-        [keys::OFFSETS_TOPIC_REPLICATION_FACTOR, keys::TRANSACTION_STATE_LOG_REPLICATION_FACTOR]
-    {
+    for key in [
+        keys::OFFSETS_TOPIC_REPLICATION_FACTOR,
+        keys::TRANSACTION_STATE_LOG_REPLICATION_FACTOR,
+        keys::SHARE_COORDINATOR_STATE_TOPIC_REPLICATION_FACTOR,
+    ] {
         let default = Values::default().get(key);
         if role == Role::Broker && spec.brokers.replicas < i32::from(default) {
             let replicas = spec.brokers.replicas.max(1).to_string();

@@ -217,6 +217,7 @@ fn config(spec: &KafkaClusterSpec, findings: &mut Findings) {
         keys::MIN_INSYNC_REPLICAS.name(),
         keys::OFFSETS_TOPIC_REPLICATION_FACTOR.name(),
         keys::TRANSACTION_STATE_LOG_REPLICATION_FACTOR.name(),
+        keys::SHARE_COORDINATOR_STATE_TOPIC_REPLICATION_FACTOR.name(),
     ] {
         if let Some(wanted) = number(key).filter(|wanted| *wanted > brokers) {
             let what = format!(

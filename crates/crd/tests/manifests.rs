@@ -298,6 +298,15 @@ fn nodes_get_their_share_of_the_settings() {
     let brokers = config::of_role(&one, vltava_config::Role::Broker);
     assert_eq!(brokers["offsets.topic.replication.factor"], "1");
     assert_eq!(brokers["transaction.state.log.replication.factor"], "1");
+    assert_eq!(brokers["share.coordinator.state.topic.replication.factor"], "1");
+    for key in ["offsets.topic", "transaction.state.log", "share.coordinator.state.topic"] {
+        let key = format!("{key}.replication.factor");
+        let text = with_spec(&format!("brokers: {{replicas: 2, config: {{{key}: \"3\"}}}}"));
+        let cluster = parse(&text).expect("it can be read");
+        let problems = validate(&cluster, Target::Local).problems;
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert_eq!(problems[0].path, format!("spec.brokers.config.{key}"));
+    }
 
     let (session, heartbeat) = ("broker.session.timeout.ms", "broker.heartbeat.interval.ms");
     assert_eq!((&*brokers[session], &*brokers[heartbeat]), ("3000", "500"), "sooner than Kafka's");
