@@ -9,6 +9,8 @@ mod statefulset;
 pub use budget::budgets;
 pub use statefulset::inside;
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 use vltava_crd::KafkaCluster;
 
@@ -34,6 +36,8 @@ pub struct Facts {
     pub founders: Vec<String>,
     /// Whether the quorum was founded.
     pub is_founded: bool,
+    /// Ports at which brokers still listen, besides those of the manifest.
+    pub old_ports: BTreeSet<i32>,
     /// Which brokers others may take away.
     pub broker_budget: Budget,
     /// Which coordinators.
@@ -47,7 +51,7 @@ pub fn objects(cluster: &KafkaCluster, facts: &Facts) -> Vec<Value> {
     objects.extend(services::all(cluster, facts));
     objects.extend(budgets(cluster, facts));
     if cluster.spec.network_policy.enabled {
-        objects.extend(network_policy::all(cluster));
+        objects.extend(network_policy::all(cluster, facts));
     }
     for component in [Component::Coordinator, Component::Broker] {
         objects.push(statefulset::statefulset(cluster, component, facts));

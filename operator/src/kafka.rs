@@ -51,7 +51,7 @@ pub fn servers(cluster: &KafkaCluster, brokers: i32, pods: &BTreeMap<String, Pod
 }
 
 /// The port that a pod was told to listen on.
-fn port_of(pod: &Pod) -> Option<i32> {
+pub fn port_of(pod: &Pod) -> Option<i32> {
     let mut told = pod.spec.iter().flat_map(|spec| &spec.containers).flat_map(|it| &it.env);
     let listeners = told.find_map(|env| env.iter().find(|it| it.name == "KAFKA_LISTENERS"))?;
     listeners.value.as_ref()?.rsplit(':').next()?.parse().ok()

@@ -1,15 +1,15 @@
 //! Where each broker's listeners are reached, and what the broker is told of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use vltava_config::HostPort;
 use vltava_crd::status::{BrokerAddress, ListenerStatus};
 use vltava_crd::{COORDINATOR_LISTENER, ID_MARK, KafkaCluster, Listener, ListenerType};
 
 use crate::build::inside;
-use crate::dereference::Found;
-use crate::names;
+use crate::dereference::{Found, ordinal};
 use crate::plan::{ClusterView, Component};
+use crate::{kafka, names};
 
 /// What a broker is to be told: its per-broker settings.
 pub type Told = BTreeMap<&'static str, String>;
@@ -119,6 +119,33 @@ pub fn changes<'a>(told: &'a Told, view: &ClusterView, broker: i32) -> Option<Ch
     (!set.is_empty() || !reset.is_empty()).then_some((set, reset))
 }
 
+/// The ports at which brokers listen, by what their pods were started with and by what they say
+/// themselves. While one of them cannot be asked, all that the policy lets through are among them.
+pub fn ports(cluster: &KafkaCluster, found: &Found, view: Option<&ClusterView>) -> BTreeSet<i32> {
+    let set = names::set(cluster, Component::Broker);
+    let is_one = |name: &str| name.rsplit_once('-').is_some_and(|(of, _)| of == set);
+    let pods = || found.pods.iter().filter(|(name, _)| is_one(name));
+    let mut ports: BTreeSet<i32> = pods().filter_map(|(_, pod)| kafka::port_of(pod)).collect();
+    let mut is_known = true;
+    for (name, _) in pods() {
+        let says = || {
+            let broker = view?.brokers.get(&ordinal(name)?)?;
+            broker.config.get("listeners")?.value.as_deref()
+        };
+        let Some(listeners) = says() else {
+            is_known = false;
+            continue;
+        };
+        let all = listeners.split(',').filter_map(|it| it.rsplit_once(':')?.1.trim().parse().ok());
+        ports.extend::<Vec<i32>>(all.collect());
+    }
+    if !is_known && let Some(live) = found.live("NetworkPolicy", &set) {
+        let live = live["spec"]["ingress"][0]["ports"].as_array().into_iter().flatten();
+        ports.extend(live.filter_map(|it| i32::try_from(it["port"].as_i64()?).ok()));
+    }
+    ports
+}
+
 /// The first broker of these that is not known to have opened what it is to be told.
 pub fn closed(cluster: &KafkaCluster, found: &Found, view: &ClusterView) -> Option<i32> {
     (1..=cluster.spec.brokers.replicas).find(|id| {
@@ -165,7 +192,7 @@ mod tests {
     use serde_json::{Value, json};
     use vltava_crd::KafkaCluster;
 
-    use super::{changes, closed, status, told};
+    use super::{changes, closed, ports, status, told};
     use crate::dereference::Found;
     use crate::plan::{BrokerView, ClusterView, ConfigValue};
 
@@ -193,6 +220,26 @@ mod tests {
             found.services.insert(format!("a-{name}-1"), service);
         }
         found
+    }
+
+    #[test]
+    fn the_ports_that_brokers_listen_on_are_known_once_all_of_them_say_so() {
+        let (one, mut found) = (cluster(&["east"]), Found::default());
+        for (name, port) in [("a-broker-1", 9092), ("a-coordinator-1", 9093)] {
+            let env = json!([{"name": "KAFKA_LISTENERS", "value": format!("INTERNAL://:{port}")}]);
+            let pod = json!({"spec": {"containers": [{"name": "a", "env": env}]}});
+            found.pods.insert(name.to_owned(), serde_json::from_value(pod).expect("a pod"));
+        }
+        let policy = json!({"spec": {"podSelector": {}, "ingress": [{"ports": [{"port": 9099}]}]}});
+        let policy = serde_json::from_value(policy).expect("a policy");
+        found.policies.insert("a-broker".to_owned(), policy);
+        let says = [("listeners", "INTERNAL://:9092,EAST://:9094".to_owned())].into();
+        let known = ports(&one, &found, Some(&knows(&says)));
+        assert_eq!(known, [9092, 9094].into(), "none of coordinators, none that is let through");
+        let silent = ClusterView::default();
+        for view in [None, Some(&silent)] {
+            assert_eq!(ports(&one, &found, view), [9092, 9099].into(), "it may listen there still");
+        }
     }
 
     #[test]

@@ -298,6 +298,7 @@ impl Walk<'_> {
             coordinators: self.coordinators(),
             founders: Vec::new(),
             is_founded: false,
+            old_ports: listeners::ports(self.cluster, &self.found, self.view.as_ref()),
             broker_budget: disruption(&input, Component::Broker),
             coordinator_budget: disruption(&input, Component::Coordinator),
         }

@@ -30,6 +30,7 @@ fn facts() -> Facts {
         coordinators: 3,
         founders: vec!["founder-1".to_owned(), "founder-2".to_owned(), "founder-3".to_owned()],
         is_founded: false,
+        old_ports: Default::default(),
         broker_budget: Budget { max_unavailable: 0, why: None, broken_may_go: false },
         coordinator_budget: Budget { max_unavailable: 0, why: None, broken_may_go: false },
     }
@@ -58,6 +59,23 @@ fn is_as_written(name: &str, built: &[Value]) {
          VLTAVA_WRITE_OBJECTS=1",
         path.display()
     );
+}
+
+#[test]
+fn ports_at_which_brokers_still_listen_are_let_through() {
+    let ports = |old: &[i32]| {
+        let facts = Facts { old_ports: old.iter().copied().collect(), ..facts() };
+        let all = objects(&cluster(json!({})), &facts);
+        let is_policy = |it: &&Value| {
+            it["kind"] == "NetworkPolicy" && it["metadata"]["name"] == "prague-broker"
+        };
+        let policy = all.iter().find(is_policy).expect("it is there").clone();
+        let ports = policy["spec"]["ingress"][0]["ports"].as_array().expect("a list").clone();
+        ports.iter().filter_map(|it| it["port"].as_i64()).collect::<Vec<_>>()
+    };
+    assert_eq!(ports(&[]), [9092, 9404]);
+    assert_eq!(ports(&[9092]), [9092, 9404], "nothing else than without");
+    assert_eq!(ports(&[9092, 9091]), [9092, 9404, 9091]);
 }
 
 #[test]

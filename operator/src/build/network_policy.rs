@@ -3,13 +3,13 @@
 use serde_json::{Value, json};
 use vltava_crd::KafkaCluster;
 
-use super::metadata;
+use super::{Facts, metadata};
 use crate::names;
 use crate::plan::Component;
 
 /// A policy for each component.
-pub(super) fn all(cluster: &KafkaCluster) -> Vec<Value> {
-    vec![coordinators(cluster), brokers(cluster)]
+pub(super) fn all(cluster: &KafkaCluster, facts: &Facts) -> Vec<Value> {
+    vec![coordinators(cluster), brokers(cluster, facts)]
 }
 
 fn policy(cluster: &KafkaCluster, component: Component, ingress: &Value) -> Value {
@@ -38,10 +38,14 @@ fn coordinators(cluster: &KafkaCluster) -> Value {
     policy(cluster, Component::Coordinator, &ingress)
 }
 
-/// Whoever speaks Kafka, at the ports of the listeners.
-fn brokers(cluster: &KafkaCluster) -> Value {
+/// Whoever speaks Kafka, at the ports of the listeners; and at those of brokers that were not told
+/// of these yet, or not restarted: others replicate from them.
+fn brokers(cluster: &KafkaCluster, facts: &Facts) -> Value {
     let mut ports: Vec<i32> = cluster.spec.listeners.iter().map(|it| it.port).collect();
     ports.push(names::ADMIN_PORT);
+    let old = facts.old_ports.iter().filter(|port| !ports.contains(port));
+    let old: Vec<i32> = old.copied().collect();
+    ports.extend(old);
     let ports: Vec<Value> =
         ports.iter().map(|port| json!({"port": port, "protocol": "TCP"})).collect();
     policy(cluster, Component::Broker, &json!([{"ports": ports}]))
