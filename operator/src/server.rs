@@ -140,7 +140,7 @@ impl Context {
         let event = Event {
             type_: if notice.warning { EventType::Warning } else { EventType::Normal },
             reason: notice.reason.to_owned(),
-            note: Some(notice.note),
+            note: Some(cut(notice.note)),
             action: notice.reason.to_owned(),
             secondary: None,
         };
@@ -148,6 +148,17 @@ impl Context {
             tracing::warn!("an event cannot be written: {error}");
         }
     }
+}
+
+/// What fits into an event: one that is longer is refused, and lost. The status has all of it.
+fn cut(mut note: String) -> String {
+    const NOTE_MAX: usize = 1024;
+    const MORE: &str = "…";
+    if note.len() > NOTE_MAX {
+        note.truncate(note.floor_char_boundary(NOTE_MAX - MORE.len()));
+        note.push_str(MORE);
+    }
+    note
 }
 
 /// Why the operator ends.

@@ -307,6 +307,9 @@ impl State {
         if self.objects.contains_key(&key) {
             return failure(409, "AlreadyExists", "it is there already");
         }
+        if body["note"].as_str().is_some_and(|note| note.len() > 1024) {
+            return failure(422, "Invalid", "note: can have at most 1024 characters");
+        }
         // Events are what is told, no state.
         if target.plural != "events" {
             self.note("POST", &key);

@@ -83,6 +83,19 @@ async fn an_impossible_manifest_has_an_event() {
     assert_eq!(events(&server), ["Invalid"]);
 }
 
+#[tokio::test]
+async fn what_is_too_long_for_an_event_is_cut() {
+    let server = lab();
+    let mut spec = prague();
+    let unknown = |at| (format!("a.key.that.nobody.knows.ü.{at}"), json!("3"));
+    let config: serde_json::Map<_, _> = (0..40).map(unknown).collect();
+    spec["brokers"] = json!({"config": config});
+    declare(&server, "prague", spec);
+    assert!(step(&server, &context(server.client()), "prague").await);
+    assert_eq!(events(&server), ["Invalid"]);
+    assert!(degraded(&server).2.contains("knows.ü.39"), "the status has all of it");
+}
+
 fn image(server: &Server, pod: &str) -> Value {
     let pod = server.get("pods", NAMESPACE, pod).expect("it is there");
     pod["spec"]["containers"][0]["image"].clone()
