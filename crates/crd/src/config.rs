@@ -49,8 +49,8 @@ pub fn of_role(spec: &KafkaClusterSpec, role: Role) -> BTreeMap<String, String> 
         });
         settings.extend(spec.coordinators.config.clone());
     }
-    // Groups, transactions and share groups could never work while their topic waits for more brokers than
-    // there will be.
+    // Groups, transactions and share groups could never work while their topic waits for more
+    // brokers than there will be.
     for key in [
         keys::OFFSETS_TOPIC_REPLICATION_FACTOR,
         keys::TRANSACTION_STATE_LOG_REPLICATION_FACTOR,
