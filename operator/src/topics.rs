@@ -9,19 +9,27 @@ use vltava_crd::{KafkaCluster, KafkaClusterSpec};
 
 use crate::plan::{ClusterView, PartitionView, TopicView};
 
+/// What is to be done about the declared topics, after what was declared before.
+pub fn plan(
+    cluster: &KafkaCluster,
+    previous: Option<&KafkaClusterSpec>,
+    view: &ClusterView,
+) -> TopicPlan {
+    let present: BTreeMap<String, PresentTopic> =
+        view.topics.iter().map(|(name, topic)| (name.clone(), present(topic))).collect();
+    plan_topics(&cluster.spec, previous, &present)
+}
+
 /// Carries out what the plan says; returns a row a topic.
 pub async fn follow(
     kafka: &Cluster,
     cluster: &KafkaCluster,
-    previous: Option<&KafkaClusterSpec>,
+    plan: &TopicPlan,
     view: &ClusterView,
 ) -> Vec<TopicStatus> {
-    let present: BTreeMap<String, PresentTopic> =
-        view.topics.iter().map(|(name, topic)| (name.clone(), present(topic))).collect();
-    let plan = plan_topics(&cluster.spec, previous, &present);
     let mut said: BTreeMap<String, (&'static str, String)> = BTreeMap::new();
-    create(kafka, &plan, &mut said).await;
-    alter(kafka, &plan, &mut said).await;
+    create(kafka, plan, &mut said).await;
+    alter(kafka, plan, &mut said).await;
     for reassign in &plan.reassign {
         let what = format!("from {} to {} replicas", reassign.from, reassign.to);
         said.insert(reassign.name.clone(), ("Changing", what));
@@ -29,7 +37,7 @@ pub async fn follow(
     for refused in &plan.refused {
         said.insert(refused.name.clone(), ("Refused", refused.what.clone()));
     }
-    rows(cluster, view, &plan, &said)
+    rows(cluster, view, plan, &said)
 }
 
 fn present(topic: &TopicView) -> PresentTopic {

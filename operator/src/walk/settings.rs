@@ -25,6 +25,25 @@ fn noted(topics: impl Iterator<Item = Topic>) -> String {
     serde_json::to_string(&short.collect::<Vec<_>>()).unwrap_or_default()
 }
 
+/// What is to be noted of topics before anything is done about them: those that are declared, and
+/// as long as they exist those that were (the status of a walk may not have come back when the next
+/// one begins); with the settings that were declared, until they are given back.
+fn to_note(declared: &[Topic], before: Vec<Topic>, view: &ClusterView, is_done: bool) -> String {
+    let of = |name: &str| before.iter().find(|it| it.name == name).filter(|_| !is_done);
+    let both = declared.iter().map(|topic| {
+        let mut topic = topic.clone();
+        let had = of(&topic.name).map(|it| it.config.clone()).unwrap_or_default();
+        topic.config.extend(had);
+        topic
+    });
+    let both: Vec<Topic> = both.collect();
+    let is_declared = |name: &str| declared.iter().any(|it| it.name == name);
+    let kept = before
+        .into_iter()
+        .filter(|it| !is_declared(&it.name) && view.topics.contains_key(&it.name));
+    noted(both.into_iter().chain(kept))
+}
+
 impl Walk<'_> {
     /// Settings of all brokers that change at run time.
     pub(super) async fn settings(&mut self, kafka: &Cluster, view: &ClusterView) -> Outcome {
@@ -100,19 +119,10 @@ impl Walk<'_> {
             written.as_deref().and_then(|text| serde_json::from_str(text).ok());
         let previous =
             previous.map(|topics| KafkaClusterSpec { topics, ..self.cluster.spec.clone() });
-        let rows = topics::follow(kafka, self.cluster, previous.as_ref(), view).await;
-        if rows.iter().any(|row| matches!(row.state.as_str(), "Pending" | "Changing")) {
-            self.progress("Topics", "topics become as they are declared");
-        }
-        self.report.topics = Some(rows);
-        // Those that were declared once stay noted as long as they exist: the status of a walk may
-        // not have come back when the next one begins.
+        let plan = topics::plan(self.cluster, previous.as_ref(), view);
         let before = previous.map(|spec| spec.topics).unwrap_or_default();
-        let is_declared = |name: &str| self.cluster.spec.topics.iter().any(|it| it.name == name);
-        let kept = before
-            .into_iter()
-            .filter(|it| !is_declared(&it.name) && view.topics.contains_key(&it.name));
-        let now = noted(self.cluster.spec.topics.iter().cloned().chain(kept));
+        let is_done = plan.create.is_empty() && plan.alter.is_empty();
+        let now = to_note(&self.cluster.spec.topics, before, view, is_done);
         if now.len() > NOTE_MAX {
             let what = "so many topics, and settings of them, cannot be noted: settings that are \
                         taken out of the manifest from now on stay as they are until they are \
@@ -121,6 +131,11 @@ impl Walk<'_> {
         } else if has_set && self.note_of_set(names::APPLIED_TOPICS).as_ref() != Some(&now) {
             self.note_down(names::APPLIED_TOPICS, &now).await?;
         }
+        let rows = topics::follow(kafka, self.cluster, &plan, view).await;
+        if rows.iter().any(|row| matches!(row.state.as_str(), "Pending" | "Changing")) {
+            self.progress("Topics", "topics become as they are declared");
+        }
+        self.report.topics = Some(rows);
         Ok(())
     }
 }
@@ -130,6 +145,31 @@ mod tests {
     use vltava_crd::plan::{PresentTopic, topics as plan_topics};
 
     use super::*;
+
+    #[test]
+    fn a_setting_of_a_topic_is_noted_before_it_is_set_and_until_it_is_given_back() {
+        let topic = |name: &str, keys: &[&str]| Topic {
+            name: name.to_owned(),
+            partitions: None,
+            replication_factor: None,
+            config: keys.iter().map(|key| ((*key).to_owned(), "1".to_owned())).collect(),
+        };
+        let mut view = ClusterView::default();
+        view.topics.insert("old".to_owned(), Default::default());
+        let before = || vec![topic("a", &["retention.ms"]), topic("old", &[]), topic("gone", &[])];
+        let declared = [topic("a", &["segment.ms"]), topic("new", &["retention.ms"])];
+        let note = |is_done| to_note(&declared, before(), &view, is_done);
+        assert_eq!(
+            note(false),
+            r#"[{"name":"a","config":{"retention.ms":"","segment.ms":""}},"#.to_owned()
+                + r#"{"name":"new","config":{"retention.ms":""}},{"name":"old"}]"#
+        );
+        assert_eq!(
+            note(true),
+            r#"[{"name":"a","config":{"segment.ms":""}},"#.to_owned()
+                + r#"{"name":"new","config":{"retention.ms":""}},{"name":"old"}]"#
+        );
+    }
 
     #[test]
     fn what_is_noted_of_topics_is_short_and_says_which_settings_they_had() {
