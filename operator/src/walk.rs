@@ -137,7 +137,8 @@ impl Walk<'_> {
         self.note(guarded)?;
         match self.report.invalid {
             None => self.keep().await,
-            Some(_) => Ok(()),
+            // Brokers that start meanwhile wait for their rack.
+            Some(_) => self.racks().await,
         }
     }
 

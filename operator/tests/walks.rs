@@ -378,6 +378,19 @@ async fn a_pod_is_told_the_zone_of_its_machine() {
 }
 
 #[tokio::test]
+async fn a_pod_that_starts_while_the_manifest_is_impossible_is_told_its_zone() {
+    let server = lab();
+    rest(&server, "prague").await;
+    server.edit("kafkaclusters", NAMESPACE, "prague", |cluster| {
+        cluster["spec"]["brokers"] = json!({"config": {"num.partition": "3"}});
+    });
+    server.remove("pods", NAMESPACE, "prague-broker-2");
+    rest(&server, "prague").await;
+    let pod = server.get("pods", NAMESPACE, "prague-broker-2").expect("it is there");
+    assert_eq!(pod["metadata"]["annotations"]["vltava.dev/rack"], "zone-1");
+}
+
+#[tokio::test]
 async fn addresses_are_those_that_the_cloud_gave() {
     let server = lab();
     let mut spec = prague();
