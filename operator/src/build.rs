@@ -47,7 +47,7 @@ pub struct Facts {
 /// Every object of a cluster, in the order in which they are applied.
 pub fn objects(cluster: &KafkaCluster, facts: &Facts) -> Vec<Value> {
     let mut objects = Vec::new();
-    objects.extend(founding::config_map(cluster, facts));
+    objects.push(founding::config_map(cluster, facts));
     objects.extend(services::all(cluster, facts));
     objects.extend(budgets(cluster, facts));
     if cluster.spec.network_policy.enabled {

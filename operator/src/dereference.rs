@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use vltava_crd::KafkaCluster;
 
+use crate::build::founding;
 use crate::error::{OperatorError, Outcome};
 use crate::names;
 use crate::plan::{Component, PodView, SetView};
@@ -143,9 +144,10 @@ pub fn ordinal(name: &str) -> Option<i32> {
 }
 
 impl Found {
-    /// The ConfigMap by which the quorum is founded, while there is one.
-    pub fn founding(&self, cluster: &KafkaCluster) -> Option<&ConfigMap> {
-        self.maps.get(&names::founding(cluster))
+    /// What the coordinators are told of the founding of their quorum, while it is to be founded.
+    pub fn founding(&self, cluster: &KafkaCluster) -> Option<&str> {
+        let data = self.maps.get(&names::founding(cluster))?.data.as_ref()?;
+        data.get(founding::KEY).map(String::as_str).filter(|text| !text.is_empty())
     }
 
     /// An object that was found, as the API server has it.
@@ -163,9 +165,8 @@ impl Found {
     /// What was found of the kinds that a cluster may have more or fewer of.
     pub fn may_be_orphans(&self) -> impl Iterator<Item = Value> + '_ {
         let services = self.services.values().map(as_value);
-        let maps = self.maps.values().map(as_value);
         let budgets = self.budgets.values().map(as_value);
-        services.chain(maps).chain(budgets).chain(self.policies.values().map(as_value))
+        services.chain(budgets).chain(self.policies.values().map(as_value))
     }
 
     /// The pods that have not been ready for long, and those that do not go: what there is to do

@@ -5,7 +5,6 @@ use kube::ResourceExt;
 use vltava_crd::KafkaCluster;
 use vltava_wire::Uuid;
 
-use crate::build::founding;
 use crate::dereference::Found;
 use crate::names;
 use crate::plan::{ClusterView, Component};
@@ -99,9 +98,8 @@ pub fn is_leaving(cluster: &KafkaCluster, found: &Found) -> bool {
 
 /// Who founds the quorum, as it was decided before.
 fn founders(cluster: &KafkaCluster, found: &Found) -> Option<Vec<String>> {
-    let map = found.founding(cluster).and_then(|map| {
-        let text = map.data.as_ref()?.get(founding::KEY)?;
-        Some(text.split(',').filter_map(|it| Some(it.rsplit_once(':')?.1.to_owned())).collect())
+    let map = found.founding(cluster).map(|text| {
+        text.split(',').filter_map(|it| Some(it.rsplit_once(':')?.1.to_owned())).collect()
     });
     let of_claim = || found.claims.values().find_map(|claim| note(claim, names::FOUNDERS));
     let of_template = || {

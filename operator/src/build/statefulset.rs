@@ -275,7 +275,7 @@ fn environment(cluster: &KafkaCluster, component: Component, facts: &Facts) -> V
         environment.push(json!({
             "name": variable(keys::VLTAVA_INITIAL_CONTROLLERS.name()),
             "valueFrom": {"configMapKeyRef": {
-                "name": names::founding(cluster), "key": founding::KEY, "optional": true,
+                "name": names::founding(cluster), "key": founding::KEY,
             }},
         }));
     }
