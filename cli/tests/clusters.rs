@@ -1,6 +1,6 @@
 //! Clusters on this machine, from `up` to `down`, as a person runs them.
 
-use std::io::{BufRead, BufReader, ErrorKind, Read};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
@@ -123,7 +123,8 @@ fn a_broker_that_stands_still_lets_its_clients_go_and_serves_again_when_it_goes_
     let let_go = is_ended(&mut connected);
     let log = cluster.run(&["logs", "broker-1"]);
     if !let_go && log.contains("the watchdog of this broker cannot do its work") {
-        eprintln!("left out: this system lets no process duplicate the sockets of another");
+        let why = "left out: this system lets no process duplicate the sockets of another";
+        writeln!(std::io::stderr(), "{why}").expect("stderr");
         rustix::process::kill_process(broker, Signal::CONT).expect("it runs");
         return;
     }
