@@ -8,7 +8,7 @@ pub mod logs;
 mod manifest_file;
 pub mod node_name;
 mod ports;
-pub(crate) mod process;
+mod process;
 pub mod ps;
 mod readiness;
 mod refusals;
@@ -27,6 +27,7 @@ use node_name::NodeName;
 
 pub use data_dir::DataDir;
 pub(crate) use foreground::Ends;
+pub(crate) use process::stands_still;
 pub use state::ClusterState;
 
 /// Why the folder's cluster has no active coordinator, and what to do; `None` if the folder does

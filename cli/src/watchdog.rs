@@ -29,7 +29,7 @@ use vltava_net::logging::{LogConfig, LogOutput};
 
 use crate::args::WatchdogArgs;
 use crate::error::CliError;
-use crate::local::process;
+use crate::local;
 
 /// How often the broker is looked at.
 const LOOK: Duration = Duration::from_millis(100);
@@ -147,7 +147,7 @@ impl Broker {
     }
 
     fn stands_still(&self) -> bool {
-        process::stands_still(self.pid)
+        local::stands_still(self.pid)
     }
 
     /// Ends all its connections, the first time, and those that came to its listeners since.

@@ -77,7 +77,7 @@ pub(crate) async fn run(
     let result = {
         let nodes: Vec<NodeName> = state.nodes.keys().copied().collect();
         let stopping = shutdown::all(dir, state);
-        let mut stopping = std::pin::pin!(in_order(dir, &nodes, stopping, ends));
+        let mut stopping = std::pin::pin!(in_order(ASKED, (dir, &nodes), stopping, ends));
         loop {
             tokio::select! {
                 result = &mut stopping => break result,
@@ -90,30 +90,17 @@ pub(crate) async fn run(
     result
 }
 
-/// Lets nodes stop in order, and says what a second signal does: it kills those that still run.
+/// What is said where somebody asked for the end.
+pub(crate) const ASKED: &str = "stopping in order; Ctrl-C once more";
+/// What is said where the nodes were started in vain.
+pub(crate) const IN_VAIN: &str = "stopping what was started; Ctrl-C";
+
+/// Lets nodes stop in order, and says `what` a signal does meanwhile: it kills those that still
+/// run.
 ///
 /// # Errors
 /// [`CliError::KilledInstead`] if it came.
 pub(crate) async fn in_order(
-    dir: &DataDir,
-    nodes: &[NodeName],
-    stopping: impl Future<Output = Result<(), CliError>>,
-    ends: &mut Ends,
-) -> Result<(), CliError> {
-    told_in_order("stopping in order; Ctrl-C once more", (dir, nodes), stopping, ends).await
-}
-
-/// As [`in_order`], of what was started in vain.
-pub(crate) async fn in_vain(
-    dir: &DataDir,
-    nodes: &[NodeName],
-    stopping: impl Future<Output = Result<(), CliError>>,
-    ends: &mut Ends,
-) -> Result<(), CliError> {
-    told_in_order("stopping what was started; Ctrl-C", (dir, nodes), stopping, ends).await
-}
-
-async fn told_in_order(
     what: &str,
     (dir, nodes): (&DataDir, &[NodeName]),
     stopping: impl Future<Output = Result<(), CliError>>,

@@ -13,7 +13,7 @@ use crate::error::CliError;
 use crate::local::assign::{Assigned, assign, taken};
 use crate::local::control::check_ports;
 use crate::local::data_dir::DataDir;
-use crate::local::foreground::{self, Ends};
+use crate::local::foreground::{self, ASKED, Ends, IN_VAIN};
 use crate::local::logs::Watched;
 use crate::local::manifest_file::{self, Manifest};
 use crate::local::node_name::NodeName;
@@ -48,11 +48,11 @@ pub async fn run(dir: &DataDir, args: &UpArgs) -> Result<(), CliError> {
         Some(Ok(refused)) => refused,
         Some(Err(error)) => {
             // Why it is undone is what must be told in the end.
-            let _ = foreground::in_vain(dir, &up.down, up.undo(), &mut ends).await;
+            let _ = foreground::in_order(IN_VAIN, (dir, &up.down), up.undo(), &mut ends).await;
             return Err(error);
         }
         None => {
-            foreground::in_order(dir, &up.down, up.undo(), &mut ends).await?;
+            foreground::in_order(ASKED, (dir, &up.down), up.undo(), &mut ends).await?;
             // Who waits for a cluster in the background has none; in the foreground it was the end
             // that was asked for.
             let interrupted = CliError::Refused("interrupted".to_owned());

@@ -19,7 +19,7 @@ use crate::listener::{BindError, BoundListener, ListenerConfig, accept};
 use crate::metrics::NetMetrics;
 use crate::rate_limit::RateLimit;
 use crate::reactors::Reactors;
-use crate::sessions::{Refusal, Sessions};
+use crate::sessions::{Admitted, Refusal, Sessions};
 
 /// Each time that one address has as many connections more, it is told.
 const CROWD: usize = 1000;
@@ -213,14 +213,14 @@ impl<H: Handler> Shared<H> {
         let limits = self.limits.read().clone();
         let is_exempt = protected && self.listeners.load(Ordering::Relaxed) > 1;
         match self.sessions.admit(&limits, peer, listener, is_exempt) {
-            Ok((opened, close)) => {
-                self.watch_crowd(peer, listener);
+            Ok(Admitted { opened, closed, of_address }) => {
+                self.watch_crowd(of_address, peer, listener);
                 let session = connection::Session::open(self.clone(), opened, protected, &limits);
                 let Ok(stream) = stream.into_std() else { return };
                 let serve = async move {
                     // Fails only for a connection that has gone.
                     if let Ok(stream) = TcpStream::from_std(stream) {
-                        session.run(stream, close).await;
+                        session.run(stream, closed).await;
                     }
                 };
                 self.tasks.spawn_on(serve, self.reactors.next());
@@ -234,8 +234,7 @@ impl<H: Handler> Shared<H> {
     }
 
     /// Says who holds many connections, also if nothing comes by them.
-    fn watch_crowd(&self, peer: SocketAddr, listener: &str) {
-        let count = self.sessions.count_of(peer.ip());
+    fn watch_crowd(&self, count: usize, peer: SocketAddr, listener: &str) {
         if !count.is_multiple_of(CROWD) {
             return;
         }

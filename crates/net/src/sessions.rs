@@ -31,6 +31,15 @@ impl Refusal {
     }
 }
 
+/// A connection that was entered.
+pub(crate) struct Admitted {
+    pub(crate) opened: Opened,
+    /// Hears when it shall end.
+    pub(crate) closed: oneshot::Receiver<()>,
+    /// How many there are from its address, itself among them.
+    pub(crate) of_address: usize,
+}
+
 /// All open connections.
 #[derive(Debug, Default)]
 pub(crate) struct Sessions {
@@ -54,15 +63,15 @@ struct Session {
 }
 
 impl Sessions {
-    /// Enters a connection; the receiver hears when it shall end. One of a protected listener
-    /// counts as all do, and is entered though `max.connections` are open.
+    /// Enters a connection. One of a protected listener counts as all do, and is entered though
+    /// `max.connections` are open.
     pub(crate) fn admit(
         &self,
         limits: &Limits,
         peer: SocketAddr,
         listener: &Arc<str>,
         protected: bool,
-    ) -> Result<(Opened, oneshot::Receiver<()>), Refusal> {
+    ) -> Result<Admitted, Refusal> {
         let mut inner = self.inner.lock();
         if inner.ending {
             return Err(Refusal::Ending);
@@ -71,12 +80,13 @@ impl Sessions {
             return Err(Refusal::Connections);
         }
         let ip = peer.ip();
-        inner.count(ip, limits)?;
+        let of_address = inner.count(ip, limits)?;
         inner.last += 1;
         let connection = ConnectionId(inner.last);
         let (close, closed) = oneshot::channel();
         inner.open.insert(connection, Session { listener: listener.clone(), ip, close });
-        Ok((Opened { connection, peer, listener: listener.clone() }, closed))
+        let opened = Opened { connection, peer, listener: listener.clone() };
+        Ok(Admitted { opened, closed, of_address })
     }
 
     /// Strikes out a connection that ended.
@@ -111,11 +121,6 @@ impl Sessions {
         inner.open.values_mut().for_each(Session::close);
     }
 
-    /// How many connections are open from an address.
-    pub(crate) fn count_of(&self, ip: IpAddr) -> usize {
-        self.inner.lock().per_ip.get(&ip).copied().unwrap_or(0)
-    }
-
     /// How many connections are open.
     pub(crate) fn len(&self) -> usize {
         self.inner.lock().open.len()
@@ -131,13 +136,14 @@ impl Session {
 }
 
 impl Inner {
-    fn count(&mut self, ip: IpAddr, limits: &Limits) -> Result<(), Refusal> {
+    /// Counts a connection, and says how many there are from that address.
+    fn count(&mut self, ip: IpAddr, limits: &Limits) -> Result<usize, Refusal> {
         let of_ip = self.per_ip.get(&ip).copied().unwrap_or(0);
         if of_ip >= limits.connections_per_ip_max {
             return Err(Refusal::PerIp);
         }
         self.per_ip.insert(ip, of_ip + 1);
-        Ok(())
+        Ok(of_ip + 1)
     }
 
     fn uncount(&mut self, ip: IpAddr) {

@@ -20,7 +20,7 @@ use vltava_wire::messages::{
     OffsetDeleteRequest, OffsetFetchRequest, OffsetFetchResponse, ShareGroupDescribeRequest,
     consumer_group_describe, share_group_describe,
 };
-use vltava_wire::{ErrorCode, Str};
+use vltava_wire::{ErrorCode, Request, Str};
 
 use crate::cluster::Cluster;
 use crate::error::ClientError;
@@ -169,6 +169,28 @@ impl Cluster {
         })
     }
 
+    /// A group as it is told by a request that knows its kind alone, and its coordinator; `None`
+    /// if it is of another kind, or the cluster too old for it.
+    async fn describe_newer<R: Request, G: Clone>(
+        &self,
+        group: &str,
+        request: &R,
+        groups: fn(&R::Response) -> &[G],
+        outcome: fn(&G) -> (ErrorCode, Option<&str>),
+    ) -> Result<Option<(G, i32)>, ClientError> {
+        let answer = self.call_group(group, request, |response| {
+            groups(response).iter().try_for_each(|described| {
+                let (code, message) = outcome(described);
+                check_known(group, code, message)
+            })
+        });
+        let Some(answer) = unless_too_old(answer.await)? else { return Ok(None) };
+        let found = groups(&answer).iter().find(|found| outcome(found).0.is_ok());
+        let Some(found) = found.cloned() else { return Ok(None) };
+        let coordinator = self.retry(|| self.group_coordinator(group)).await?;
+        Ok(Some((found, coordinator)))
+    }
+
     async fn describe_consumer(
         &self,
         group: &str,
@@ -177,15 +199,13 @@ impl Cluster {
             group_ids: vec![group.into()],
             ..ConsumerGroupDescribeRequest::default()
         };
-        let answer = self.call_group(group, &request, |response| {
-            response.groups.iter().try_for_each(|described| {
-                check_known(group, described.error_code, described.error_message.as_deref())
-            })
-        });
-        let groups = unless_too_old(answer.await)?.map(|response| response.groups);
-        let mut groups = groups.into_iter().flatten();
-        let Some(found) = groups.find(|found| found.error_code.is_ok()) else { return Ok(None) };
-        let coordinator = self.retry(|| self.group_coordinator(group)).await?;
+        let described = self.describe_newer(
+            group,
+            &request,
+            |response| &response.groups,
+            |found| (found.error_code, found.error_message.as_deref()),
+        );
+        let Some((found, coordinator)) = described.await? else { return Ok(None) };
         let member = |member: consumer_group_describe::Member| GroupMember {
             id: (&member.member_id).into(),
             instance_id: member.instance_id.as_ref().map(Into::into),
@@ -215,15 +235,13 @@ impl Cluster {
             group_ids: vec![group.into()],
             ..ShareGroupDescribeRequest::default()
         };
-        let answer = self.call_group(group, &request, |response| {
-            response.groups.iter().try_for_each(|described| {
-                check_known(group, described.error_code, described.error_message.as_deref())
-            })
-        });
-        let groups = unless_too_old(answer.await)?.map(|response| response.groups);
-        let mut groups = groups.into_iter().flatten();
-        let Some(found) = groups.find(|found| found.error_code.is_ok()) else { return Ok(None) };
-        let coordinator = self.retry(|| self.group_coordinator(group)).await?;
+        let described = self.describe_newer(
+            group,
+            &request,
+            |response| &response.groups,
+            |found| (found.error_code, found.error_message.as_deref()),
+        );
+        let Some((found, coordinator)) = described.await? else { return Ok(None) };
         let member = |member: share_group_describe::Member| GroupMember {
             id: (&member.member_id).into(),
             instance_id: None,
